@@ -1,0 +1,179 @@
+"""The small base under all methods: fit from statistics, calibrate, transform, save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from torch import Tensor
+
+from anisoalign.aligners.maps import AffineMap
+from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
+from anisoalign.statistics import Moments, Order, check_widths, float64_below, measure
+
+Progress = Callable[[int], None]
+
+
+class Aligner(BaseEstimator):
+    """Base of the methods: turns source embeddings into substitutes for target embeddings, without pairs.
+
+    A subclass states what it needs to know (`order`), whether a centroid calibration follows (`calibrated`)
+    and implements `_fit(source, target)`; most set `weight_` and `bias_` and inherit the rest.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Width d.
+    target_mean_ : ndarray, shape (d,)
+        μx.
+    calibration_mean_ : ndarray, shape (d,)
+        μ̂, mean of the mapped source before calibration; only where `calibrated`.
+    """
+
+    name: ClassVar[str]
+    """Name on the command line."""
+    order: ClassVar[Order] = "mean"
+    """How much of the second moments the method needs."""
+    calibrated: ClassVar[bool] = False
+    """Whether `calibrate`, one more pass over the source, follows the statistics."""
+    weight_: np.ndarray
+    bias_: np.ndarray
+    keeps_rows: ClassVar[bool] = False
+    """Whether the fitted model holds target rows and so cannot be fitted from statistics."""
+
+    def fit(self, source: Any, target: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
+        """Fit on unpaired rows.
+
+        Parameters
+        ----------
+        source, target : array (n, d), tensor, path or EmbeddingSet
+            Any number of rows each, in any order; normalised on the way.
+        dtype : {"auto", "float32", "float64"}
+            Precision of the passes; "auto" is float64 up to 200,000 rows.
+        progress : callable, optional
+            Called with the number of rows of each tile read.
+
+        Raises
+        ------
+        InputError
+            If the widths differ or a row is NaN, infinite or zero.
+        """
+        source, target = open_embeddings(source, name="source"), open_embeddings(target, name="target")
+        check_widths(source, target)
+        self.fit_from_statistics(
+            measure(source, self.order, dtype=dtype, progress=progress),
+            measure(target, self.order, dtype=dtype, progress=progress),
+        )
+        return self.calibrate(source, dtype=dtype, progress=progress) if self.calibrated else self
+
+    def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
+        """Fit from the moments of two sets of unit rows; where `calibrated`, follow with `calibrate`."""
+        if source.dim != target.dim:
+            raise ValueError(f"source rows have width {source.dim}, target rows {target.dim}")
+        if min(source.n, target.n) == 0:
+            raise ValueError("moments of no rows: there is nothing to fit")
+        self.n_features_in_ = source.dim
+        self.target_mean_ = target.mean.copy()
+        self.calibration_mean_ = None
+        self._fit(source, target)
+        return self
+
+    def _fit(self, source: Moments, target: Moments) -> None:
+        raise NotImplementedError
+
+    def calibrate(self, source: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
+        """Store μ̂, the mean of the mapped source, in one pass, so that one row can be transformed alone."""
+        source = open_embeddings(source, name="source")
+        precision = float64_below(source.rows, dtype)
+        mean = Moments.empty(self.n_features_in_, "mean")
+        move = self._map(calibrate=False)
+        for tile in source.tiles(dtype=precision):
+            mean.update(move(torch.from_numpy(tile.values)).numpy())
+            if progress is not None:
+                progress(len(tile.values))
+        self.calibration_mean_ = mean.mean
+        return self
+
+    def _map(self, calibrate: bool = True) -> AffineMap:
+        """The fitted map as a frozen value."""
+        self._check_fitted()
+        shift = None
+        if self.calibrated and calibrate:
+            if self.calibration_mean_ is None:
+                raise NotFittedError(f"{type(self).__name__} was fitted from statistics; call calibrate(source) first")
+            shift = self.target_mean_ - self.calibration_mean_
+        return AffineMap(self.weight_, self.bias_, shift)
+
+    def apply(self, rows: Float[Tensor, "m d"], numbers: np.ndarray) -> Float[Tensor, "m d"]:
+        """Map a tile of unit rows; `numbers` are their global row numbers. `rows` may be overwritten."""
+        return self._map()(rows)
+
+    def transform(
+        self,
+        source: Any,
+        out: str | Path | None = None,
+        *,
+        dtype: str = "auto",
+        out_dtype: str = "float32",
+        first_row: int = 0,
+        **options: Any,
+    ) -> Any:
+        """Substitutes for target embeddings, as unit rows in the container given.
+
+        Parameters
+        ----------
+        source : array (n, d) or (d,), tensor, path or EmbeddingSet
+            Normalised on the way.
+        out : path, optional
+            Where the rows are written; needed where `source` is a path, allowed for all.
+        dtype : {"auto", "float32", "float64"}
+            Precision of the map; "auto" is float64 up to 200,000 rows.
+        out_dtype : str
+            Precision of the result.
+        first_row : int
+            Global number of the first row of an array; methods with random draws key them by row number.
+        **options
+            Passed to `write_transformed`: ``format``, ``progress``.
+
+        Returns
+        -------
+        array, tensor, or Path
+            Like `source`; the path `out` where rows were written.
+
+        Raises
+        ------
+        InputError
+            If the width is not the fitted one, a row is unusable, or `out` is missing for a path.
+        """
+        from anisoalign.aligners.transforming import transform_rows, write_transformed
+
+        self._check_fitted()
+        if out is not None:
+            return write_transformed(self, source, out, dtype=dtype, out_dtype=out_dtype, **options)
+        if isinstance(source, (str, Path)) or (isinstance(source, EmbeddingSet) and source.path is not None):
+            raise InputError("transforming a file or folder needs out=PATH, where the aligned rows are written")
+        return transform_rows(self, source, dtype=dtype, out_dtype=out_dtype, first_row=first_row)
+
+    def save(self, path: str | Path) -> None:
+        """Write config.json, model.safetensors and a README.md card into the folder `path`."""
+        from anisoalign.aligners.saving import save
+
+        self._check_fitted()
+        save(self, path)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "n_features_in_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(source, target) first")
+
+
+def in_unit_interval(name: str, value: float) -> float:
+    """`value` as a float where it lies in [0, 1], else ValueError."""
+    if not 0.0 <= float(value) <= 1.0:
+        raise ValueError(f"{name} must lie in [0, 1], not {value!r}")
+    return float(value)

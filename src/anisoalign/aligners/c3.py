@@ -1,0 +1,49 @@
+"""C3 (arXiv 2401.08567): connect, collapse, corrupt."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anisoalign.aligners.base import Aligner
+from anisoalign.geometry.sphere import normalize_
+from anisoalign.statistics import Moments, keyed_normal
+
+
+class C3(Aligner):
+    """z = Norm(Norm(y − μy + μx) + σ ε), ε standard normal per coordinate.
+
+    Parameters
+    ----------
+    noise : float
+        σ per coordinate (not of the norm: the noise vector has norm about σ√d).
+    seed : int
+        Draws are keyed by seed and global row number, so a row gets the same noise in any batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(0).normal(size=(50, 4))
+    >>> model = C3(noise=0.1).fit(rows, rows)
+    >>> bool((model.transform(rows) == model.transform(rows)).all())
+    True
+    """
+
+    name = "c3"
+
+    def __init__(self, *, noise: float = 0.016, seed: int = 0):
+        self.noise = noise
+        self.seed = seed
+
+    def _fit(self, source: Moments, target: Moments) -> None:
+        if not self.noise >= 0.0:
+            raise ValueError(f"noise must not be negative, not {self.noise!r}")
+        self.weight_, self.bias_ = np.array(1.0), target.mean - source.mean
+
+    def apply(self, rows: Float[Tensor, "m d"], numbers: np.ndarray) -> Float[Tensor, "m d"]:
+        """Mean shift, then the row's own noise."""
+        moved = super().apply(rows, numbers)
+        noise = torch.from_numpy(keyed_normal(self.seed, numbers, moved.shape[1]))
+        return normalize_(moved.add_(noise.to(moved), alpha=self.noise))

@@ -1,0 +1,47 @@
+"""Memory projection (DeCap, ICLR 2023), from source to target."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anisoalign.aligners.rows import RowKeeper
+from anisoalign.geometry.sphere import normalize_
+
+
+class MemoryProjection(RowKeeper):
+    """z = Norm(Σ_j softmax_j(y·x_j / τ) x_j) over a memory of target rows. **Keeps target rows.**
+
+    Parameters
+    ----------
+    temperature : float
+        τ; 1/150 in DeCap.
+    memory : int
+        Target rows kept at most.
+    seed : int
+        Of the draw of those rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.eye(3)
+    >>> MemoryProjection().fit(rows, rows).transform(rows).round(3).tolist()[0]
+    [1.0, 0.0, 0.0]
+    """
+
+    name = "memory-projection"
+
+    def __init__(self, *, temperature: float = 1 / 150, memory: int = 50_000, seed: int = 0):
+        self.temperature = temperature
+        self.memory = memory
+        self.seed = seed
+
+    def apply(self, rows: Float[Tensor, "m d"], numbers: np.ndarray) -> Float[Tensor, "m d"]:
+        """Soft nearest neighbours of each row, a few hundred rows at a time."""
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be positive, not {self.temperature!r}")
+        memory = torch.from_numpy(self.rows_).to(rows)
+        parts = [torch.softmax(part @ memory.T / self.temperature, dim=1) @ memory for part in rows.split(256)]
+        return normalize_(torch.cat(parts))

@@ -1,0 +1,99 @@
+"""Methods by the names of the command line, and variants like `gaussian-transport:strength=0.5`."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from anisoalign.aligners.base import Aligner
+from anisoalign.aligners.blockwise_covariance import BlockwiseCovariance
+from anisoalign.aligners.c3 import C3
+from anisoalign.aligners.gaussian_transport import GaussianTransport
+from anisoalign.aligners.identity import Identity
+from anisoalign.aligners.mean_shift import MeanShift
+from anisoalign.aligners.memory_projection import MemoryProjection
+from anisoalign.aligners.random_target import RandomTarget
+from anisoalign.aligners.realign import ReAlign
+from anisoalign.aligners.standardize import Standardize
+from anisoalign.aligners.whiten_color import WhitenColor
+from anisoalign.embeddings import InputError
+
+METHODS: dict[str, type[Aligner]] = {
+    method.name: method
+    for method in (
+        Identity,
+        MeanShift,
+        C3,
+        Standardize,
+        ReAlign,
+        BlockwiseCovariance,
+        WhitenColor,
+        GaussianTransport,
+        MemoryProjection,
+        RandomTarget,
+    )
+}
+
+
+def make(name: str, params: dict[str, Any] | None = None) -> Aligner:
+    """Unfitted aligner of the given name and parameters.
+
+    Raises
+    ------
+    InputError
+        If the method or a parameter is unknown; the message lists those there are.
+
+    Examples
+    --------
+    >>> make("c3", {"noise": 0.05})
+    C3(noise=0.05)
+    """
+    if name not in METHODS:
+        raise InputError(f"there is no method {name!r}; the methods are {', '.join(METHODS)}")
+    method, params = METHODS[name], params or {}
+    known = method().get_params()
+    for key in params:
+        if key not in known:
+            listed = ", ".join(known) or "none"
+            raise InputError(f"{name} has no parameter {key!r}; its parameters are: {listed}")
+    return method(**params)
+
+
+def parse_value(text: str) -> Any:
+    """A number, True, False or None where `text` reads as one, else the text itself.
+
+    Examples
+    --------
+    >>> parse_value("0.5"), parse_value("auto"), parse_value("None")
+    (0.5, 'auto', None)
+    """
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def parse_method(spec: str) -> Aligner:
+    """Aligner from `NAME` or `NAME:param=value,param=value`.
+
+    Examples
+    --------
+    >>> parse_method("gaussian-transport:strength=0.5,shrinkage=0.3")
+    GaussianTransport(shrinkage=0.3, strength=0.5)
+    """
+    name, _, rest = spec.partition(":")
+    return make(name, dict(parse_setting(part) for part in rest.split(",") if part))
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`name=value` as a pair.
+
+    Raises
+    ------
+    InputError
+        If there is no equals sign.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError(f"{text!r} is not of the form name=value")
+    return key.strip(), parse_value(value.strip())

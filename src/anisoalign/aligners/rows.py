@@ -1,0 +1,36 @@
+"""Base of the two methods that keep target rows, and say so."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from anisoalign.aligners.base import Aligner, Progress
+from anisoalign.embeddings import open_embeddings
+from anisoalign.statistics import Moments, check_widths
+
+
+class RowKeeper(Aligner):
+    """Keeps up to `memory` target rows, drawn without replacement; cannot be fitted from statistics."""
+
+    keeps_rows = True
+    memory: int
+    seed: int
+
+    def fit(self, source: Any, target: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
+        """Keep a seeded sample of the target's rows; the source is only looked at."""
+        source, target = open_embeddings(source, name="source"), open_embeddings(target, name="target")
+        check_widths(source, target)
+        if self.memory < 1:
+            raise ValueError(f"memory must be at least 1 row, not {self.memory!r}")
+        self.n_features_in_ = target.dim
+        self.rows_ = target.sample(min(self.memory, target.rows), seed=self.seed).astype(np.float32)
+        self.target_mean_ = self.rows_.mean(axis=0, dtype=np.float64)
+        if progress is not None:
+            progress(source.rows + target.rows)
+        return self
+
+    def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
+        """Not possible: the method needs target rows."""
+        raise TypeError(f"{type(self).__name__} keeps target rows; moments do not determine it, use fit")

@@ -1,0 +1,134 @@
+"""A fitted model on disk: config.json, model.safetensors and a README.md card. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from anisoalign import __version__
+from anisoalign.aligners.base import Aligner
+from anisoalign.embeddings import InputError
+
+SCHEMA_VERSION = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+
+
+def save(model: Aligner, path: str | Path) -> None:
+    """Write a fitted model into the folder `path`, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If `path` exists and is not a model of ours, or cannot be written.
+    """
+    path = Path(path)
+    if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} exists and is not a saved model; it is left alone")
+    arrays, plain = split_state(model)
+    config = {
+        "schema_version": SCHEMA_VERSION,
+        "library_version": __version__,
+        "method": model.name,
+        "params": model.get_params(),
+        "fitted": plain,
+    }
+    partial = path.with_name(path.name + ".partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        (partial / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        save_file(arrays, str(partial / WEIGHTS), {"schema_version": str(SCHEMA_VERSION), "method": model.name})
+        (partial / CARD).write_text(card(model, config))
+        for file in partial.iterdir():
+            _fsync(file)
+        if path.exists():
+            shutil.rmtree(path)
+        partial.rename(path)
+    except OSError as error:
+        raise InputError(f"cannot write the model to {path}: {error.strerror or error}") from error
+
+
+def load(path: str | Path) -> Aligner:
+    """Read a model that `save` wrote.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no model, or one of a schema or method that this version does not know.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, anisoalign as aa
+    >>> rows = np.random.default_rng(0).normal(size=(20, 4))
+    >>> folder = tempfile.mkdtemp() + "/model"
+    >>> aa.ReAlign().fit(rows, rows).save(folder)
+    >>> aa.load(folder).scale_
+    1.0
+    """
+    from anisoalign.aligners.registry import METHODS
+
+    path = Path(path)
+    try:
+        config = json.loads((path / CONFIG).read_text())
+        arrays = load_file(str(path / WEIGHTS))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is not a saved model: {Path(error.filename or path).name} is missing") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError, NotADirectoryError) as error:
+        raise InputError(f"{path} is not a saved model, or a damaged one: {error}") from error
+    if not isinstance(config, dict) or config.get("schema_version") != SCHEMA_VERSION:
+        found = config.get("schema_version") if isinstance(config, dict) else None
+        raise InputError(f"{path / CONFIG} has schema version {found!r}; this version reads {SCHEMA_VERSION}")
+    if config.get("method") not in METHODS:
+        raise InputError(f"{path / CONFIG} names the method {config.get('method')!r}, which this version lacks")
+    model = METHODS[config["method"]](**config["params"])
+    for name, value in {**arrays, **config["fitted"]}.items():
+        setattr(model, name, value)
+    return model
+
+
+def split_state(model: Aligner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Fitted attributes: arrays for safetensors, the rest for JSON."""
+    state = {name: value for name, value in vars(model).items() if name.endswith("_")}
+    arrays = {name: np.ascontiguousarray(v) for name, v in state.items() if isinstance(v, np.ndarray)}
+    for name, value in arrays.items():  # ascontiguousarray makes scalars one-dimensional
+        arrays[name] = value.reshape(np.shape(state[name]))
+    return arrays, {name: value for name, value in state.items() if name not in arrays}
+
+
+def fingerprint(model: Aligner) -> str:
+    """Hash of a model's method, parameters and fitted values, in hexadecimal."""
+    arrays, plain = split_state(model)
+    digest = hashlib.sha256(json.dumps([model.name, model.get_params(), plain], sort_keys=True).encode())
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
+
+
+def card(model: Aligner, config: dict[str, Any]) -> str:
+    """Model card in Markdown."""
+    about = (type(model).__doc__ or "").strip().splitlines()[0]
+    rows = "This model **holds target rows**.\n" if model.keeps_rows else "This model holds no training rows.\n"
+    return (
+        f"---\nlibrary_name: anisoalign\ntags: [modality-gap, embeddings]\n---\n\n# {model!r}\n\n{about}\n\n"
+        f"Maps unit source embeddings of width {config['fitted']['n_features_in_']} to substitutes for target "
+        f"embeddings of the same model. {rows}\n"
+        '```python\nimport anisoalign as aa\n\nmodel = aa.load("PATH")\naligned = model.transform(embeddings)\n```\n\n'
+        f"Written by anisoalign {config['library_version']}, schema version {config['schema_version']}.\n"
+    )
+
+
+def _fsync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,31 @@
+"""Match mean and variance coordinate by coordinate."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anisoalign.aligners.base import Aligner
+from anisoalign.statistics import Moments
+
+
+class Standardize(Aligner):
+    """z = Norm(μx + (σx / σy) ∘ (y − μy)), per coordinate; depends on the basis.
+
+    A coordinate in which the source does not vary is only shifted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(0).normal(size=(50, 4))
+    >>> Standardize().fit(rows, rows * [1, 2, 3, 4]).weight_.shape
+    (4,)
+    """
+
+    name = "standardize"
+    order = "diagonal"
+
+    def _fit(self, source: Moments, target: Moments) -> None:
+        sx, sy = np.sqrt(target.variance), np.sqrt(source.variance)
+        varies = sy > 1e-12
+        self.weight_ = np.where(varies, sx / np.where(varies, sy, 1.0), 1.0)
+        self.bias_ = target.mean - self.weight_ * source.mean

@@ -1,0 +1,101 @@
+"""Run a fitted model over arrays in memory, or over shards into a new folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anisoalign.aligners.saving import fingerprint
+from anisoalign.embeddings import (
+    EmbeddingSet,
+    EmbeddingWriter,
+    InputError,
+    Tile,
+    open_embeddings,
+    write_tiles,
+)
+from anisoalign.statistics import float64_below
+
+if TYPE_CHECKING:
+    from anisoalign.aligners.base import Aligner
+
+
+def check_fits(model: Aligner, source: EmbeddingSet) -> None:
+    """Raise InputError where the rows are not as wide as those the model was fitted on."""
+    if source.dim != model.n_features_in_:
+        raise InputError(f"{source.name} has width {source.dim}, the model was fitted on width {model.n_features_in_}")
+
+
+def transform_rows(
+    model: Aligner, source: Any, *, dtype: str = "auto", out_dtype: str = "float32", first_row: int = 0
+) -> Any:
+    """Aligned rows in the container given: array for array, tensor for tensor, one row for one row.
+
+    `first_row` is the global number of the first row, by which random draws are keyed.
+    """
+    single = isinstance(source, np.ndarray | Tensor) and source.ndim == 1
+    rows = open_embeddings(source[None] if single else source)
+    check_fits(model, rows)
+    precision = float64_below(rows.rows, dtype)
+    parts = [
+        model.apply(torch.from_numpy(tile.values), tile.rows + first_row).numpy().astype(out_dtype)
+        for tile in rows.tiles(dtype=precision)
+    ]
+    aligned = np.concatenate(parts) if parts else np.empty((0, rows.dim), out_dtype)
+    aligned = aligned[0] if single else aligned
+    return torch.from_numpy(aligned).to(source.device) if isinstance(source, Tensor) else aligned
+
+
+def write_transformed(
+    model: Aligner,
+    source: Any,
+    out: str | Path,
+    *,
+    dtype: str = "auto",
+    out_dtype: str = "float32",
+    format: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Write aligned rows shard by shard into `out`, which appears when it is complete; ids travel along.
+
+    An interrupted run continues with the first unfinished shard, provided that model, input and settings are
+    the same, and ends with the same bytes.
+
+    Parameters
+    ----------
+    out : path
+        A new folder, or a file where the source is one file.
+    format : {"npy", "parquet", "safetensors", "arrow", "hf"}, optional
+        By default what the ending of `out` says, npy for a folder.
+    progress : callable, optional
+        Called with the number of rows done.
+    """
+    rows = open_embeddings(source)
+    check_fits(model, rows)
+    precision = float64_below(rows.rows, dtype)
+    plan = {"model": fingerprint(model), "precision": precision.name, "source": _headers(rows)}
+
+    def change(tile: Tile) -> Tensor:
+        return model.apply(torch.from_numpy(tile.values), tile.rows)
+
+    with EmbeddingWriter(out, rows.dim, out_dtype, format, plan, overwrite) as writer:
+        write_tiles(rows, writer, change, dtype=precision, progress=progress)
+    return Path(out)
+
+
+def _headers(rows: EmbeddingSet) -> dict[str, Any]:
+    """What a continued run must find unchanged in its input: sizes and times of the files."""
+    files = [Path(shard.path) for shard in rows.shards if shard.path]
+    stats = [file.stat() for file in files]
+    return {
+        "rows": rows.rows,
+        "dtype": rows.dtype.name,
+        "bad_rows": rows.bad_rows,
+        "files": [[f.name, s.st_size, s.st_mtime_ns] for f, s in zip(files, stats, strict=True)],
+    }

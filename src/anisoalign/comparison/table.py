@@ -1,0 +1,132 @@
+"""What a comparison found: one flat record a method, with its spread, marked against the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from anisoalign.diagnostics.record import SCHEMA_VERSION
+
+HIGHER, LOWER = 1, -1
+DIRECTIONS = {
+    "instance_consistency": HIGHER,
+    "geometry_consistency": HIGHER,
+    "neighbour_consistency": HIGHER,
+    "centroid_gap": LOWER,
+    "target_penetration": HIGHER,
+    "target_coverage": HIGHER,
+    "uncentered_residual_anisotropy": LOWER,
+    "paired_cosine": HIGHER,
+    "recall_at_1": HIGHER,
+    "recall_at_10": HIGHER,
+    "reverse_recall_at_1": HIGHER,
+    "reverse_recall_at_10": HIGHER,
+    "mixed_recall_at_10": HIGHER,
+    "label_transfer": HIGHER,
+}
+"""Metrics of a comparison and which way is better."""
+
+REAL = "real-target"
+REFERENCE = "realign"
+METHOD, CONTROL, ORACLE = "method", "control", "oracle"
+
+
+@dataclass
+class MethodScores:
+    """One method's metrics over the repeats: lists of equal length, one entry a repeat.
+
+    `kind` is "method", "control" (identity, random replacement) or "oracle" (needs pairs, or is the real
+    target); only methods compete for the marks.
+    """
+
+    method: str
+    kind: str = METHOD
+    scores: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, metrics: dict[str, float]) -> None:
+        """Append one repeat."""
+        for name, value in metrics.items():
+            self.scores.setdefault(name, []).append(value)
+
+
+@dataclass
+class Comparison:
+    """Result of `compare`.
+
+    Attributes
+    ----------
+    methods : list of MethodScores
+    protocol : dict
+        Rows of each part, repeats, seed, k.
+    """
+
+    methods: list[MethodScores]
+    protocol: dict[str, Any]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One flat record a method: every metric's mean, its standard error as `<metric>_se`, and its mark.
+
+        `<metric>_mark` is "best", or "within_noise" where the difference to the best, paired by repeat, is
+        within two standard errors. `closed` is the share of the gap from ReAlign to real targets in label
+        transfer that the method closes.
+        """
+        marks = {metric: self._marks(metric) for metric in DIRECTIONS}
+        return [self._record(entry, marks) for entry in self.methods]
+
+    def _record(self, entry: MethodScores, marks: dict[str, dict[str, str]]) -> dict[str, Any]:
+        record = {
+            "schema_version": SCHEMA_VERSION,
+            "method": entry.method,
+            "kind": entry.kind,
+            **self.protocol,
+        }
+        for metric, values in entry.scores.items():
+            record[metric] = float(np.mean(values))
+            record[f"{metric}_se"] = standard_error(values)
+            if entry.method in marks.get(metric, {}):
+                record[f"{metric}_mark"] = marks[metric][entry.method]
+        closed = self.closed(entry)
+        if closed is not None:
+            record["closed"], record["closed_se"] = closed
+        return record
+
+    def scores_of(self, method: str, metric: str) -> list[float] | None:
+        """A method's values of a metric, one a repeat, or None."""
+        for entry in self.methods:
+            if entry.method == method:
+                return entry.scores.get(metric)
+        return None
+
+    def closed(self, entry: MethodScores) -> tuple[float, float] | None:
+        """Mean and standard error of (method − ReAlign) / (mean real − mean ReAlign) in label transfer."""
+        own = entry.scores.get("label_transfer")
+        base, real = self.scores_of(REFERENCE, "label_transfer"), self.scores_of(REAL, "label_transfer")
+        if own is None or base is None or real is None:
+            return None
+        room = float(np.mean(real) - np.mean(base))
+        if room == 0.0:
+            return None
+        gains = (np.asarray(own) - np.asarray(base)) / room
+        return float(np.mean(gains)), standard_error(gains)
+
+    def _marks(self, metric: str) -> dict[str, str]:
+        rivals = {
+            e.method: np.asarray(e.scores[metric]) for e in self.methods if e.kind == METHOD and metric in e.scores
+        }
+        if len(rivals) < 2:
+            return {}
+        sign = DIRECTIONS[metric]
+        best = max(rivals, key=lambda name: sign * rivals[name].mean())
+        marks = {best: "best"}
+        for name, values in rivals.items():
+            behind = sign * (rivals[best] - values)
+            if name != best and behind.mean() <= 2.0 * standard_error(behind):
+                marks[name] = "within_noise"
+        return marks
+
+
+def standard_error(values: Any) -> float:
+    """Standard error of a mean over repeats; 0 for a single repeat, whose spread is unknown."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0

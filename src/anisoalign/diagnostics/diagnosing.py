@@ -1,0 +1,132 @@
+"""`diagnose`: from two sets of embeddings to a report of the gap between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from anisoalign.diagnostics.cosines import (
+    CosineHistogram,
+    angle_divergence,
+    cosines_across,
+    cosines_of_pairs,
+    row_pairs,
+)
+from anisoalign.diagnostics.gap import GapReport, add_pairs, gap_from_moments
+from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings, paired_tiles
+from anisoalign.statistics import Moments, check_widths, float64_below, measure
+
+HISTOGRAM_ROWS = 4_000
+"""Rows a side for the histograms of cosines: a seeded sample where there are more."""
+
+Progress = Callable[[int], None]
+
+
+def diagnose(
+    source: Any,
+    target: Any,
+    *,
+    paired: bool = False,
+    q: int | None = None,
+    dtype: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> GapReport:
+    """Measure the modality gap between two sets (method.md section 3).
+
+    Parameters
+    ----------
+    source, target : array (n, d), tensor, path or EmbeddingSet
+        Normalised on the way.
+    paired : bool
+        Row i of both belongs together. Without it nothing that needs pairs is reported.
+    q : int, optional
+        Size of the principal subspaces compared; d // 10 by default.
+    dtype : {"auto", "float32", "float64"}
+        Precision of the passes; "auto" is float64 up to 200,000 rows.
+    seed : int
+        Of samples and of the permutation test.
+    progress : callable, optional
+        Called with the number of rows of each tile read.
+
+    Raises
+    ------
+    InputError
+        On sets of different width, pairs of different length, fewer than two rows, or unusable rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> text, image = rng.normal(size=(200, 8)) + 1, rng.normal(size=(300, 8))
+    >>> report = diagnose(text, image)
+    >>> report.centroid_gap > 0.5, report.paired_distance is None
+    (True, True)
+    """
+    y, x = open_embeddings(source, name="source"), open_embeddings(target, name="target")
+    check_widths(y, x)
+    for embeddings in (y, x):
+        if embeddings.rows < 2:
+            raise InputError(f"{embeddings.name} has {embeddings.rows} row; a diagnosis needs at least two")
+    if q is not None and not 1 <= q <= y.dim:
+        raise InputError(f"q must be between 1 and the width {y.dim}, not {q}")
+    if paired:
+        report = _diagnose_paired(y, x, q, dtype, seed, progress)
+    else:
+        moments = [measure(s, "full", dtype=dtype, progress=progress) for s in (y, x)]
+        report = gap_from_moments(*moments, q=q, seed=seed)
+    return _add_histograms(report, y, x, seed)
+
+
+def _diagnose_paired(
+    y: EmbeddingSet, x: EmbeddingSet, q: int | None, dtype: str, seed: int, progress: Progress | None
+) -> GapReport:
+    precision = float64_below(y.rows, dtype)
+    source, target, residual = (Moments.empty(y.dim) for _ in range(3))
+    distance, cosines = 0.0, []
+    for a, b in _tiles(y, x, precision, progress):
+        source.update(a)
+        target.update(b)
+        difference = b - a
+        residual.update(difference)
+        distance += float(np.linalg.norm(difference, axis=1).sum(dtype=np.float64))
+        cosines.append(np.einsum("ij,ij->i", a, b))
+    offset = residual.mean.astype(precision)
+    centered = 0.0
+    for a, b in _tiles(y, x, precision, progress):
+        centered += float(np.linalg.norm(b - a - offset, axis=1).sum(dtype=np.float64))
+    report = gap_from_moments(source, target, q=q, seed=seed)
+    report = add_pairs(report, source, target, residual, distance / source.n, centered / source.n)
+    histogram = CosineHistogram.of(np.concatenate(cosines))
+    return replace(
+        report,
+        paired_cosine=histogram.mean,
+        paired_cosine_std=histogram.std,
+        histogram_paired=histogram.counts.tolist(),
+    )
+
+
+def _tiles(
+    y: EmbeddingSet, x: EmbeddingSet, dtype: np.dtype, progress: Progress | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for a, b in paired_tiles([y, x], dtype):
+        yield a.values, b.values
+        if progress is not None:
+            progress(2 * len(a))
+
+
+def _add_histograms(report: GapReport, y: EmbeddingSet, x: EmbeddingSet, seed: int) -> GapReport:
+    a, b = (s.sample(HISTOGRAM_ROWS, seed, np.float32) for s in (y, x))
+    within_y, within_x = (CosineHistogram.of(cosines_of_pairs(rows, *row_pairs(len(rows)))) for rows in (a, b))
+    return replace(
+        report,
+        within_source_cosine=within_y.mean,
+        within_target_cosine=within_x.mean,
+        angle_divergence=angle_divergence(within_y, within_x),
+        histogram_within_source=within_y.counts.tolist(),
+        histogram_within_target=within_x.counts.tolist(),
+        histogram_across=CosineHistogram.of(cosines_across(a, b, seed)).counts.tolist(),
+    )

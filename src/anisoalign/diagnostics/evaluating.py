@@ -1,0 +1,127 @@
+"""`evaluate`: how good an alignment is, from arrays, paths or sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics
+from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
+from anisoalign.statistics import check_widths, float64_below
+
+SAMPLE_ROWS = 20_000
+"""Rows a side that are measured, a seeded sample where there are more."""
+
+Labels = Sequence[str] | np.ndarray
+
+
+def evaluate(
+    source: Any,
+    target: Any,
+    aligned: Any,
+    *,
+    paired: bool = False,
+    source_labels: Labels | None = None,
+    target_labels: Labels | None = None,
+    k: int | None = None,
+    sample: int = SAMPLE_ROWS,
+    dtype: str = "auto",
+    seed: int = 0,
+) -> AlignmentReport:
+    """Measure an alignment Z = T(Y) against its targets (method.md section 6).
+
+    Parameters
+    ----------
+    source, aligned : array (m, d), tensor, path or EmbeddingSet
+        Y and Z: row i of one became row i of the other. Where bad rows of the source were dropped, `aligned`
+        holds the rows that are left.
+    target : array (n, d), tensor, path or EmbeddingSet
+        X.
+    paired : bool
+        Row i of the source belongs to row i of the target.
+    source_labels, target_labels : sequence, optional
+        One label a row. With pairs one of them is enough.
+    k : int, optional
+        Neighbours; 20, or 10 below 500 rows a side.
+    sample : int
+        Rows measured at most.
+
+    Raises
+    ------
+    InputError
+        On widths, row counts or label counts that do not fit together, and on unusable rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from anisoalign.aligners import ReAlign
+    >>> rng = np.random.default_rng(0)
+    >>> text, image = rng.normal(size=(80, 8)) + 1, rng.normal(size=(80, 8)) - 1
+    >>> report = evaluate(text, image, ReAlign().fit(text, image).transform(text))
+    >>> report.centroid_gap < 0.05, report.paired_cosine is None
+    (True, True)
+    """
+    y = open_embeddings(source, name="source")
+    x = open_embeddings(target, name="target")
+    z = open_embeddings(aligned, name="aligned")
+    check_widths(y, x)
+    if z.dim != x.dim:
+        raise InputError(f"aligned has width {z.dim}, target has width {x.dim}")
+    _check_labels("source", source_labels, y)
+    _check_labels("target", target_labels, x)
+    rows_y, rows_z = _source_rows(y, z)
+    rows_x = _kept(x)
+    if paired:
+        if y.rows != x.rows:
+            raise InputError(f"pairs need as many rows on both sides: source has {y.rows}, target {x.rows}")
+        both = np.intersect1d(rows_y, rows_x, assume_unique=True)
+        rows_z = rows_z[np.searchsorted(rows_y, both)]
+        rows_y = rows_x = both
+    chosen = _thin(len(rows_y), sample, seed)
+    rows_y, rows_z = rows_y[chosen], rows_z[chosen]
+    rows_x = rows_y if paired else rows_x[_thin(len(rows_x), sample, seed)]
+    if min(len(rows_y), len(rows_x)) < 12:
+        raise InputError(f"too few rows to evaluate: {len(rows_y)} source and {len(rows_x)} target rows")
+    if k is not None and not 1 <= k < min(len(rows_y), len(rows_x)):
+        raise InputError(f"k must be between 1 and {min(len(rows_y), len(rows_x)) - 1}, not {k}")
+    precision = float64_below(len(rows_y), dtype)
+    return alignment_metrics(
+        y.take(rows_y, precision).values,
+        x.take(rows_x, precision).values,
+        z.take(rows_z, precision).values,
+        paired=paired,
+        source_labels=None if source_labels is None else np.asarray(source_labels)[rows_y],
+        target_labels=None if target_labels is None else np.asarray(target_labels)[rows_x],
+        k=k,
+        seed=seed,
+    )
+
+
+def _source_rows(y: EmbeddingSet, z: EmbeddingSet) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of source and aligned that belong together."""
+    kept = _kept(y)
+    if y.rows == z.rows:
+        rows = np.intersect1d(kept, _kept(z), assume_unique=True)
+        return rows, rows
+    if len(kept) == z.rows:
+        return kept, np.arange(z.rows)
+    raise InputError(f"aligned has {z.rows} rows, source has {y.rows}: row i of one must be row i of the other")
+
+
+def _kept(embeddings: EmbeddingSet) -> np.ndarray:
+    """Numbers of the rows that are not dropped; no pass where none may be."""
+    return embeddings.kept() if embeddings.bad_rows == "drop" else np.arange(embeddings.rows)
+
+
+def _thin(rows: int, most: int, seed: int) -> np.ndarray:
+    """All row positions, or an ascending seeded sample of `most`."""
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def _check_labels(side: str, labels: Labels | None, embeddings: EmbeddingSet) -> None:
+    if labels is not None and len(labels) != embeddings.rows:
+        raise InputError(f"{len(labels)} {side} labels for {embeddings.rows} {side} rows")

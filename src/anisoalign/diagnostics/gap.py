@@ -1,0 +1,220 @@
+"""How far apart two sets are: the modality gap (method.md section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from anisoalign.diagnostics.record import Record
+from anisoalign.embeddings import InputError
+from anisoalign.geometry import (
+    anisotropy,
+    effective_dimension,
+    effective_rank,
+    eigenvalues,
+    joint_frame,
+    power_law_exponent,
+    principal_subspace,
+    spectral_correlation,
+    sqrt_psd,
+    subspace_overlap,
+)
+from anisoalign.geometry.spectra import numerical_rank
+from anisoalign.statistics import Moments
+
+_PERMUTATIONS = 199
+
+
+@dataclass(frozen=True)
+class GapReport(Record):
+    """The modality gap of two sets. What needs pairs is None without them and absent from the JSON.
+
+    Attributes
+    ----------
+    centroid_gap : float
+        Gμ = ‖μx − μy‖, in [0, 2].
+    covariance_gap : float
+        GΣ = ‖Σx − Σy‖_F / ‖Σx‖_F.
+    spectral_correlation : float or None
+        Cλ; high for any two sets, so no test of anything by itself.
+    subspace_overlap, subspace_overlap_chance, subspace_overlap_p : float or None
+        O_q at q, its level q/d for unrelated subspaces, and the p-value of a permutation of coordinates.
+        None where q is beyond the numerical rank of a set.
+    overlap_q, overlap_curve : list
+        O_q at q = 1, 2, 4, ….
+    source_mean_energy, target_mean_energy : float
+        ‖μ‖², the share of every unit row that is the same for all.
+    centroid_cosine : float
+        μx·μy, the mean cosine of unpaired rows across the sets.
+    paired_cosine_limit : float
+        The largest mean paired cosine that any pairing of rows with these moments could have:
+        μx·μy + tr (Σx^½ Σy Σx^½)^½.
+    paired_distance, centered_paired_distance, residual_ratio : float, with pairs
+        Mean ‖x − y‖, mean ‖(x − μx) − (y − μy)‖, and the second over the first.
+    residual_anisotropy, residual_effective_dimension : float, with pairs
+        Ar and effective dimension (share of d) of the residual covariance.
+    residual_energy_ratio : float, with pairs
+        tr Σr / (Gμ² + tr Σr).
+    residual_coverage, residual_coverage_chance : float, with pairs
+        tr(P_U Σr) / tr Σr for the joint frame U of rank 2q, and its level r/d.
+    residual_energy : list, with pairs
+        E(K): share of residual energy in the K leading directions, at the K of `residual_energy_k`.
+    """
+
+    rows_source: int
+    rows_target: int
+    dim: int
+    q: int
+    centroid_gap: float
+    covariance_gap: float
+    spectral_correlation: float | None
+    subspace_overlap: float | None
+    subspace_overlap_chance: float
+    subspace_overlap_p: float | None
+    overlap_q: list[int]
+    overlap_curve: list[float]
+    source_effective_rank: float
+    target_effective_rank: float
+    source_power_law_exponent: float | None
+    target_power_law_exponent: float | None
+    source_mean_energy: float
+    target_mean_energy: float
+    centroid_cosine: float
+    paired_cosine_limit: float
+    within_source_cosine: float | None = None
+    within_target_cosine: float | None = None
+    angle_divergence: float | None = None
+    paired_distance: float | None = None
+    centered_paired_distance: float | None = None
+    residual_ratio: float | None = None
+    residual_anisotropy: float | None = None
+    residual_effective_dimension: float | None = None
+    residual_energy_ratio: float | None = None
+    residual_coverage: float | None = None
+    residual_coverage_chance: float | None = None
+    residual_energy_k: list[int] | None = None
+    residual_energy: list[float] | None = None
+    paired_cosine: float | None = None
+    paired_cosine_std: float | None = None
+    histogram_within_source: list[int] | None = None
+    histogram_within_target: list[int] | None = None
+    histogram_across: list[int] | None = None
+    histogram_paired: list[int] | None = None
+
+    def verdict(self) -> list[str]:
+        """Three sentences in plain words."""
+        from anisoalign.diagnostics.verdict import gap_verdict
+
+        return gap_verdict(self)
+
+    def __str__(self) -> str:
+        return "\n".join(self.verdict())
+
+
+def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, seed: int = 0) -> GapReport:
+    """Everything about the gap that first and second moments determine.
+
+    Parameters
+    ----------
+    source, target : Moments
+        Order "full", of unit rows.
+    q : int, optional
+        Size of the principal subspaces compared; d // 10 by default, at least 1.
+    seed : int
+        Of the permutation test.
+
+    Raises
+    ------
+    ValueError
+        If the widths differ or q is not between 1 and d.
+    InputError
+        If all rows of a set are the same.
+    """
+    if source.dim != target.dim:
+        raise ValueError(f"source rows have width {source.dim}, target rows {target.dim}")
+    d = source.dim
+    q = max(1, d // 10) if q is None else q
+    if not 1 <= q <= d:
+        raise ValueError(f"q must be between 1 and the width {d}, not {q}")
+    for side, moments in (("source", source), ("target", target)):
+        if moments.trace <= 1e-12:
+            raise InputError(f"all {side} rows are the same: there are no directions to compare")
+    sx, sy = target.covariance, source.covariance
+    lx, ly = eigenvalues(sx), eigenvalues(sy)
+    ux, uy = principal_subspace(sx), principal_subspace(sy)
+    rank = min(numerical_rank(lx), numerical_rank(ly))
+    curve = [k for k in _doubling(d) if k <= rank]
+    cosine = float(source.mean @ target.mean)
+    root = sqrt_psd(sx)
+    return GapReport(
+        rows_source=source.n,
+        rows_target=target.n,
+        dim=d,
+        q=q,
+        centroid_gap=float(np.linalg.norm(target.mean - source.mean)),
+        covariance_gap=float(np.linalg.norm(sx - sy) / np.linalg.norm(sx)),
+        spectral_correlation=spectral_correlation(lx, ly),
+        subspace_overlap=subspace_overlap(ux[:, :q], uy[:, :q]) if q <= rank else None,
+        subspace_overlap_chance=q / d,
+        subspace_overlap_p=overlap_p_value(ux[:, :q], uy[:, :q], seed) if q <= rank else None,
+        overlap_q=curve,
+        overlap_curve=[subspace_overlap(ux[:, :k], uy[:, :k]) for k in curve],
+        source_effective_rank=effective_rank(ly),
+        target_effective_rank=effective_rank(lx),
+        source_power_law_exponent=power_law_exponent(ly),
+        target_power_law_exponent=power_law_exponent(lx),
+        source_mean_energy=float(source.mean @ source.mean),
+        target_mean_energy=float(target.mean @ target.mean),
+        centroid_cosine=cosine,
+        paired_cosine_limit=cosine + float(np.trace(sqrt_psd(root @ sy @ root))),
+    )
+
+
+def overlap_p_value(x: Float[np.ndarray, "d q"], y: Float[np.ndarray, "d q"], seed: int = 0) -> float:
+    """Share of permutations of the coordinates of `y` with an overlap at least as large; one-sided, never 0.
+
+    Permuting coordinates keeps each subspace's own shape and destroys what the two share.
+    """
+    generator = np.random.default_rng(seed)
+    seen = subspace_overlap(x, y)
+    hits = sum(subspace_overlap(x, y[generator.permutation(len(y))]) >= seen for _ in range(_PERMUTATIONS))
+    return (hits + 1) / (_PERMUTATIONS + 1)
+
+
+def add_pairs(
+    report: GapReport, source: Moments, target: Moments, residual: Moments, paired: float, centered: float
+) -> GapReport:
+    """The report with what pairs tell.
+
+    Parameters
+    ----------
+    residual : Moments
+        Order "full", of x_i − y_i (its centred second moment is that of (x − μx) − (y − μy)).
+    paired, centered : float
+        Mean paired distances before and after centring.
+    """
+    sigma = residual.covariance
+    values = eigenvalues(sigma)
+    frame = joint_frame(target.covariance, source.covariance, rank=min(2 * report.q, report.dim))
+    energy = np.cumsum(values) / values.sum()
+    steps = _doubling(report.dim)
+    return replace(
+        report,
+        paired_distance=paired,
+        centered_paired_distance=centered,
+        residual_ratio=centered / paired,
+        residual_anisotropy=anisotropy(values),
+        residual_effective_dimension=effective_dimension(values),
+        residual_energy_ratio=residual.trace / (report.centroid_gap**2 + residual.trace),
+        residual_coverage=frame.coverage(sigma),
+        residual_coverage_chance=frame.rank / report.dim,
+        residual_energy_k=steps,
+        residual_energy=[float(energy[k - 1]) for k in steps],
+    )
+
+
+def _doubling(d: int) -> list[int]:
+    """1, 2, 4, … and d itself."""
+    return [k for k in (2**i for i in range(d.bit_length())) if k < d] + [d]

@@ -1,0 +1,61 @@
+"""How well two sets mix: entropy of the origin of each row's neighbours (method.md section 6)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import hypergeom
+
+from anisoalign.diagnostics.neighbours import neighbours
+
+
+class Mixing(NamedTuple):
+    """Penetration M_Z and coverage M_X, 1 when labels could not be told from a random permutation."""
+
+    target_penetration: float
+    target_coverage: float
+
+
+def binary_entropy(p: np.ndarray) -> np.ndarray:
+    """H2(p) in bits; 0 at p = 0 and p = 1."""
+    inner = np.clip(p, 1e-300, 1.0)
+    outer = np.clip(1.0 - p, 1e-300, 1.0)
+    return -(p * np.log2(inner) + (1.0 - p) * np.log2(outer))
+
+
+def expected_entropy(k: int, of_target: int, of_aligned: int) -> float:
+    """E H2(J / k), J hypergeometric: k draws from `of_target` target and `of_aligned` aligned rows.
+
+    Examples
+    --------
+    >>> round(expected_entropy(2, 1, 1), 6)
+    1.0
+    """
+    drawn = np.arange(k + 1)
+    probability = hypergeom.pmf(drawn, of_target + of_aligned, of_target, k)
+    return float(probability @ binary_entropy(drawn / k))
+
+
+def mixing(target: Float[np.ndarray, "n d"], aligned: Float[np.ndarray, "m d"], k: int = 20) -> Mixing:
+    """Penetration and coverage in the pool X ∪ Z, each relative to a random permutation of the labels.
+
+    p(u) is the share of target rows among the k nearest neighbours of u (u excluded) and H2 its entropy in
+    bits; penetration averages over aligned rows, coverage over target rows. The expectation under a random
+    permutation is exact, by the hypergeometric law of k draws from the other rows.
+
+    Parameters
+    ----------
+    target : ndarray, shape (n, d), unit rows
+    aligned : ndarray, shape (m, d), unit rows
+    k : int
+    """
+    n, m = len(target), len(aligned)
+    pool = np.concatenate([target, aligned])
+    found = neighbours(pool, pool, k, exclude=np.arange(n + m))
+    entropy = binary_entropy((found < n).mean(axis=1))
+    return Mixing(
+        target_penetration=float(entropy[n:].mean() / expected_entropy(k, n, m - 1)),
+        target_coverage=float(entropy[:n].mean() / expected_entropy(k, n - 1, m)),
+    )

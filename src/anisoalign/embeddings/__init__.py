@@ -1,0 +1,33 @@
+"""Embeddings: a set of vectors on disk or in memory, opened, looked at, read in tiles, written, converted."""
+
+from anisoalign.embeddings.budget import format_bytes, parse_bytes
+from anisoalign.embeddings.convert import convert
+from anisoalign.embeddings.embedding_set import Dropped, EmbeddingSet
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.labels import read_labels
+from anisoalign.embeddings.manifest import verify
+from anisoalign.embeddings.opening import open_embeddings
+from anisoalign.embeddings.pairs import paired_tiles, read_pairs
+from anisoalign.embeddings.shards import Shard
+from anisoalign.embeddings.tiles import Tile
+from anisoalign.embeddings.transfer import write_tiles
+from anisoalign.embeddings.writer import EmbeddingWriter, ShardWriter
+
+__all__ = [
+    "Dropped",
+    "EmbeddingSet",
+    "EmbeddingWriter",
+    "InputError",
+    "Shard",
+    "ShardWriter",
+    "Tile",
+    "convert",
+    "format_bytes",
+    "open_embeddings",
+    "paired_tiles",
+    "parse_bytes",
+    "read_labels",
+    "read_pairs",
+    "verify",
+    "write_tiles",
+]

@@ -1,0 +1,79 @@
+"""Files and folders that appear whole or not at all, and survive a power cut once they do."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.formats.lance_ import is_lance
+from anisoalign.embeddings.manifest import read_manifest
+
+TEMPORARY = ".tmp-"
+"""Beginning of the names of unfinished files; such files are never read."""
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Write a small text file at once: temporary name, sync, rename."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    rename_synced(temporary, path)
+
+
+def rename_synced(temporary: Path, path: Path) -> None:
+    """Rename a synced file and sync the folder, without which the new name may be lost."""
+    temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # pragma: no cover - Windows has no handle on a folder
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_folder(partial: Path, out: Path) -> None:
+    """Rename a finished folder to its place; what was there before goes only then."""
+    _sync_folder(partial)
+    old = out.with_name(f".{out.name}.old-{os.getpid()}")
+    if out.is_dir() and any(out.iterdir()):
+        out.rename(old)
+    partial.replace(out)
+    _sync_folder(out.parent)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def check_free(out: Path, overwrite: bool) -> None:
+    """Refuse to write over anything the user has not offered, or that no run of ours has made.
+
+    Raises
+    ------
+    InputError
+        If `out` exists and may not be replaced.
+    """
+    if out.name in ("", "..") or out.name.endswith(".partial"):
+        raise InputError(f"{out} is no name for a result")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise InputError(f"{out} already exists; choose another name, or ask to overwrite it")
+    if out.is_dir() and read_manifest(out) is None and not is_lance(out):
+        raise InputError(f"{out} was not written by this library and is not overwritten; remove it yourself")
+
+
+@contextlib.contextmanager
+def writable(out: Path) -> Iterator[None]:
+    """Turn the system's refusal to create files into a message about `out`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,157 @@
+"""Conversion between all formats: values as stored, ids and other columns along."""
+
+import shutil
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from anisoalign.embeddings.atomic import check_free, replace_folder, writable
+from anisoalign.embeddings.embedding_set import BadRows, EmbeddingSet
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.finding import PICKLES, shard_files
+from anisoalign.embeddings.formats.lance_ import is_lance, lance_library
+from anisoalign.embeddings.opening import open_embeddings
+from anisoalign.embeddings.pickles import PickleSource, load_pickle
+from anisoalign.embeddings.shard_files import VECTORS
+from anisoalign.embeddings.transfer import Progress, write_tiles
+from anisoalign.embeddings.writer import EmbeddingWriter
+
+
+def convert(
+    source: str | Path | np.ndarray | EmbeddingSet,
+    out: str | Path,
+    format: str | None = None,
+    dtype: np.typing.DTypeLike | None = None,
+    *,
+    allow_pickle: bool = False,
+    column: str | None = None,
+    id_column: str | None = None,
+    bad_rows: BadRows = "error",
+    memory: int | str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> EmbeddingSet:
+    """Write a set in another format, verbatim but for the type asked for; return the result, opened.
+
+    Parameters
+    ----------
+    source : path, array or EmbeddingSet
+    out : path
+        A folder, or a file if it ends in `.npy`, `.parquet`, `.safetensors` or `.arrow`.
+    format : {"npy", "parquet", "safetensors", "arrow", "hf", "lance"}, optional
+    dtype : optional
+        By default the stored type.
+    allow_pickle : bool
+        Read `.pkl` files, lists of records with `id` and `embed`. Nothing in them is run either way.
+    column, id_column, bad_rows, memory
+        See `open_embeddings`.
+    overwrite : bool
+        Replace an earlier result.
+    progress : callable, optional
+        Called with numbers of rows as they are done.
+
+    Raises
+    ------
+    InputError
+        For input that cannot be read or an output that cannot be written; nothing is left behind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = convert(np.eye(3, dtype=np.float16), Path(folder, "eye.parquet"))
+    ...     result.format, result.rows, result.dtype
+    ('parquet', 3, dtype('float16'))
+    """
+    out = Path(out)
+    if isinstance(source, str | Path) and allow_pickle and (pickles := _pickles(Path(source))):
+        es = EmbeddingSet(
+            [PickleSource(path) for path in pickles],
+            format="pickle",
+            path=Path(source),
+            id_column=id_column,
+            bad_rows=bad_rows,
+            norms="normalize",
+            memory=memory,
+        )
+    else:
+        # Nothing is normalised here, so mixed norms are no reason to refuse.
+        es = open_embeddings(
+            source, column=column, id_column=id_column, bad_rows=bad_rows, norms="normalize", memory=memory
+        )
+    kind = np.dtype(es.dtype if dtype is None else dtype)
+    if format == "lance" or (format is None and out.suffix == ".lance"):
+        _write_lance(es, out, kind, overwrite, progress)
+    else:
+        plan = {"command": "convert", "bad_rows": es.bad_rows, "source": fingerprint(es)}
+        with EmbeddingWriter(out, es.dim, kind, format, plan, overwrite) as writer:
+            write_tiles(es, writer, dtype=kind, raw=True, progress=progress)
+    load_pickle.cache_clear()
+    return open_embeddings(out, name=out.name, id_column=id_column, norms="normalize")
+
+
+def fingerprint(es: EmbeddingSet) -> str:
+    """Return eight digits that change with the set's shards and, for all practical purposes, its values.
+
+    Lengths, types and a few rows of each shard are summed up, not paths or times: the same data give
+    the same digits on another machine. It tells an unfinished run whether it is still the same run.
+    """
+    value = 0
+    for shard in es.shards:
+        value = zlib.crc32(f"{shard.rows} {shard.dim} {shard.dtype.name}".encode(), value)
+        if shard.rows:
+            peek = np.ascontiguousarray(shard.source.peek(min(16, shard.rows)))
+            value = zlib.crc32(peek.tobytes(), value)
+    return f"{value:08x}"
+
+
+def _pickles(source: Path) -> list[Path]:
+    files = shard_files(source) if source.is_dir() else [source]
+    found = [file for file in files if file.suffix in PICKLES]
+    if found and len(found) < len(files):
+        raise InputError(f"{source} mixes pickles with other formats; give each its own folder")
+    return found
+
+
+def _write_lance(es: EmbeddingSet, out: Path, dtype: np.dtype, overwrite: bool, progress: Progress | None) -> None:
+    """Write a Lance dataset, a fragment a shard. Lance names its files at random: no resuming here."""
+    lance = lance_library()
+    check_free(out, overwrite)
+    partial = out.with_name(f"{out.name}.partial")
+    if partial.exists() and not is_lance(partial):
+        raise InputError(f"{partial} holds another unfinished run; continue that one, or delete the folder")
+    with writable(out):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    try:
+        for shard in es.shards:
+            if shard.rows:
+                reader = _lance_batches(es, shard.index, dtype, progress)
+                mode = "append" if is_lance(partial) else "create"
+                lance.write_dataset(reader, str(partial), mode=mode, max_rows_per_file=shard.rows)
+        replace_folder(partial, out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _lance_batches(es: EmbeddingSet, index: int, dtype: np.dtype, progress: Progress | None) -> pa.RecordBatchReader:
+    """Stream one shard as Arrow batches with its other columns."""
+    shard, beside = es.shards[index], es.metadata(index)
+    columns = [] if beside is None else list(beside.schema.remove_metadata())
+    vectors = pa.field(VECTORS, pa.list_(pa.from_numpy_dtype(dtype), es.dim))
+    schema = pa.schema([*columns, vectors])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for tile in es.tiles(dtype, raw=True, shards=[index]):
+            kept = None if beside is None else beside.take(pa.array(tile.rows - shard.first_row))
+            arrays = [] if kept is None else [column.combine_chunks() for column in kept.columns]
+            flat = pa.array(tile.values.reshape(-1))
+            yield pa.record_batch([*arrays, pa.FixedSizeListArray.from_arrays(flat, es.dim)], schema=schema)
+            if progress is not None:
+                progress(len(tile))
+
+    return pa.RecordBatchReader.from_batches(schema, batches())

@@ -1,0 +1,370 @@
+"""A set of vectors on disk or in memory, read in tiles, in batches or whole."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from anisoalign.embeddings.budget import format_bytes, parse_bytes
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.finding import compare_headers
+from anisoalign.embeddings.metadata import choose_ids, trailing_number
+from anisoalign.embeddings.norms import Verdict, look, refuse_mixed, sentence, verdict
+from anisoalign.embeddings.shards import Block, Shard, Source, make_shards
+from anisoalign.embeddings.tiles import Tile, normalized, tile_rows_for, verbatim
+
+BadRows = Literal["error", "drop"]
+Norms = Literal["auto", "normalize"]
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A row that was left out: its file, its row there, its row in the whole set, and why."""
+
+    file: str
+    row: int
+    global_row: int
+    reason: str
+
+
+class EmbeddingSet:
+    """Vectors in shards: what their headers say, and ways to read them. See `open_embeddings`.
+
+    Attributes
+    ----------
+    name : str
+        What messages call the set.
+    rows, dim : int
+        Shape of the whole set, bad rows included.
+    dtype : numpy.dtype
+        Type of the stored values.
+    shards : tuple of Shard
+        In order, with their first rows.
+    path : Path or None
+        Where the set lies; None in memory.
+    format : str
+        `npy`, `parquet`, `safetensors`, `arrow`, `hf`, `lance` or `memory`.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        *,
+        format: str,
+        name: str = "source",
+        path: Path | None = None,
+        id_column: str | None = None,
+        bad_rows: BadRows = "error",
+        norms: Norms = "auto",
+        memory: int | str | None = None,
+    ):
+        _one_of("bad_rows", bad_rows, ("error", "drop"))
+        _one_of("norms", norms, ("auto", "normalize"))
+        self.shards = make_shards(sources)
+        compare_headers(name, [shard.source for shard in self.shards])
+        self.name, self.path, self.format = name, path, format
+        filled = next(shard for shard in self.shards if shard.rows)
+        self.dim, self.dtype = filled.dim, filled.dtype
+        self.rows = sum(shard.rows for shard in self.shards)
+        self.bad_rows, self.id_column = bad_rows, id_column
+        self.memory = None if memory is None else parse_bytes(memory)
+        self._refuse = norms == "auto"
+        self._dropped: dict[int, Dropped] = {}
+        self._passed: set[int] = set()
+        self._check_budget(0, "a tile")
+        self._norms = [look(shard) for shard in self.shards]
+        if self._refuse:
+            refuse_mixed(name, self.shards, self._norms)
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __repr__(self) -> str:
+        where = "in memory" if self.path is None else str(self.path)
+        return f"EmbeddingSet({self.name}: {self.rows} x {self.dim} {self.dtype}, {self.format}, {where})"
+
+    @property
+    def norms(self) -> Verdict:
+        """`"unit"`, `"not unit"` or `"mixed"`: by a first look, and exactly once a pass is over."""
+        return verdict(self._norms)
+
+    @property
+    def dropped(self) -> list[Dropped]:
+        """Rows left out by the passes so far, in order."""
+        return [self._dropped[row] for row in sorted(self._dropped)]
+
+    @property
+    def stems(self) -> list[str]:
+        """Names for the shards of a result: the shards' own, numbers zero-padded, all distinct."""
+        stems = [Path(shard.path).stem if shard.path else "emb" for shard in self.shards]
+        numbers = [trailing_number(stem) for stem in stems]
+        if self.format == "lance" or len(set(numbers)) < len(numbers) or None in numbers:
+            base = [stem.rstrip("0123456789").rstrip("_-.") or "emb" for stem in stems]
+            return [f"{stem}_{index:03d}" for index, stem in enumerate(base)]
+        width = max(3, max(len(str(number)) for number in numbers))
+        return [f"{stem.rstrip('0123456789')}{number:0{width}d}" for stem, number in zip(stems, numbers, strict=True)]
+
+    def tiles(
+        self,
+        dtype: np.typing.DTypeLike = np.float32,
+        tile_rows: int | None = None,
+        raw: bool = False,
+        shards: Iterable[int] | None = None,
+    ) -> Iterator[Tile]:
+        """Yield the set in order, a few thousand unit rows at a time, never across shards.
+
+        Boundaries are counted from each shard's first row and depend on the width alone: neither
+        the memory budget nor the shards that are left out move them.
+
+        Parameters
+        ----------
+        dtype : float32 or float64
+            In which norms are taken and rows divided; with `raw` float16 as well.
+        tile_rows : int, optional
+            Rows of a tile, if not the usual about one million values.
+        raw : bool
+            Values as stored, only cast. Bad rows are refused or dropped all the same.
+        shards : iterable of int, optional
+            Read these shards only.
+
+        Raises
+        ------
+        InputError
+            For a NaN, infinite or zero row (unless dropped), naming file and row; for a row that
+            shows the set's norms to be mixed; if every row was dropped.
+
+        Examples
+        --------
+        >>> from anisoalign.embeddings import open_embeddings
+        >>> es = open_embeddings(np.array([[3.0, 4.0], [0.0, 2.0]]))
+        >>> [tile.values.tolist() for tile in es.tiles(np.float64)]
+        [[[0.6, 0.8], [0.0, 1.0]]]
+        """
+        size = tile_rows or tile_rows_for(self.dim)
+        dtype = np.dtype(dtype)
+        if not raw and dtype not in (np.float32, np.float64):
+            raise InputError(f"unit rows are read as float32 or float64, not {dtype}")
+        for index in range(len(self.shards)) if shards is None else shards:
+            yield from self._shard_tiles(self.shards[index], dtype, size, raw)
+            self._passed.add(index)
+        if len(self._dropped) == self.rows:
+            raise InputError(f"{self.name}: every row is bad, none is left ({self.dropped[0].reason}, ...)")
+
+    def _shard_tiles(self, shard: Shard, dtype: np.dtype, size: int, raw: bool) -> Iterator[Tile]:
+        if shard.rows == 0:
+            return
+        start = 0
+        for block in shard.source.blocks(size):
+            rows = np.arange(start, start + len(block[0]))
+            tile = self._tile(shard, block, rows, dtype, raw)
+            start += len(rows)
+            if len(tile):
+                yield tile
+        if start != shard.rows:
+            raise InputError(f"{shard.label} has {start} rows where its header says {shard.rows}")
+
+    def _tile(self, shard: Shard, block: Block, rows: np.ndarray, dtype: np.dtype, raw: bool) -> Tile:
+        """Turn stored rows (positions within their shard) into a tile: checked, divided, thinned."""
+        stored, nulls = block
+        if raw:
+            try:
+                values, bad = verbatim(stored, dtype)
+            except OverflowError as error:
+                at = self._where(shard, int(rows[error.args[0]]))
+                raise InputError(f"{at} holds values beyond the range of {dtype}") from error
+            norms = None
+        else:
+            values, norms, bad = normalized(stored, dtype)
+        if nulls is not None:
+            bad |= {int(i): "is null" for i in np.flatnonzero(nulls)}
+        if bad:
+            kept = np.delete(np.arange(len(rows)), list(bad))
+            self._report(shard, rows, bad)
+            start, values, rows = int(rows[0]), values[kept], rows[kept]
+            norms = None if norms is None else norms[kept]
+        else:
+            start = int(rows[0])
+        if norms is not None:
+            self._look_again(shard, rows, norms)
+        return Tile(values, rows + shard.first_row, shard.index, start)
+
+    def _report(self, shard: Shard, rows: np.ndarray, bad: dict[int, str]) -> None:
+        """Refuse the first bad row, or note all of them as dropped."""
+        for i in sorted(bad):
+            row = int(rows[i])
+            if self.bad_rows == "error":
+                raise InputError(
+                    f"{self._where(shard, row)} {bad[i]}; correct it, or leave such rows out with `--bad-rows drop`"
+                )
+            whole = shard.first_row + row
+            self._dropped[whole] = Dropped(shard.label, row, whole, bad[i])
+
+    def _where(self, shard: Shard, row: int) -> str:
+        place = f"{self.name}: {shard.label}, shard {shard.index}, row {row}"
+        return place if len(self.shards) == 1 else f"{place} (row {shard.first_row + row} of the set)"
+
+    def _look_again(self, shard: Shard, rows: np.ndarray, norms: np.ndarray) -> None:
+        """Correct the first look by rows it did not see, and refuse a set that turns out mixed."""
+        found = self._norms[shard.index]
+        before = (found.seen, found.unit)
+        found.add(norms)
+        if self._refuse and len(self.shards) > 1 and (found.seen, found.unit) != before:
+            refuse_mixed(self.name, self.shards, self._norms)
+
+    def batches(self, batch_size: int, dtype: np.typing.DTypeLike = np.float32) -> Iterator[np.ndarray]:
+        """Yield arrays of exactly `batch_size` unit rows across ragged shards; the last may be shorter.
+
+        Values are those of `tiles`, whatever the batch size. Dropped rows are not counted.
+
+        Examples
+        --------
+        >>> from anisoalign.embeddings import open_embeddings
+        >>> es = open_embeddings(np.eye(5))
+        >>> [batch.shape for batch in es.batches(2)]
+        [(2, 5), (2, 5), (1, 5)]
+        """
+        dtype = np.dtype(dtype)
+        if batch_size < 1:
+            raise InputError(f"a batch needs at least one row, not {batch_size}")
+        self._check_budget(batch_size * self.dim * dtype.itemsize, f"a batch of {batch_size} rows")
+        batch, filled = np.empty((min(batch_size, self.rows), self.dim), dtype), 0
+        for tile in self.tiles(dtype):
+            start = 0
+            while start < len(tile):
+                count = min(len(batch) - filled, len(tile) - start)
+                batch[filled : filled + count] = tile.values[start : start + count]
+                filled, start = filled + count, start + count
+                if filled == len(batch):
+                    yield batch
+                    batch, filled = np.empty_like(batch), 0
+        if filled:
+            yield batch[:filled]
+
+    def read(self, dtype: np.typing.DTypeLike = np.float64) -> np.ndarray:
+        """Return the whole set as unit rows, shape (kept rows, d).
+
+        Raises
+        ------
+        InputError
+            If that exceeds the memory budget, and as `tiles` does.
+        """
+        dtype = np.dtype(dtype)
+        self._check_budget(self.rows * self.dim * dtype.itemsize, f"all {self.rows} rows")
+        whole, filled = np.empty((self.rows, self.dim), dtype), 0
+        for tile in self.tiles(dtype):
+            whole[filled : filled + len(tile)] = tile.values
+            filled += len(tile)
+        return whole[:filled]
+
+    def take(self, rows: np.ndarray, dtype: np.typing.DTypeLike = np.float32) -> Tile:
+        """Return the unit rows with the given ascending global row numbers, bad ones dropped if so asked.
+
+        The result's `shard` and `start` say nothing, as the rows come from anywhere.
+        """
+        rows = np.asarray(rows, np.int64)
+        if len(rows) and (rows[0] < 0 or rows[-1] >= self.rows or (np.diff(rows) <= 0).any()):
+            raise InputError(f"{self.name}: rows to take must ascend within 0 .. {self.rows - 1}")
+        dtype = np.dtype(dtype)
+        self._check_budget(len(rows) * self.dim * dtype.itemsize, f"{len(rows)} rows")
+        taken = []
+        for shard in self.shards:
+            low, high = np.searchsorted(rows, [shard.first_row, shard.first_row + shard.rows])
+            if low < high:
+                local = rows[low:high] - shard.first_row
+                taken.append(self._tile(shard, shard.source.take(local), local, dtype, raw=False))
+        values = [tile.values for tile in taken] or [np.empty((0, self.dim), dtype)]
+        kept = [tile.rows for tile in taken] or [rows]
+        return Tile(np.concatenate(values), np.concatenate(kept), -1, -1)
+
+    def sample_rows(self, n: int, seed: int) -> np.ndarray:
+        """Return `n` ascending global row numbers, one drawn from each of `n` equal stretches of the set.
+
+        They depend on `seed`, `n` and the number of rows alone. All rows if the set has no more.
+
+        Examples
+        --------
+        >>> from anisoalign.embeddings import open_embeddings
+        >>> open_embeddings(np.eye(3)).sample_rows(9, seed=0).tolist()
+        [0, 1, 2]
+        """
+        n = min(n, self.rows)
+        bounds = np.array([self.rows * i // n for i in range(n + 1)], np.int64)
+        return np.random.default_rng([seed, n]).integers(bounds[:-1], bounds[1:])
+
+    def sample(self, n: int, seed: int, dtype: np.typing.DTypeLike = np.float32) -> np.ndarray:
+        """Return about `n` unit rows spread over the set (`sample_rows`), fewer if bad ones are dropped."""
+        return self.take(self.sample_rows(n, seed), dtype).values
+
+    def kept(self) -> np.ndarray:
+        """Return the global numbers of the rows that are not dropped, int64, shape (kept rows,).
+
+        With `bad_rows="drop"` a pass is made over shards that none has covered yet.
+        """
+        if self.bad_rows == "drop":
+            for _ in self.tiles(shards=sorted(set(range(len(self.shards))) - self._passed)):
+                pass
+        return np.delete(np.arange(self.rows), sorted(self._dropped))
+
+    def metadata(self, shard: int) -> pa.Table | None:
+        """Return the columns beside a shard's vectors, one row a stored row, or None."""
+        found = self.shards[shard]
+        table = found.source.metadata()
+        if table is not None and table.num_rows != found.rows:
+            raise InputError(f"{found.label} has {found.rows} vectors but {table.num_rows} rows beside them")
+        return table
+
+    def shard_ids(self, shard: int) -> pa.ChunkedArray | None:
+        """Return the ids of a shard's rows before dropping, or None if it has none."""
+        table = self.metadata(shard)
+        names = [] if table is None else table.column_names
+        column = choose_ids(names, self.id_column, self.shards[shard].label)
+        return None if table is None or column is None else table.column(column)
+
+    def ids(self) -> pa.ChunkedArray | None:
+        """Return the ids of all rows, dropped ones included (`ids.take(es.kept())` leaves them out).
+
+        Raises
+        ------
+        InputError
+            If some shards have ids and others not, or of another type.
+        """
+        parts = [self.shard_ids(shard.index) for shard in self.shards if shard.rows]
+        found = [part for part in parts if part is not None]
+        if not found:
+            return None
+        if len(found) < len(parts) or len({part.type for part in found}) > 1:
+            kinds = ", ".join("none" if part is None else str(part.type) for part in parts[:8])
+            raise InputError(f"{self.name}: ids differ in kind from shard to shard: {kinds}")
+        return pa.chunked_array([chunk for part in found for chunk in part.chunks], type=found[0].type)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a plan prints: format, rows, dim, dtype, shards, bytes, norms in a sentence."""
+        return {
+            "name": self.name,
+            "path": None if self.path is None else str(self.path),
+            "format": self.format,
+            "rows": self.rows,
+            "dim": self.dim,
+            "dtype": self.dtype.name,
+            "shards": len(self.shards),
+            "bytes": sum(shard.source.nbytes for shard in self.shards),
+            "norms": sentence(self._norms),
+            "dropped": len(self._dropped),
+        }
+
+    def _check_budget(self, extra: int, what: str) -> None:
+        """Refuse work that cannot fit; two tiles of stored and of float64 values are the least."""
+        tile = min(tile_rows_for(self.dim), self.rows) * self.dim
+        needed = 2 * tile * (self.dtype.itemsize + 8) + extra
+        if self.memory is not None and self.memory < needed:
+            raise InputError(
+                f"{self.name}: {what} needs {format_bytes(needed)}, the memory budget is {format_bytes(self.memory)}"
+            )
+
+
+def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"{what} must be one of {', '.join(choices)}, not {value!r}")

@@ -1,0 +1,169 @@
+"""From a path, an array or a tensor to the shards behind it: formats told apart, headers compared."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.formats.arrow import ArrowSource, hf_files, is_hf_dataset
+from anisoalign.embeddings.formats.lance_ import is_lance, open_fragments
+from anisoalign.embeddings.formats.npy import NpySource
+from anisoalign.embeddings.formats.parquet import ParquetSource
+from anisoalign.embeddings.formats.safetensors_ import SafetensorsSource
+from anisoalign.embeddings.manifest import check_rows, read_manifest
+from anisoalign.embeddings.metadata import BESIDE, match_metadata
+from anisoalign.embeddings.shards import Source, natural_key
+
+READERS = {
+    ".npy": NpySource,
+    ".parquet": ParquetSource,
+    ".safetensors": SafetensorsSource,
+    ".arrow": ArrowSource,
+}
+PICKLES = (".pkl", ".pickle")
+KINDS = {"image": "img_emb", "text": "text_emb"}
+"""clip-retrieval's folders; other kinds follow the pattern `audio` -> `audio_emb`."""
+
+
+def open_path(path: Path, column: str | None) -> tuple[str, Sequence[Source]]:
+    """Return the format's name and every shard at a path, headers read."""
+    if path.is_file():
+        return _open_files([path], column)
+    if not path.is_dir():
+        raise InputError(f"{path} does not exist")
+    if path.name.endswith(".partial"):
+        raise InputError(
+            f"{path} is an unfinished run; repeat the command that began it, which continues there, or delete it"
+        )
+    if is_lance(path):
+        return "lance", open_fragments(path, column)
+    if is_hf_dataset(path):
+        files = hf_files(path)
+        if not files:
+            raise InputError(f"{path} is a dataset without data files")
+        return "hf", [ArrowSource(file, column) for file in files]
+    files = shard_files(path)
+    kinds = {} if files else _clip_retrieval(path)
+    if kinds:
+        return open_path(_choose_kind(path, kinds, column), None)
+    if not files:
+        raise InputError(f"{path} holds no embeddings ({', '.join(READERS)}){_hint(path)}")
+    return _open_files(files, column)
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """List a folder's shards in natural order: nothing hidden, temporary or of another kind."""
+    files = [
+        file
+        for file in folder.iterdir()
+        if file.suffix in (*READERS, *PICKLES)
+        and not file.name.startswith((".", "_"))
+        and not file.name.endswith(BESIDE)
+        and file.is_file()
+    ]
+    return sorted(files, key=lambda file: natural_key(file.name))
+
+
+def _open_files(files: list[Path], column: str | None) -> tuple[str, Sequence[Source]]:
+    suffixes = sorted({file.suffix for file in files})
+    if len(suffixes) > 1:
+        found = ", ".join(f"{suffix} ({next(f.name for f in files if f.suffix == suffix)})" for suffix in suffixes)
+        raise InputError(f"{files[0].parent} mixes formats: {found}; give each its own folder")
+    suffix = suffixes[0]
+    if suffix in PICKLES:
+        raise InputError(
+            f"{files[0]} is a pickle, which can run code when it is opened. "
+            "Where you trust its origin: "
+            f"anisoalign convert {files[0] if len(files) == 1 else files[0].parent} OUT --allow-pickle"
+        )
+    if suffix not in READERS:
+        raise InputError(f"{files[0]} is of no known format; known are {', '.join(READERS)}")
+    sources: list[Source] = [READERS[suffix](file, column) for file in files]
+    _attach_metadata(sources, files)
+    return suffix.lstrip("."), sources
+
+
+def _attach_metadata(sources: Sequence[Source], files: list[Path]) -> None:
+    """Give vectors without columns of their own the parquet files that lie beside them."""
+    holders = [source for source in sources if isinstance(source, NpySource | SafetensorsSource)]
+    if not holders:
+        return
+    folder = files[0].parent
+    manifest = read_manifest(folder) or {}
+    listed = {item["file"]: item.get("metadata") for item in manifest.get("shards", [])}
+    for file, source in zip(files, holders, strict=True):
+        beside = file.with_name(file.stem + BESIDE)
+        if listed.get(file.name):
+            source.metadata_path = folder / listed[file.name]
+        elif beside.is_file():
+            source.metadata_path = beside
+    if manifest or any(source.metadata_path for source in holders):
+        return
+    beside = folder.parent if folder.name.endswith("_emb") else folder
+    # A file opened alone has its place among its neighbours, who share the folder of metadata.
+    neighbours = [file for file in shard_files(folder) if file.suffix == files[0].suffix]
+    paths = match_metadata(neighbours, beside / "metadata")
+    by_file = dict(zip(neighbours, paths, strict=True)) if paths else {}
+    for file, source in zip(files, holders, strict=True):
+        source.metadata_path = by_file.get(file)
+
+
+def _clip_retrieval(folder: Path) -> dict[str, Path]:
+    found = {item.name: item for item in folder.iterdir() if item.is_dir() and item.name.endswith("_emb")}
+    usual = {name: kind for kind, name in KINDS.items()}
+    return {usual.get(name, name.removesuffix("_emb")): found[name] for name in sorted(found)}
+
+
+def _choose_kind(folder: Path, kinds: dict[str, Path], column: str | None) -> Path:
+    if column is None and len(kinds) == 1:
+        return next(iter(kinds.values()))
+    if column is None:
+        raise InputError(
+            f"{folder} holds several kinds of embeddings, say which with `column` or open the folder: "
+            + ", ".join(f"{kind} ({path})" for kind, path in kinds.items())
+        )
+    for kind, path in kinds.items():
+        if column in (kind, path.name):
+            return path
+    raise InputError(f"{folder} holds no {column!r} embeddings, only: {', '.join(kinds)}")
+
+
+def _hint(folder: Path) -> str:
+    inside = [
+        sub
+        for sub in sorted(folder.iterdir())
+        if sub.is_dir() and not sub.name.startswith(".") and (is_lance(sub) or is_hf_dataset(sub) or shard_files(sub))
+    ]
+    return f"; open one of its folders: {', '.join(map(str, inside))}" if inside else ""
+
+
+def compare_headers(name: str, sources: Sequence[Source]) -> None:
+    """Refuse a set whose shards differ in width or type, or that has no rows.
+
+    Raises
+    ------
+    InputError
+        Naming the first shard and the first that differs.
+    """
+    filled = [source for source in sources if source.rows]
+    if not filled:
+        raise InputError(f"{name}: no rows in {sources[0].label}" + (" and its kin" if len(sources) > 1 else ""))
+    first = filled[0]
+    for source in filled:
+        if source.dim != first.dim:
+            raise InputError(
+                f"{name}: shards of different width: {first.label} has {first.dim}, {source.label} has {source.dim}"
+            )
+        if source.dtype != first.dtype:
+            raise InputError(
+                f"{name}: shards of different type: {first.label} is {first.dtype}, {source.label} is {source.dtype}"
+            )
+
+
+def compare_manifest(path: Path | None, sources: Sequence[Source]) -> None:
+    """Check a folder's shards against the manifest beside them."""
+    if path is None or not path.is_dir():
+        return
+    files = [source.path for source in sources if source.path is not None]
+    folders = {file.parent for file in files}
+    if len(folders) == 1 and read_manifest(folder := folders.pop()) is not None and folder != path.parent:
+        check_rows(folder, {file.name: source.rows for file, source in zip(files, sources, strict=True)})

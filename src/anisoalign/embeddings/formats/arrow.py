@@ -1,0 +1,119 @@
+"""Shards in Arrow's own format, file or stream, and the folders that HF `datasets` saves.
+
+The folders are read without `datasets`: `state.json` lists their files in order.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.formats.columns import choose_column, column_blocks, vector_type
+from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
+
+
+class ArrowSource:
+    """One Arrow file or stream, mapped for each pass."""
+
+    def __init__(self, path: Path, column: str | None = None):
+        self.path = path
+        self.label = str(path)
+        batches = self._batches()
+        schema = next(batches)
+        assert isinstance(schema, pa.Schema)
+        self.column = choose_column(schema, column, self.label)
+        found = vector_type(schema.field(self.column).type)
+        assert found is not None
+        self.dtype, width = found
+        self.rows, self.dim = 0, width or 0
+        for batch in batches:
+            assert isinstance(batch, pa.RecordBatch)
+            self.rows += batch.num_rows
+            self.dim = self.dim or _first_width(batch.column(self.column))
+        if self.dim == 0 and self.rows:
+            raise InputError(f"{path}: column {self.column!r} holds no vector of any width")
+        self._beside = [name for name in schema.names if vector_type(schema.field(name).type) is None]
+        self.nbytes = path.stat().st_size
+
+    def _batches(self) -> Iterator[pa.Schema | pa.RecordBatch]:
+        """Yield the schema, then every record batch, without copying from the mapped file."""
+        try:
+            with pa.memory_map(str(self.path)) as mapped:
+                if mapped.read(6) == b"ARROW1":
+                    mapped.seek(0)
+                    reader = pa.ipc.open_file(mapped)
+                    yield reader.schema
+                    yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
+                else:
+                    mapped.seek(0)
+                    stream = pa.ipc.open_stream(mapped)
+                    yield stream.schema
+                    yield from stream
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{self.path} cannot be read as Arrow: {error}") from error
+
+    def _arrays(self) -> Iterator[pa.Array]:
+        for batch in self._batches():
+            if isinstance(batch, pa.RecordBatch):
+                yield batch.column(self.column)
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """Yield exact blocks across record batches."""
+        return exact_blocks(column_blocks(self._arrays(), self.dim, self.dtype, self.label), size)
+
+    def take(self, rows: np.ndarray) -> Block:
+        """Return the given rows by reading up to the last of them."""
+        return take_from_blocks(self.blocks(4096), rows)
+
+    def peek(self, count: int) -> np.ndarray:
+        """Return the first rows."""
+        return next(self.blocks(count))[0]
+
+    def metadata(self) -> pa.Table | None:
+        """Return the columns that hold no vectors."""
+        if not self._beside:
+            return None
+        batches = [batch for batch in self._batches() if isinstance(batch, pa.RecordBatch)]
+        return pa.Table.from_batches([batch.select(self._beside) for batch in batches])
+
+
+def _first_width(array: pa.Array) -> int:
+    for scalar in array:
+        if scalar.is_valid:
+            return len(scalar.values)
+    return 0
+
+
+def is_hf_dataset(folder: Path) -> bool:
+    """Tell whether `datasets` saved this folder."""
+    return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
+
+
+def hf_files(folder: Path) -> list[Path]:
+    """Return the Arrow files of a saved dataset in their order.
+
+    Raises
+    ------
+    InputError
+        If the folder holds several splits, or rows selected by an index that is kept apart.
+    """
+    if (folder / "dataset_dict.json").is_file():
+        splits = ", ".join(str(folder / name) for name in _json(folder / "dataset_dict.json")["splits"])
+        raise InputError(f"{folder} is a dataset of several splits, open one of them: {splits}")
+    state = _json(folder / "state.json")
+    if state.get("_indices_files") or state.get("_indices_data_files"):
+        raise InputError(
+            f"{folder} selects rows through an index; call flatten_indices() on the dataset and save it again"
+        )
+    return [folder / item["filename"] for item in state.get("_data_files", [])]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,99 @@
+"""Arrow columns that hold vectors: which they are, how wide, and their values as arrays.
+
+Parquet, Arrow files, HF datasets and Lance all hand over such columns.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.shards import Block
+
+
+def vector_type(kind: pa.DataType) -> tuple[np.dtype, int | None] | None:
+    """Return value type and width of a column of vectors; width None if each row states its own.
+
+    Examples
+    --------
+    >>> vector_type(pa.list_(pa.float32(), 4))
+    (dtype('float32'), 4)
+    >>> vector_type(pa.large_list(pa.float16()))
+    (dtype('float16'), None)
+    >>> vector_type(pa.string()) is None
+    True
+    """
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if pa.types.is_fixed_size_list(kind):
+        width = kind.list_size
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        width = None
+    else:
+        return None
+    if not pa.types.is_floating(kind.value_type):
+        return None
+    return np.dtype(kind.value_type.to_pandas_dtype()), width
+
+
+def choose_column(schema: pa.Schema, column: str | None, label: str) -> str:
+    """Return the column of vectors: the one asked for, or the only one there is."""
+    candidates = [item.name for item in schema if vector_type(item.type)]
+    if column is None and len(candidates) == 1:
+        return candidates[0]
+    listed = ", ".join(candidates) or "none"
+    if column is None and candidates:
+        raise InputError(f"{label} has several columns of vectors, say which with `column`: {listed}")
+    if column is None:
+        columns = ", ".join(f"{item.name} ({item.type})" for item in schema)
+        raise InputError(f"{label} has no column of float vectors; its columns: {columns or 'none'}")
+    if column not in schema.names:
+        raise InputError(f"{label} has no column {column!r}; columns of vectors: {listed}")
+    if column not in candidates:
+        kind = schema.field(column).type
+        raise InputError(f"{label}: column {column!r} is {kind}, not vectors; columns of vectors: {listed}")
+    return column
+
+
+def column_blocks(arrays: Iterable[pa.Array], dim: int, dtype: np.dtype, label: str) -> Iterator[Block]:
+    """Turn consecutive pieces of a column into arrays of shape (m, dim) with their null rows."""
+    first = 0
+    for array in arrays:
+        yield _block(array, dim, dtype, label, first)
+        first += len(array)
+
+
+def _block(array: pa.Array, dim: int, dtype: np.dtype, label: str, first: int) -> Block:
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    count = len(array)
+    nulls = np.asarray(array.is_null()) if array.null_count else None
+    if isinstance(array, pa.FixedSizeListArray):
+        flat = array.values.slice(array.offset * dim, count * dim)
+    else:
+        widths = np.diff(np.asarray(array.offsets))
+        wrong = widths != dim
+        if nulls is not None:
+            wrong &= ~nulls
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InputError(f"{label}, row {first + row}: a vector of width {int(widths[row])} among width {dim}")
+        flat = array.flatten()
+        if nulls is not None:
+            values = np.full((count, dim), np.nan, dtype)
+            values[~nulls], inner = _values(array.drop_null().flatten(), dim)
+            if inner is not None:
+                nulls[~nulls] = inner
+            return values, nulls
+    values, inner = _values(flat, dim)
+    masks = [mask for mask in (nulls, inner) if mask is not None]
+    return values, np.logical_or.reduce(masks) if masks else None
+
+
+def _values(flat: pa.Array, dim: int) -> Block:
+    """Values of a flat Arrow array as rows; a row with a null anywhere counts as null."""
+    if flat.null_count == 0:
+        return flat.to_numpy(zero_copy_only=True).reshape(-1, dim), None
+    inner = np.asarray(flat.is_null()).reshape(-1, dim).any(axis=1)
+    return flat.to_numpy(zero_copy_only=False).reshape(-1, dim), inner

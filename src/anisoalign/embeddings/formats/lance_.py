@@ -1,0 +1,84 @@
+"""Lance datasets through their Arrow reader: each fragment is a shard."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.formats.columns import choose_column, column_blocks, vector_type
+from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
+
+
+def is_lance(folder: Path) -> bool:
+    """Tell whether a folder is a Lance dataset."""
+    return (folder / "_versions").is_dir()
+
+
+def lance_library() -> Any:
+    """Import lance, or say which extra brings it."""
+    try:
+        import lance
+    except ImportError as error:
+        raise InputError("Lance datasets need the extra: pip install 'anisoalign[lance]'") from error
+    return lance
+
+
+class LanceSource:
+    """One fragment of a Lance dataset."""
+
+    def __init__(self, path: Path, fragment: int, column: str | None = None):
+        self.path = path
+        self.label = f"{path} (fragment {fragment})"
+        self._fragment = fragment
+        part = self._open()
+        schema = part.schema
+        self.column = choose_column(schema, column, self.label)
+        found = vector_type(schema.field(self.column).type)
+        assert found is not None
+        self.dtype, width = found
+        self.rows = part.count_rows()
+        self.dim = width or self._first_width()
+        self._beside = [name for name in schema.names if vector_type(schema.field(name).type) is None]
+        self.nbytes = self.rows * self.dim * self.dtype.itemsize
+
+    def _open(self) -> Any:
+        return lance_library().dataset(str(self.path)).get_fragment(self._fragment)
+
+    def _arrays(self, size: int) -> Iterator[pa.Array]:
+        for batch in self._open().to_batches(columns=[self.column], batch_size=size):
+            yield batch.column(0)
+
+    def _first_width(self) -> int:
+        for array in self._arrays(16):
+            for scalar in array:
+                if scalar.is_valid:
+                    return len(scalar.values)
+        raise InputError(f"{self.label}: column {self.column!r} holds no vector of any width")
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """Yield exact blocks across the reader's batches."""
+        return exact_blocks(column_blocks(self._arrays(size), self.dim, self.dtype, self.label), size)
+
+    def take(self, rows: np.ndarray) -> Block:
+        """Return the given rows by reading up to the last of them."""
+        return take_from_blocks(self.blocks(4096), rows)
+
+    def peek(self, count: int) -> np.ndarray:
+        """Return the first rows."""
+        return next(self.blocks(count))[0]
+
+    def metadata(self) -> pa.Table | None:
+        """Return the columns that hold no vectors."""
+        return self._open().to_table(columns=self._beside) if self._beside else None
+
+
+def open_fragments(folder: Path, column: str | None) -> list[LanceSource]:
+    """Open every fragment of a dataset, in order."""
+    try:
+        fragments = lance_library().dataset(str(folder)).get_fragments()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} cannot be read as Lance: {error}") from error
+    return [LanceSource(folder, part.fragment_id, column) for part in fragments]

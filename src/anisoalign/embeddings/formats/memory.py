@@ -1,0 +1,59 @@
+"""Arrays and tensors that are already in memory, as one shard."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.shards import Block
+
+
+class MemorySource:
+    """An array of shape (n, d) as a shard without a file."""
+
+    path: Path | None = None
+
+    def __init__(self, array: np.ndarray, label: str, metadata: pa.Table | None = None):
+        check_array(array.shape, array.dtype, label)
+        self._array = array
+        self._metadata = metadata
+        self.label = label
+        self.rows, self.dim = array.shape
+        self.dtype = array.dtype.newbyteorder("=")
+        self.nbytes = array.nbytes
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """Yield consecutive rows, as views where strides allow."""
+        for start in range(0, self.rows, size):
+            yield self._array[start : start + size], None
+
+    def take(self, rows: np.ndarray) -> Block:
+        """Return the given rows."""
+        return self._array[rows], None
+
+    def peek(self, count: int) -> np.ndarray:
+        """Return evenly spaced rows."""
+        return self._array[:: max(1, -(-self.rows // count))]
+
+    def metadata(self) -> pa.Table | None:
+        """Return the table given with the array, if any."""
+        return self._metadata
+
+
+def from_tensor(tensor: torch.Tensor, label: str) -> MemorySource:
+    """Wrap a tensor; bfloat16, which numpy lacks, is widened to float32 without loss."""
+    tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.float()
+    return MemorySource(tensor.numpy(), label)
+
+
+def check_array(shape: tuple[int, ...], dtype: np.dtype, label: str) -> None:
+    """Refuse what is not a table of float16, float32 or float64."""
+    if len(shape) != 2 or shape[1] == 0:
+        raise InputError(f"{label}: embeddings must be an array of shape (rows, width), this one is {shape}")
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise InputError(f"{label}: embeddings must be float16, float32 or float64, these are {dtype}")

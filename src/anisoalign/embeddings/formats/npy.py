@@ -1,0 +1,89 @@
+"""Shards in numpy's `.npy` format, memory-mapped."""
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.formats.memory import check_array
+from anisoalign.embeddings.shards import Block
+
+
+class NpySource:
+    """One `.npy` file: its header checked against its size, its rows mapped for each pass."""
+
+    def __init__(self, path: Path, column: str | None = None):
+        if column is not None:
+            raise InputError(f"{path}: a .npy file has no columns, so none can be called {column!r}")
+        self.path = path
+        self.label = str(path)
+        shape, self._fortran, self._stored, self._offset = read_header(path)
+        check_array(shape, self._stored, self.label)
+        self.rows, self.dim = shape
+        self.dtype = self._stored.newbyteorder("=")
+        self.nbytes = path.stat().st_size
+        needed = self._offset + self.rows * self.dim * self._stored.itemsize
+        if self.nbytes != needed:
+            held = (self.nbytes - self._offset) // (self.dim * self._stored.itemsize)
+            fault = "truncated" if self.nbytes < needed else "longer than its header says"
+            raise InputError(
+                f"{path} is {fault}: the header promises {self.rows} rows of {self.dim} ({needed} bytes), "
+                f"the file holds {self.nbytes} bytes, {held} whole rows"
+            )
+        # Found by the opening code where a folder of metadata lies beside.
+        self.metadata_path: Path | None = None
+
+    def _map(self) -> np.ndarray:
+        if self.rows == 0:
+            return np.empty((0, self.dim), self._stored)
+        with self.path.open("rb") as file:
+            # Private pages: never written, but writable in name, which torch asks of a shared array.
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        if hasattr(mapped, "madvise"):
+            mapped.madvise(mmap.MADV_SEQUENTIAL)
+        flat = np.frombuffer(mapped, self._stored, self.rows * self.dim, self._offset)
+        return flat.reshape((self.rows, self.dim), order="F" if self._fortran else "C")
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """Yield views of the mapped file."""
+        array = self._map()
+        for start in range(0, self.rows, size):
+            yield array[start : start + size], None
+
+    def take(self, rows: np.ndarray) -> Block:
+        """Return a copy of the given rows."""
+        return self._map()[rows], None
+
+    def peek(self, count: int) -> np.ndarray:
+        """Return evenly spaced rows."""
+        return self._map()[:: max(1, -(-self.rows // count))]
+
+    def metadata(self) -> pa.Table | None:
+        """Return the table of the parquet file beside, if there is one."""
+        from anisoalign.embeddings.metadata import read_metadata
+
+        return None if self.metadata_path is None else read_metadata(self.metadata_path, self.label, self.rows)
+
+
+def read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Return shape, Fortran order, stored type and the offset of the first value."""
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }.get(version)
+            if read is None:
+                raise InputError(f"{path}: .npy version {version} holds named fields, not embeddings")
+            shape, fortran, dtype = read(file)
+            return shape, fortran, dtype, file.tell()
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not a .npy array: {error}") from error

@@ -1,0 +1,75 @@
+"""Class labels of the rows of a set: one a line, a `.npy` array, or a parquet column `label`."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from anisoalign.embeddings.errors import InputError
+
+
+def read_labels(path: str | Path, expect_rows: int | None = None, column: str = "label") -> list[str]:
+    r"""Read labels as strings.
+
+    Parameters
+    ----------
+    path : str or Path
+        A text file with one label a line, a `.npy` array of whole numbers or strings, shape (n,), or a
+        parquet file with a column `label`.
+    expect_rows : int, optional
+        Number of rows the labels must fit.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, a label is missing, or their number differs from `expect_rows`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "labels.txt")
+    ...     _ = file.write_text("cat\ndog\n")
+    ...     read_labels(file, expect_rows=2)
+    ['cat', 'dog']
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is no file of labels")
+    try:
+        if path.suffix == ".npy":
+            labels = _from_array(path)
+        elif path.suffix == ".parquet":
+            labels = _from_parquet(path, column)
+        else:
+            labels = path.read_text(encoding="utf-8").splitlines()
+    except InputError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read as labels: {error}") from error
+    for row, label in enumerate(labels):
+        if not label.strip():
+            raise InputError(f"{path}, row {row}: the label is empty")
+    if expect_rows is not None and len(labels) != expect_rows:
+        raise InputError(f"{path} holds {len(labels)} labels for {expect_rows} rows")
+    return labels
+
+
+def _from_array(path: Path) -> list[str]:
+    array = np.load(path, allow_pickle=False)
+    if array.ndim != 1 or array.dtype.kind not in "iuU":
+        raise InputError(
+            f"{path}: labels must be whole numbers or strings of shape (rows,), "
+            f"these are {array.dtype} of shape {array.shape}"
+        )
+    return [str(label) for label in array.tolist()]
+
+
+def _from_parquet(path: Path, column: str) -> list[str]:
+    file = pq.read_schema(path)
+    if column not in file.names:
+        raise InputError(f"{path} has no column {column!r}; its columns: {', '.join(file.names)}")
+    with pq.ParquetFile(path) as table:
+        values = table.read(columns=[column]).column(column).to_pylist()
+    return ["" if value is None else str(value) for value in values]

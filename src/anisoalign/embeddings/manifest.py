@@ -1,0 +1,109 @@
+"""The manifest beside written shards: how many rows each holds and what its bytes add up to."""
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+from anisoalign.embeddings.errors import InputError
+
+MANIFEST = "manifest.json"
+KIND = "anisoalign-embeddings"
+SCHEMA_VERSION = 1
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return a folder's manifest, or None if it has none of ours.
+
+    Raises
+    ------
+    InputError
+        If a later version of the library wrote it.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+        return None
+    version = manifest.get("schema_version")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema version {version}, this library reads up to {SCHEMA_VERSION}: update anisoalign"
+        )
+    return manifest
+
+
+def check_rows(folder: Path, rows: dict[str, int]) -> None:
+    """Compare a folder's shards with its manifest: the same files, the same rows.
+
+    Parameters
+    ----------
+    folder : Path
+    rows : dict
+        File name -> rows, as the headers say.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return
+    listed = {item["file"]: item["rows"] for item in manifest["shards"]}
+    for name in sorted(listed.keys() | rows.keys()):
+        if name not in rows:
+            raise InputError(f"{folder / name} is listed in {MANIFEST} but missing")
+        if name not in listed:
+            raise InputError(f"{folder / name} is not listed in {MANIFEST}; move it elsewhere")
+        if rows[name] != listed[name]:
+            raise InputError(f"{folder / name} has {rows[name]} rows, {MANIFEST} says {listed[name]}")
+
+
+def verify(folder: str | Path) -> int:
+    """Read every file that a manifest lists and compare its checksum; return how many there were.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or its bytes have changed.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise InputError(f"{folder} has no {MANIFEST} to verify against")
+    for item in manifest["shards"]:
+        path = folder / item["file"]
+        if not path.is_file():
+            raise InputError(f"{path} is listed in {MANIFEST} but missing")
+        if file_checksum(path) != item["crc32"]:
+            raise InputError(f"{path} has changed since it was written: its checksum differs")
+    return len(manifest["shards"])
+
+
+def file_checksum(path: Path) -> str:
+    """Return the CRC-32 of a file as eight hexadecimal digits.
+
+    It guards against truncation and damage, not against forgery, at memory speed: a cryptographic
+    digest would take longer than the write.
+    """
+    value = 0
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 22):
+            value = zlib.crc32(block, value)
+    return f"{value:08x}"
+
+
+def to_json(value: Any) -> str:
+    """Write JSON that depends on the content alone: sorted keys, a final newline.
+
+    Examples
+    --------
+    >>> print(to_json({"b": 1, "a": [2]}), end="")
+    {
+     "a": [
+      2
+     ],
+     "b": 1
+    }
+    """
+    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,77 @@
+"""Ids and other columns that lie beside vectors, in formats that hold numbers only.
+
+The layout is clip-retrieval's: `metadata/metadata_003.parquet` belongs to `img_emb/img_emb_003.npy`,
+row by row. A single file `x.npy` has `x.ids.parquet` beside it.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.shards import ID_COLUMNS, natural_key
+
+BESIDE = ".ids.parquet"
+"""Ending of the file that holds the columns beside a single file of vectors."""
+
+
+def trailing_number(stem: str) -> int | None:
+    """Return the number at the end of a file's stem.
+
+    Examples
+    --------
+    >>> trailing_number("img_emb_012"), trailing_number("text")
+    (12, None)
+    """
+    match = re.search(r"([0-9]+)$", stem)
+    return int(match[1]) if match else None
+
+
+def read_metadata(path: Path, label: str, rows: int) -> pa.Table:
+    """Read a metadata file and check that it has one row a vector."""
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read as Parquet: {error}") from error
+    if table.num_rows != rows:
+        raise InputError(f"{path} has {table.num_rows} rows, but {label} has {rows}")
+    return table
+
+
+def match_metadata(shards: Sequence[Path], folder: Path) -> list[Path] | None:
+    """Find each shard's metadata file by its number, or, where names have none, by order.
+
+    Raises
+    ------
+    InputError
+        If the folder has files but they do not fit the shards.
+    """
+    files = sorted(
+        (path for path in folder.glob("*.parquet") if not path.name.startswith((".", "_"))),
+        key=lambda path: natural_key(path.name),
+    )
+    if not files:
+        return None
+    by_number = {trailing_number(path.stem): path for path in files}
+    numbers = [trailing_number(path.stem) for path in shards]
+    if len(by_number) == len(files) and None not in numbers and all(n in by_number for n in numbers):
+        return [by_number[number] for number in numbers]
+    if len(files) == len(shards) and (None in numbers or None in by_number):
+        return files
+    raise InputError(
+        f"{folder} does not fit its vectors: {len(shards)} shards ({shards[0].name}, ...), "
+        f"{len(files)} metadata files ({files[0].name}, ...)"
+    )
+
+
+def choose_ids(names: Sequence[str], id_column: str | None, label: str) -> str | None:
+    """Return the column of ids: the one asked for, else the first with a usual name, else None."""
+    if id_column is not None:
+        if id_column not in names:
+            raise InputError(f"{label} has no column {id_column!r}; its columns: {', '.join(names) or 'none'}")
+        return id_column
+    return next((name for name in ID_COLUMNS if name in names), None)

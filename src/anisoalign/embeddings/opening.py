@@ -1,0 +1,80 @@
+"""The one way in: a file, a folder, an array or a tensor becomes an `EmbeddingSet`."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from anisoalign.embeddings.embedding_set import BadRows, EmbeddingSet, Norms
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.finding import compare_manifest, open_path
+from anisoalign.embeddings.formats.memory import MemorySource, from_tensor
+
+
+def open_embeddings(
+    source: str | Path | np.ndarray | torch.Tensor | EmbeddingSet,
+    *,
+    name: str = "source",
+    column: str | None = None,
+    id_column: str | None = None,
+    bad_rows: BadRows = "error",
+    norms: Norms = "auto",
+    memory: int | str | None = None,
+) -> EmbeddingSet:
+    """Open a file, a folder of shards, an array or a tensor as a set of vectors.
+
+    The header of every shard is read and compared: width, type, rows, and the manifest where there is
+    one. A few norms of every shard are looked at. No pass is made over the rows.
+
+    Parameters
+    ----------
+    source : path, array or tensor of shape (n, d), or EmbeddingSet
+        A set is returned as it is.
+    name : str
+        What messages call the set.
+    column : str, optional
+        Column of a parquet or Arrow file, key of a safetensors file, or kind (`"image"`, `"text"`) in
+        clip-retrieval's layout. Needed only where there are several.
+    id_column : str, optional
+        Column of ids; by default the first of `id`, `ids`, `key`, `image_path` that is there.
+    bad_rows : {"error", "drop"}
+        What becomes of a null, NaN, infinite or zero row.
+    norms : {"auto", "normalize"}
+        Rows are normalised either way; `"auto"` refuses a set in which some shards are unit and others not.
+    memory : int or str, optional
+        Budget in bytes or as `"2GB"` for what is resident; it never changes a result, only refuses work.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to read, or shards do not belong together.
+
+    Examples
+    --------
+    >>> es = open_embeddings(np.eye(3, dtype=np.float16), name="texts")
+    >>> es.rows, es.dim, es.dtype, es.norms
+    (3, 3, dtype('float16'), 'unit')
+    """
+    if isinstance(source, EmbeddingSet):
+        return source
+    path = None
+    if isinstance(source, torch.Tensor):
+        kind, sources = "memory", [from_tensor(source, name)]
+    elif isinstance(source, np.ndarray):
+        kind, sources = "memory", [MemorySource(source, name)]
+    elif isinstance(source, str | Path):
+        path = Path(source)
+        kind, sources = open_path(path, column)
+        compare_manifest(path, sources)
+    else:
+        raise InputError(f"{name}: a path, an array or a tensor is needed, not {type(source).__name__}")
+    return EmbeddingSet(
+        sources,
+        format=kind,
+        name=name,
+        path=path,
+        id_column=id_column,
+        bad_rows=bad_rows,
+        norms=norms,
+        memory=memory,
+    )

@@ -1,0 +1,215 @@
+"""Bodies of the files that are written: a shard's vectors streamed in one format, its checksum on the way.
+
+Every body is given rows in the file's own type and cuts them where the format needs it, so that the
+bytes written do not depend on how the rows arrived.
+"""
+
+import io
+import json
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from anisoalign.embeddings.manifest import file_checksum
+from anisoalign.embeddings.shards import Block, exact_blocks
+from anisoalign.embeddings.tiles import tile_rows_for
+
+FORMATS = {
+    "npy": ".npy",
+    "parquet": ".parquet",
+    "safetensors": ".safetensors",
+    "arrow": ".arrow",
+    "hf": ".arrow",
+}
+"""Formats written shard by shard, and the endings of their files."""
+
+WITH_COLUMNS = ("parquet", "arrow", "hf")
+"""Formats that hold ids and other columns in the same file."""
+
+VECTORS = "embedding"
+"""The column of vectors in tables; in safetensors the key is `embeddings`."""
+
+
+class Sink:
+    """A file that is written front to back, its checksum counted on the way."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.bytes = 0
+        self._crc = 0
+        self._patched = False
+        self._file = path.open("wb", buffering=0)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is closed; asked by Arrow."""
+        return self._file.closed
+
+    def write(self, data: object) -> int:
+        """Append bytes."""
+        view = memoryview(data).cast("B")  # type: ignore[arg-type]
+        self._crc = zlib.crc32(view, self._crc)
+        written = 0
+        while written < len(view):
+            written += self._file.write(view[written:]) or 0
+        self.bytes += written
+        return written
+
+    def patch(self, data: bytes) -> None:
+        """Write over the beginning of the file."""
+        self._file.seek(0)
+        self._file.write(data)
+        self._patched = True
+
+    def flush(self) -> None:
+        """Do nothing: the file is not buffered."""
+
+    def close(self) -> None:
+        """Do nothing: Arrow's writers close what they are given, but it is not synced yet."""
+
+    def finish(self) -> str:
+        """Sync the file to disk, close it and return its checksum."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return file_checksum(self.path) if self._patched else f"{self._crc:08x}"
+
+    def abandon(self) -> None:
+        """Close and remove the file."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+class Body(Protocol):
+    """Writes one shard's rows in one format."""
+
+    def write(self, values: np.ndarray, beside: pa.Table | None) -> None:
+        """Append rows, and the columns beside them if the format holds columns."""
+        ...
+
+    def finish(self, rows: int) -> None:
+        """End the file, which now holds `rows` rows."""
+        ...
+
+
+class PlainBody:
+    """Values after a header of constant length: `.npy` and safetensors."""
+
+    def __init__(self, sink: Sink, header: "Header", rows: int | None):
+        self._sink, self._header = sink, header
+        # Where rows may be dropped their number is known last, and the header is written again.
+        self._promised = rows
+        sink.write(header(0 if rows is None else rows))
+
+    def write(self, values: np.ndarray, beside: pa.Table | None) -> None:
+        """Append values."""
+        self._sink.write(np.ascontiguousarray(values))
+
+    def finish(self, rows: int) -> None:
+        """Correct the header if it promised another number of rows."""
+        if rows != self._promised:
+            self._sink.patch(self._header(rows))
+
+
+class Header(Protocol):
+    """Makes a file's header for a number of rows, always of the same length."""
+
+    def __call__(self, rows: int) -> bytes:
+        """Return the header."""
+        ...
+
+
+def npy_header(dim: int, dtype: np.dtype) -> Header:
+    """Return headers of `.npy` version 1, which numpy pads so that rows can be appended."""
+
+    def header(rows: int) -> bytes:
+        out = io.BytesIO()
+        fields = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (rows, dim)}
+        np.lib.format.write_array_header_1_0(out, fields)
+        return out.getvalue()
+
+    return header
+
+
+def safetensors_header(dim: int, dtype: np.dtype) -> Header:
+    """Return safetensors headers for one table under the key `embeddings`, padded to 256 bytes."""
+    name = {"float16": "F16", "float32": "F32", "float64": "F64"}[dtype.name]
+
+    def header(rows: int) -> bytes:
+        size = rows * dim * dtype.itemsize
+        table = {"dtype": name, "shape": [rows, dim], "data_offsets": [0, size]}
+        text = json.dumps({"__metadata__": {"format": "pt"}, "embeddings": table}).ljust(248)
+        return struct.pack("<Q", len(text)) + text.encode()
+
+    return header
+
+
+class TableBody:
+    """Rows of a table with the vectors in a fixed-size-list column: Parquet, Arrow file, Arrow stream."""
+
+    def __init__(self, sink: Sink, format: str, dim: int, dtype: np.dtype, beside: pa.Schema | None):
+        self._dim = dim
+        columns = [] if beside is None else list(beside.remove_metadata())
+        vectors = pa.field(VECTORS, pa.list_(pa.from_numpy_dtype(dtype), dim))
+        self._schema = pa.schema([*columns, vectors])
+        self._group = 4 * tile_rows_for(dim)
+        self._waiting: list[tuple[np.ndarray, pa.Table | None]] = []
+        self._count = 0
+        if format == "parquet":
+            # Vectors neither repeat nor compress; dictionaries and statistics of them are waste.
+            plain = [name for name in self._schema.names if name != VECTORS]
+            options = {"compression": "none", "use_dictionary": plain, "write_statistics": plain}
+            self._out = pq.ParquetWriter(sink, self._schema, **options)
+        elif format == "arrow":
+            self._out = pa.ipc.new_file(sink, self._schema)
+        else:
+            self._out = pa.ipc.new_stream(sink, self._schema)
+
+    def write(self, values: np.ndarray, beside: pa.Table | None) -> None:
+        """Append rows; groups of a constant length are written as they fill."""
+        self._waiting.append((values, beside))
+        self._count += len(values)
+        if self._count >= self._group:
+            self._write_groups(last=False)
+
+    def finish(self, rows: int) -> None:
+        """Write what waits and end the table."""
+        self._write_groups(last=True)
+        self._out.close()
+
+    def _write_groups(self, last: bool) -> None:
+        pieces: list[Block] = [(values, None) for values, _ in self._waiting]
+        tables = [table for _, table in self._waiting if table is not None]
+        beside = pa.concat_tables(tables).combine_chunks() if tables else None
+        self._waiting, self._count, start = [], 0, 0
+        for values, _ in exact_blocks(pieces, self._group):
+            columns = None if beside is None else beside.slice(start, len(values))
+            start += len(values)
+            if len(values) < self._group and not last:
+                self._waiting, self._count = [(values, columns)], len(values)
+            else:
+                self._write_group(values, columns)
+
+    def _write_group(self, values: np.ndarray, beside: pa.Table | None) -> None:
+        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+        arrays = [] if beside is None else [column.combine_chunks() for column in beside.columns]
+        arrays.append(pa.FixedSizeListArray.from_arrays(flat, self._dim))
+        batch = pa.record_batch(arrays, schema=self._schema)
+        if isinstance(self._out, pq.ParquetWriter):
+            self._out.write_batch(batch, row_group_size=self._group)
+        else:
+            self._out.write_batch(batch)
+
+
+def open_body(sink: Sink, format: str, rows: int | None, dim: int, dtype: np.dtype, beside: pa.Schema | None) -> Body:
+    """Begin a shard's file in the given format."""
+    if format == "npy":
+        return PlainBody(sink, npy_header(dim, dtype), rows)
+    if format == "safetensors":
+        return PlainBody(sink, safetensors_header(dim, dtype), rows)
+    return TableBody(sink, format, dim, dtype, beside)

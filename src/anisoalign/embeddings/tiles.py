@@ -1,0 +1,159 @@
+"""A tile: a few consecutive rows of one shard as unit vectors, and the look at each row's norm.
+
+Everything that reads rows reads tiles. Their boundaries are counted from each shard's first row and
+depend on the width alone, so that sums over tiles have the same bits whatever the memory budget,
+the batch size or the worker.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from anisoalign.embeddings.errors import InputError
+
+TILE_VALUES = 1 << 20
+"""Values in a tile: 4 MiB of float32, which stays in cache between the steps on it."""
+
+_SAFE = {torch.float32: (1e-16, 1e18), torch.float64: (1e-150, 1e150)}
+"""Norms between which squares neither overflow nor lose digits; others are taken again, scaled."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """Consecutive rows of one shard.
+
+    Attributes
+    ----------
+    values : ndarray, shape (m, d)
+        C-contiguous and freshly allocated, so a tile stays valid; unit rows unless read raw.
+    rows : ndarray of int64, shape (m,)
+        Global row numbers, counted before any row was dropped.
+    shard : int
+        Index of the shard.
+    start : int
+        Row of the shard at which the tile begins (before dropping).
+    """
+
+    values: np.ndarray
+    rows: np.ndarray
+    shard: int
+    start: int
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def tile_rows_for(dim: int) -> int:
+    """Return the rows of a tile for vectors of width `dim`.
+
+    Examples
+    --------
+    >>> tile_rows_for(512), tile_rows_for(768), tile_rows_for(1)
+    (2048, 1365, 65536)
+    """
+    return min(max(TILE_VALUES // dim, 16), 1 << 16)
+
+
+def as_tensor(values: np.ndarray) -> torch.Tensor:
+    """Share memory with a tensor, copying only what torch cannot read: other strides, byte orders, const."""
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    elif not (values.flags.writeable and values.flags.c_contiguous):
+        values = values.copy(order="C")
+    return torch.from_numpy(values)
+
+
+def normalized(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Return unit rows of a block, its norms, and what is wrong with the rows that have no direction.
+
+    Parameters
+    ----------
+    stored : ndarray, shape (m, d)
+        Values of any floating type, as stored.
+    dtype : numpy.dtype
+        float32 or float64: the type in which norms are taken and rows divided.
+
+    Returns
+    -------
+    values : ndarray, shape (m, d)
+    norms : ndarray, shape (m,)
+    bad : dict
+        Row of the block -> reason; such rows of `values` are meaningless.
+
+    Examples
+    --------
+    >>> values, norms, bad = normalized(np.array([[3e30, 4e30], [0, 0]], np.float32), np.dtype("float32"))
+    >>> values[0].tolist(), bad
+    ([0.5999999642372131, 0.800000011920929], {1: 'is zero'})
+    """
+    tensor = as_tensor(stored)
+    work = tensor.to(torch_dtype(dtype), copy=True)
+    lengths = torch.linalg.vector_norm(work, dim=1)
+    work.div_(lengths[:, None])
+    values, norms = work.numpy(), lengths.numpy()
+    odd = _odd_rows(norms, work.dtype)
+    bad: dict[int, str] = {}
+    if len(odd):
+        units, exact, bad = _scaled(stored[odd], odd)
+        values[odd] = units
+        # A norm beyond the type's range is still a norm; only its size is lost.
+        norms[odd] = np.clip(exact, 0, np.finfo(norms.dtype).max)
+    return values, norms, bad
+
+
+def verbatim(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, dict[int, str]]:
+    """Return a copy of a block in another floating type, and its rows without a direction.
+
+    Raises
+    ------
+    OverflowError
+        If a finite value has no finite counterpart in `dtype`; its argument is the row of the block.
+    """
+    tensor = as_tensor(stored)
+    values = tensor.to(torch_dtype(dtype), copy=True)
+    wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    norms = torch.linalg.vector_norm(tensor, dim=1, dtype=wide).numpy()
+    odd = _odd_rows(norms, wide)
+    bad = _scaled(stored[odd], odd)[2] if len(odd) else {}
+    if values.dtype.itemsize < tensor.dtype.itemsize:
+        lost = np.flatnonzero(~torch.isfinite(values).all(dim=1).numpy())
+        lost = [int(row) for row in lost if int(row) not in bad]
+        if lost:
+            raise OverflowError(lost[0])
+    return values.numpy(), bad
+
+
+def torch_dtype(dtype: np.dtype) -> torch.dtype:
+    """Return torch's name of a floating type that embeddings may have."""
+    kinds = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
+    if np.dtype(dtype).name not in kinds:
+        raise InputError(f"embeddings are read as float16, float32 or float64, not {np.dtype(dtype).name}")
+    return kinds[np.dtype(dtype).name]
+
+
+def _odd_rows(norms: np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    low, high = _SAFE[dtype]
+    # One comparison of the extremes clears nearly every tile; NaN fails it too.
+    if len(norms) == 0 or (norms.min() > low and norms.max() < high):
+        return np.empty(0, np.int64)
+    return np.flatnonzero(~((norms > low) & (norms < high)))
+
+
+def _scaled(stored: np.ndarray, odd: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Norms of suspicious rows in float64, each row first divided by its largest value."""
+    rows = stored.astype(np.float64)
+    finite = np.asarray(np.isfinite(rows).all(axis=1))
+    largest = np.abs(np.where(finite[:, None], rows, 0)).max(axis=1, initial=0)
+    good = largest > 0
+    safe = np.where(good, largest, 1)[:, None]
+    scaled = np.divide(rows, safe, out=np.zeros_like(rows), where=good[:, None])
+    lengths = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
+    units = scaled / np.where(good, lengths, 1)[:, None]
+    with np.errstate(over="ignore"):
+        norms = largest * lengths
+    bad: dict[int, str] = {}
+    for i in np.flatnonzero(~good):
+        nan = np.isnan(rows[i]).any()
+        bad[int(odd[i])] = "is zero" if finite[i] else "holds NaN" if nan else "holds an infinite value"
+    return units, norms, bad

@@ -1,0 +1,390 @@
+"""Writing a set of vectors so that nothing half done can be taken for a result.
+
+A folder grows as `OUT.partial`: each shard under a temporary name, synced, renamed, noted with its
+checksum. When all are done a manifest is added and the folder renamed to `OUT`. A run that was cut
+short continues with the first shard that is not noted, if its plan is the same, and ends with the
+same bytes.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from anisoalign.embeddings.atomic import (
+    TEMPORARY,
+    check_free,
+    rename_synced,
+    replace_folder,
+    writable,
+    write_synced,
+)
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.manifest import (
+    KIND,
+    MANIFEST,
+    SCHEMA_VERSION,
+    file_checksum,
+    read_manifest,
+    to_json,
+)
+from anisoalign.embeddings.metadata import BESIDE, trailing_number
+from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink, open_body
+from anisoalign.embeddings.tiles import torch_dtype
+
+_RUN = ".run"
+"""Folder within `OUT.partial` for the notes of an unfinished run."""
+
+
+class ShardWriter:
+    """One shard being written; see `EmbeddingWriter.shard`."""
+
+    def __init__(self, sink: Sink, format: str, rows: int | None, dim: int, dtype: np.dtype, beside: pa.Table | None):
+        self.rows = 0
+        self.dropped: list[dict[str, Any]] = []
+        self._dim, self._dtype = dim, dtype
+        self._beside = beside
+        self._written: list[pa.Table] = []
+        inside = beside is not None and format in WITH_COLUMNS
+        self._inside = inside
+        self._body = open_body(sink, format, rows, dim, dtype, beside.schema if beside and inside else None)
+
+    def write(self, values: np.ndarray | torch.Tensor, positions: np.ndarray | None = None) -> None:
+        """Append rows, shape (m, d), cast to the writer's type.
+
+        Parameters
+        ----------
+        values : ndarray or Tensor
+        positions : ndarray of int, shape (m,), optional
+            Which of the shard's ids belong to these rows; by default the next m.
+
+        Raises
+        ------
+        ValueError
+            If the width is another, or a value is not finite in the writer's type.
+        """
+        tensor = torch.as_tensor(values).detach().cpu()
+        if tensor.ndim != 2 or tensor.shape[1] != self._dim:
+            raise ValueError(f"rows of shape (m, {self._dim}) are needed, not {tuple(tensor.shape)}")
+        tensor = tensor.to(torch_dtype(self._dtype))
+        # A sum is the cheapest look at every value; only if it fails are they looked at one by one.
+        if not torch.isfinite(tensor.sum(dtype=torch.float32)) and not torch.isfinite(tensor).all():
+            raise ValueError(f"a value to be written is not finite in {self._dtype}")
+        if positions is None:
+            positions = np.arange(self.rows, self.rows + len(tensor))
+        columns = None
+        if self._beside is not None:
+            columns = self._beside.take(pa.array(positions))
+            if not self._inside:
+                self._written.append(columns)
+        self._body.write(tensor.numpy(), columns)
+        self.rows += len(tensor)
+
+    def drop(self, row: int, reason: str) -> None:
+        """Note in the manifest that a row of the source's shard was left out."""
+        self.dropped.append({"row": row, "reason": reason})
+
+    def finish(self) -> pa.Table | None:
+        """End the file; return the columns that must lie beside it."""
+        self._body.finish(self.rows)
+        if self._beside is None or self._inside:
+            return None
+        return pa.concat_tables(self._written).combine_chunks() if self._written else self._beside.slice(0, 0)
+
+
+class EmbeddingWriter:
+    """Write shards into a folder, or one file, that appears only when it is complete.
+
+    Parameters
+    ----------
+    out : path
+        A folder, or a file if it ends in `.npy`, `.parquet`, `.safetensors` or `.arrow`.
+    dim : int
+        Width of the vectors.
+    dtype : float16, float32 or float64
+    format : {"npy", "parquet", "safetensors", "arrow", "hf"}, optional
+        By default what the file's ending says, `npy` for a folder.
+    plan : dict, optional
+        JSON-able settings that determine the result, kept in the manifest. Only a run with the same plan
+        continues an unfinished one.
+    overwrite : bool
+        Replace an `out` that exists, once the new one is complete.
+
+    Raises
+    ------
+    InputError
+        Before any work: if `out` exists, cannot be written, or another plan's run is unfinished there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     out = Path(folder, "out")
+    ...     with EmbeddingWriter(out, dim=2, plan={"made": "by hand"}) as writer:
+    ...         with writer.shard(0, rows=3) as shard:
+    ...             shard.write(np.eye(3, 2))
+    ...     sorted(path.name for path in out.iterdir())
+    ['emb_000.npy', 'manifest.json']
+    """
+
+    def __init__(
+        self,
+        out: str | Path,
+        dim: int,
+        dtype: np.typing.DTypeLike = "float32",
+        format: str | None = None,
+        plan: dict[str, Any] | None = None,
+        overwrite: bool = False,
+    ):
+        self.out = Path(out)
+        self.format, self.single = choose_format(self.out, format)
+        self.dim, self.dtype = dim, np.dtype(dtype)
+        self.plan = json.loads(to_json(plan or {}))
+        self._overwrite = overwrite
+        self._shards: dict[int, dict[str, Any]] = {}
+        self._lock: int | None = None
+        torch_dtype(self.dtype)
+
+    @property
+    def partial(self) -> Path:
+        """Where work in progress lies."""
+        return self.out.with_name(self.out.name + ".partial")
+
+    def __enter__(self) -> "EmbeddingWriter":
+        check_free(self.out, self._overwrite)
+        with writable(self.out):
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            if self.single:
+                self._probe(self.out.parent)
+            else:
+                self._begin_folder()
+        return self
+
+    def _begin_folder(self) -> None:
+        run = self.partial / _RUN
+        settings = {"format": self.format, "dim": self.dim, "dtype": self.dtype.name, "plan": self.plan}
+        run.mkdir(parents=True, exist_ok=True)
+        self._lock_run(run)
+        found = self._earlier_settings(run)
+        if found is not None and found != settings:
+            self._unlock()
+            differing = ", ".join(key for key in settings if found.get(key) != settings[key])
+            raise InputError(
+                f"{self.partial} holds an unfinished run with another {differing}; "
+                "repeat the command that began it, or delete that folder"
+            )
+        for stale in self.partial.glob(f"**/{TEMPORARY}*"):
+            stale.unlink()
+        self._probe(run)
+        write_synced(run / "plan.json", to_json(settings))
+
+    def _earlier_settings(self, run: Path) -> dict[str, Any] | None:
+        """Return what an unfinished run was to do, None if there was none."""
+        manifest = read_manifest(self.partial)
+        if manifest is not None:
+            # Cut short between the manifest and the last rename: notes may be gone, the manifest has them.
+            for index, record in enumerate(manifest["shards"]):
+                write_synced(run / f"shard-{index}.json", to_json(record))
+            (self.partial / MANIFEST).unlink()
+            return {key: manifest[key] for key in ("format", "dim", "dtype", "plan")}
+        plan = run / "plan.json"
+        return json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else None
+
+    def _lock_run(self, run: Path) -> None:
+        """Keep a second process from writing into the same folder; released when this one ends."""
+        self._lock = os.open(run / "lock", os.O_CREAT | os.O_RDWR)
+        try:
+            import fcntl
+
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # pragma: no cover - not on Windows
+            return
+        except BlockingIOError as error:
+            self._unlock()
+            raise InputError(f"{self.partial} is being written by another run") from error
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _probe(self, folder: Path) -> None:
+        """Write and remove an empty file: the only sure test of a folder that cannot be written."""
+        probe = folder / f"{TEMPORARY}probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+
+    def done(self, index: int) -> bool:
+        """Tell whether an earlier run finished this shard and its bytes are still the ones it noted."""
+        if index in self._shards:
+            return True
+        note = self.partial / _RUN / f"shard-{index}.json"
+        if self.single or not note.is_file():
+            return False
+        record = json.loads(note.read_text(encoding="utf-8"))
+        file = self.partial / record["file"]
+        same = file.is_file() and file.stat().st_size == record["bytes"]
+        beside = record.get("metadata")
+        if not same or file_checksum(file) != record["crc32"] or (beside and not (self.partial / beside).is_file()):
+            note.unlink()
+            return False
+        self._shards[index] = record
+        return True
+
+    @contextlib.contextmanager
+    def shard(
+        self,
+        index: int,
+        rows: int | None = None,
+        stem: str | None = None,
+        ids: "pa.Table | Sequence[Any] | np.ndarray | pa.Array | pa.ChunkedArray | None" = None,
+    ) -> Iterator[ShardWriter]:
+        """Write one shard; it counts only once the block has ended without an error.
+
+        Parameters
+        ----------
+        index : int
+            Position in the result; shards may be written in any order.
+        rows : int, optional
+            Number of rows to come; None where rows may be dropped.
+        stem : str, optional
+            File name without ending; a number is appended if it ends in none.
+        ids : sequence or pyarrow.Table, optional
+            Ids of the rows, or all columns to keep beside them.
+        """
+        name = self._file_name(index, stem)
+        folder = self.out.parent if self.single else self.partial
+        beside = ids if ids is None or isinstance(ids, pa.Table) else pa.table({"id": ids})
+        temporary = folder / f"{TEMPORARY}{name}"
+        with writable(self.out):
+            sink = Sink(temporary)
+        try:
+            writer = ShardWriter(sink, self.format, rows, self.dim, self.dtype, beside)
+            yield writer
+            columns = writer.finish()
+            if rows is not None and writer.rows != rows:
+                raise ValueError(f"shard {name} was promised {rows} rows and given {writer.rows}")
+            record: dict[str, Any] = {"file": name, "rows": writer.rows, "bytes": 0, "crc32": sink.finish()}
+            record["bytes"] = temporary.stat().st_size
+        except BaseException:
+            sink.abandon()
+            raise
+        if writer.dropped:
+            record["dropped"] = writer.dropped
+        if columns is not None:
+            record["metadata"] = self._write_beside(folder, name, index, columns)
+        elif self.single:
+            # Ids that lay beside the file replaced here belong to other vectors.
+            self.out.with_name(self.out.stem + BESIDE).unlink(missing_ok=True)
+        rename_synced(temporary, folder / name)
+        self._shards[index] = record
+        if not self.single:
+            write_synced(self.partial / _RUN / f"shard-{index}.json", to_json(record))
+
+    def _file_name(self, index: int, stem: str | None) -> str:
+        if self.single:
+            if index:
+                raise ValueError("a single file has one shard, number 0")
+            return self.out.name
+        stem = f"emb_{index:03d}" if stem is None else stem
+        name = (stem if trailing_number(stem) is not None else f"{stem}_{index:03d}") + FORMATS[self.format]
+        if any(record["file"] == name for i, record in self._shards.items() if i != index):
+            raise ValueError(f"two shards of {self.out} would be called {name}")
+        return name
+
+    def _write_beside(self, folder: Path, name: str, index: int, columns: pa.Table) -> str:
+        """Write ids beside the vectors: in `metadata/`, or next to a single file."""
+        stem = Path(name).stem
+        if self.single:
+            path = folder / (stem + BESIDE)
+        else:
+            digits = stem[len(stem.rstrip("0123456789")) :] or f"{index:03d}"
+            path = folder / "metadata" / f"metadata_{digits}.parquet"
+            path.parent.mkdir(exist_ok=True)
+        temporary = path.with_name(f"{TEMPORARY}{path.name}")
+        with temporary.open("wb") as file:
+            pq.write_table(columns.replace_schema_metadata(), file)
+            file.flush()
+            os.fsync(file.fileno())
+        rename_synced(temporary, path)
+        return path.relative_to(folder).as_posix()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._finish()
+            elif not self.single and (not self._shards or isinstance(error, InputError)):
+                # Input that must be corrected changes the plan: nothing here could be continued.
+                shutil.rmtree(self.partial, ignore_errors=True)
+        finally:
+            self._unlock()
+
+    def _finish(self) -> None:
+        if not any(record["rows"] for record in self._shards.values()):
+            if not self.single:
+                shutil.rmtree(self.partial, ignore_errors=True)
+            raise InputError(f"{self.out}: no rows to write")
+        if self.single:
+            return
+        if missing := sorted(set(range(max(self._shards))) - set(self._shards)):
+            raise ValueError(f"shards of {self.out} were never written: {missing[:8]}")
+        shards = [self._shards[index] for index in sorted(self._shards)]
+        manifest = {
+            "kind": KIND,
+            "schema_version": SCHEMA_VERSION,
+            "format": self.format,
+            "dim": self.dim,
+            "dtype": self.dtype.name,
+            "rows": sum(record["rows"] for record in shards),
+            "dropped": sum(len(record.get("dropped", [])) for record in shards),
+            "shards": shards,
+            "plan": self.plan,
+        }
+        if self.format == "hf":
+            self._write_hf_files([record["file"] for record in shards])
+        write_synced(self.partial / MANIFEST, to_json(manifest))
+        shutil.rmtree(self.partial / _RUN)
+        replace_folder(self.partial, self.out)
+
+    def _write_hf_files(self, names: list[str]) -> None:
+        """Add what `datasets.load_from_disk` asks for; it takes the features from the Arrow files."""
+        state = {
+            "_data_files": [{"filename": name} for name in names],
+            "_fingerprint": f"{zlib.crc32(to_json(names).encode()):016x}",
+            "_format_columns": None,
+            "_format_kwargs": {},
+            "_format_type": None,
+            "_output_all_columns": False,
+            "_split": None,
+        }
+        write_synced(self.partial / "state.json", to_json(state))
+        write_synced(self.partial / "dataset_info.json", to_json({"features": None}))
+
+
+def choose_format(out: Path, format: str | None) -> tuple[str, bool]:
+    """Return the format and whether `out` is a single file, by its ending.
+
+    Examples
+    --------
+    >>> choose_format(Path("a.parquet"), None), choose_format(Path("folder"), None)
+    (('parquet', True), ('npy', False))
+    """
+    endings = {ending: name for name, ending in FORMATS.items() if name != "hf"}
+    named = endings.get(out.suffix)
+    if format is not None and format not in FORMATS:
+        raise InputError(f"the format to write must be one of {', '.join(FORMATS)}, not {format!r}")
+    if named and format not in (None, named):
+        raise InputError(f"{out} is named as {named}, but {format} was asked for")
+    return named or format or "npy", named is not None

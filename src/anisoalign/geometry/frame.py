@@ -1,0 +1,72 @@
+"""The shared dominant frame of two modalities (method.md section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Orthonormal basis Q of the joint dominant subspace U; its complement is V.
+
+    Parameters
+    ----------
+    basis : ndarray, shape (d, r)
+        Q, columns by falling eigenvalue of Σx + Σy.
+    """
+
+    basis: Float[np.ndarray, "d r"]
+
+    @property
+    def rank(self) -> int:
+        """Dimension r of U."""
+        return self.basis.shape[1]
+
+    def inside(self, covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "r r"]:
+        """Qᵀ Σ Q, the covariance seen inside U, shape (r, r)."""
+        return self.basis.T @ covariance @ self.basis
+
+    def coverage(self, covariance: Float[np.ndarray, "d d"]) -> float:
+        """tr(P_U Σ) / tr Σ, the share of energy inside U."""
+        return float(np.trace(self.inside(covariance)) / np.trace(covariance))
+
+
+def joint_frame(x: Float[np.ndarray, "d d"], y: Float[np.ndarray, "d d"], rank: int | float | None = None) -> Frame:
+    """Top-r eigenvectors of Σx + Σy.
+
+    The ridge λI of the source moves no eigenvector, so it is not needed here.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (d, d)
+        Covariances of target and source.
+    rank : int, float or None
+        A number of directions, a share of energy in (0, 1], or None for all d.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> joint_frame(np.diag([5.0, 1.0, 0.1, 0.1]), np.diag([3.0, 2.0, 0.1, 0.1]), rank=0.9).rank
+    2
+    """
+    values, vectors = np.linalg.eigh(x + y)
+    values, vectors = np.clip(values[::-1], 0.0, None), vectors[:, ::-1]
+    return Frame(np.ascontiguousarray(vectors[:, : resolve_rank(values, rank)]))
+
+
+def resolve_rank(values: Float[np.ndarray, " d"], rank: int | float | None) -> int:
+    """Number of leading directions that `rank` asks for: given, by share of energy, or all."""
+    d = len(values)
+    if rank is None:
+        return d
+    if isinstance(rank, bool) or not isinstance(rank, (int, float)):
+        raise ValueError(f"rank must be a number of directions, a share of energy or None, not {rank!r}")
+    if isinstance(rank, float) and 0.0 < rank <= 1.0:
+        energy = np.cumsum(values) / values.sum()
+        return min(d, int(np.searchsorted(energy, rank - 1e-12)) + 1)
+    if float(rank).is_integer() and rank >= 1:
+        return min(d, int(rank))
+    raise ValueError(f"rank must be a whole number ≥ 1 or a share of energy in (0, 1], not {rank!r}")

@@ -1,0 +1,82 @@
+"""Spectra of covariances and the subspaces of their leading eigenvectors (method.md section 3)."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+_FLOOR = 1e-10
+
+
+def eigenvalues(covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, " d"]:
+    """Eigenvalues of a covariance, largest first, rounding below zero clipped; shape (d,)."""
+    return np.clip(np.linalg.eigvalsh(covariance)[::-1], 0.0, None)
+
+
+def numerical_rank(values: Float[np.ndarray, " d"]) -> int:
+    """Number of eigenvalues (largest first) above max(1e-10, d·eps) times the largest."""
+    floor = max(_FLOOR, len(values) * np.finfo(np.float64).eps)
+    return int(np.count_nonzero(values > floor * values[0]))
+
+
+def spectral_correlation(x: Float[np.ndarray, " d"], y: Float[np.ndarray, " d"]) -> float | None:
+    """Cλ: Pearson correlation of log-eigenvalues, over those that are numerically positive in both.
+
+    None where fewer than three eigenvalues can be compared. It is high even for unrelated sets: any two
+    spectra fall. It says nothing about shared directions; `subspace_overlap` does.
+    """
+    kept = min(numerical_rank(x), numerical_rank(y))
+    if kept < 3:
+        return None
+    return float(np.corrcoef(np.log(x[:kept]), np.log(y[:kept]))[0, 1])
+
+
+def power_law_exponent(values: Float[np.ndarray, " d"]) -> float | None:
+    """Exponent a of λ_i ∝ i^{−a}: least squares in log-log over the numerically positive eigenvalues."""
+    kept = numerical_rank(values)
+    if kept < 3:
+        return None
+    slope, _ = np.polyfit(np.log(np.arange(1, kept + 1)), np.log(values[:kept]), 1)
+    return float(-slope)
+
+
+def effective_rank(values: Float[np.ndarray, " d"]) -> float:
+    """Exponential of the entropy of the normalised spectrum (Roy and Vetterli 2007), in [1, d].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(effective_rank(np.array([1.0, 1.0, 0.0])), 6)
+    2.0
+    """
+    p = values[values > 0] / values.sum()
+    return float(np.exp(-np.sum(p * np.log(p))))
+
+
+def anisotropy(values: Float[np.ndarray, " d"]) -> float:
+    """Ar = λ1 / (tr Σ / d): 1 when isotropic (or nothing varies), d when all energy lies along one direction."""
+    total = values.sum()
+    return float(values[0] / (total / len(values))) if total > 0 else 1.0
+
+
+def effective_dimension(values: Float[np.ndarray, " d"]) -> float:
+    """Participation ratio tr(Σ)² / tr(Σ²) as a fraction of d, in (0, 1]; 1 where nothing varies."""
+    total = values.sum()
+    return float(total**2 / np.sum(values**2) / len(values)) if total > 0 else 1.0
+
+
+def principal_subspace(covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
+    """Eigenvectors of a covariance as columns, largest eigenvalue first; shape (d, d)."""
+    return np.linalg.eigh(covariance)[1][:, ::-1]
+
+
+def subspace_overlap(x: Float[np.ndarray, "d q"], y: Float[np.ndarray, "d q"]) -> float:
+    """O_q = ‖UxᵀUy‖²_F / q for orthonormal columns: 1 when the subspaces agree, q/d on average by chance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> subspace_overlap(np.eye(4)[:, :2], np.eye(4)[:, 1:3])
+    0.5
+    """
+    return float(np.sum((x.T @ y) ** 2) / x.shape[1])
