@@ -21,7 +21,7 @@ OUT = Path(__file__).parents[1] / "docs" / "world.png"
 
 
 def main() -> int:
-    figure, axes = pyplot.subplots(2 * LINES, COLUMNS, figsize=(1.35 * COLUMNS, 1.85 * 2 * LINES))
+    figure, axes = pyplot.subplots(2 * LINES, COLUMNS, figsize=(1.35 * COLUMNS, 1.95 * 2 * LINES))
     for number, domain in enumerate(("training", "shifted")):
         show(draw_scenes(LINES * COLUMNS, seed=0, domain=domain), axes[LINES * number : LINES * (number + 1)])
         axes[LINES * number, 0].set_title(domain, loc="left", fontsize=11, fontweight="bold")

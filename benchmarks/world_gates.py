@@ -56,10 +56,8 @@ def table(results: list[dict]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103], help="scene seeds")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(101, 107)), help="scene seeds")
     parser.add_argument("--rows", type=int, default=10_000, help="pairs for each scene seed")
     parser.add_argument("--train-seeds", type=int, nargs="*", default=[], help="also train from these seeds")
     parser.add_argument("--steps", type=int, default=TrainSettings.steps, help="steps of that training")

@@ -9,25 +9,32 @@
 True
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
 
-from anisoalign.aligners import (
-    C3,
-    Aligner,
-    BlockwiseCovariance,
-    GaussianTransport,
-    Identity,
-    MeanShift,
-    MemoryProjection,
-    RandomTarget,
-    ReAlign,
-    Standardize,
-    WhitenColor,
-    load,
-    oracle,
-)
-from anisoalign.diagnostics import diagnose, evaluate
-from anisoalign.embeddings import InputError, open_embeddings
+if TYPE_CHECKING:
+    from anisoalign.aligners import (
+        C3,
+        Aligner,
+        BlockwiseCovariance,
+        GaussianTransport,
+        Identity,
+        MeanShift,
+        MemoryProjection,
+        RandomTarget,
+        ReAlign,
+        Standardize,
+        WhitenColor,
+        load,
+        oracle,
+    )
+    from anisoalign.comparison import compare
+    from anisoalign.diagnostics import diagnose, evaluate
+    from anisoalign.embeddings import InputError, open_embeddings
 
 __all__ = [
     "C3",
@@ -42,9 +49,31 @@ __all__ = [
     "ReAlign",
     "Standardize",
     "WhitenColor",
+    "compare",
     "diagnose",
     "evaluate",
     "load",
     "open_embeddings",
     "oracle",
 ]
+
+_ROOMS = {
+    "compare": "comparison",
+    "diagnose": "diagnostics",
+    "evaluate": "diagnostics",
+    "InputError": "embeddings",
+    "open_embeddings": "embeddings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use, so that help and errors do not wait for torch."""
+    if name not in __all__:
+        raise AttributeError(f"module 'anisoalign' has no attribute {name!r}")
+    value = getattr(import_module(f"anisoalign.{_ROOMS.get(name, 'aligners')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

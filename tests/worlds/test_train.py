@@ -10,7 +10,7 @@ from anisoalign.worlds import train as training
 
 def test_three_steps_train_save_and_load(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "towers"
-    assert training.main(["--out", str(out), "--seed", "5", "--steps", "3", "--scenes", "600"]) == 0
+    assert training.main(["--out", str(out), "--seed", "5", "--steps", "3", "--batch", "64"]) == 0
     assert "step 3/3" in capsys.readouterr().err
     world = RenderedWorld.load(out)
     assert world.provenance["steps"] == 3
@@ -19,7 +19,7 @@ def test_three_steps_train_save_and_load(tmp_path, capsys: pytest.CaptureFixture
 
 
 def test_the_same_seed_gives_the_same_towers() -> None:
-    settings = training.TrainSettings(seed=1, steps=2, scenes=64, batch=32)
+    settings = training.TrainSettings(seed=1, steps=2, batch=32)
     first, second = training.train(settings), training.train(settings)
     for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         assert torch.equal(a, b)
@@ -27,7 +27,7 @@ def test_the_same_seed_gives_the_same_towers() -> None:
 
 def test_the_loss_falls() -> None:
     losses: list[float] = []
-    settings = training.TrainSettings(steps=12, scenes=256, batch=128)
+    settings = training.TrainSettings(steps=12, batch=128)
     training.train(settings, lambda _, loss: losses.append(loss))
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
 
@@ -41,8 +41,16 @@ def test_the_loss_is_that_of_the_definition() -> None:
     assert training.contrastive_loss(images, texts, 7.0).item() == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("arguments", [[], ["--out", "x", "--steps", "0"], ["--out", "x", "--scenes", "1"]])
+@pytest.mark.parametrize("arguments", [[], ["--out", "x", "--steps", "0"], ["--out", "x", "--batch", "1"]])
 def test_bad_usage_exits_with_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         training.main(arguments)
     assert stopped.value.code == 2
+
+
+def test_scenes_come_again_only_where_asked() -> None:
+    settings = training.TrainSettings(batch=16)
+    first, second = (training.training_batch(settings, step, training.TRAINING)[0] for step in (0, 4))
+    assert not torch.equal(first, second)
+    again = training.TrainSettings(batch=16, scenes=64)
+    assert torch.equal(training.training_batch(again, 4, training.TRAINING)[0], first)

@@ -68,7 +68,7 @@ def test_shipped_weights_are_small_and_say_where_they_come_from() -> None:
     _, described = load_towers()
     assert described["schema_version"] == 1
     assert described["provenance"]["command"].startswith("python -m anisoalign.worlds.train")
-    assert {"seed", "steps", "scenes", "logit_scale", "domain"} <= set(described["provenance"])
+    assert {"seed", "steps", "batch", "logit_scale", "domain"} <= set(described["provenance"])
 
 
 def test_weights_for_other_words_are_refused(tmp_path) -> None:

@@ -8,16 +8,21 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from anisoalign.aligners.maps import AffineMap
-from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
+from anisoalign.embeddings import EmbeddingSet, InputError, Tile, open_embeddings
 from anisoalign.statistics import Moments, Order, check_widths, float64_below, measure
 
 Progress = Callable[[int], None]
+Mapping = Callable[[Tensor, np.ndarray], Tensor]
+
+
+def torch_dtype(dtype: np.dtype) -> torch.dtype:
+    """Torch's name for float32 or float64."""
+    return torch.float64 if dtype == np.float64 else torch.float32
 
 
 class Aligner(BaseEstimator):
@@ -30,6 +35,8 @@ class Aligner(BaseEstimator):
     ----------
     n_features_in_ : int
         Width d.
+    provenance_ : dict
+        What a saved model remembers of the sets it was fitted on: rows, type, format, norms.
     target_mean_ : ndarray, shape (d,)
         μx.
     calibration_mean_ : ndarray, shape (d,)
@@ -44,6 +51,7 @@ class Aligner(BaseEstimator):
     """Whether `calibrate`, one more pass over the source, follows the statistics."""
     weight_: np.ndarray
     bias_: np.ndarray
+    provenance_: dict[str, Any]
     keeps_rows: ClassVar[bool] = False
     """Whether the fitted model holds target rows and so cannot be fitted from statistics."""
 
@@ -90,29 +98,31 @@ class Aligner(BaseEstimator):
     def calibrate(self, source: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
         """Store μ̂, the mean of the mapped source, in one pass, so that one row can be transformed alone."""
         source = open_embeddings(source, name="source")
-        precision = float64_below(source.rows, dtype)
-        mean = Moments.empty(self.n_features_in_, "mean")
-        move = self._map(calibrate=False)
-        for tile in source.tiles(dtype=precision):
-            mean.update(move(torch.from_numpy(tile.values)).numpy())
-            if progress is not None:
-                progress(len(tile.values))
-        self.calibration_mean_ = mean.mean
+
+        def mapped() -> Callable[[Tile], np.ndarray]:
+            move = self._map(float64_below(source.rows, dtype), calibrate=False)
+            return lambda tile: move(torch.from_numpy(tile.values)).numpy()
+
+        self.calibration_mean_ = measure(source, "mean", dtype=dtype, change=mapped, progress=progress).mean
         return self
 
-    def _map(self, calibrate: bool = True) -> AffineMap:
-        """The fitted map as a frozen value."""
+    def _map(self, dtype: np.dtype, calibrate: bool = True) -> AffineMap:
+        """The fitted map in a precision, for one worker."""
         self._check_fitted()
         shift = None
         if self.calibrated and calibrate:
             if self.calibration_mean_ is None:
                 raise NotFittedError(f"{type(self).__name__} was fitted from statistics; call calibrate(source) first")
             shift = self.target_mean_ - self.calibration_mean_
-        return AffineMap(self.weight_, self.bias_, shift)
+        return AffineMap(self.weight_, self.bias_, shift, torch_dtype(dtype))
 
-    def apply(self, rows: Float[Tensor, "m d"], numbers: np.ndarray) -> Float[Tensor, "m d"]:
-        """Map a tile of unit rows; `numbers` are their global row numbers. `rows` may be overwritten."""
-        return self._map()(rows)
+    def mapping(self, dtype: np.dtype) -> Mapping:
+        """Function from a tile of unit rows and their global numbers to aligned rows, for one worker.
+
+        It may overwrite its argument, and its result is valid until its next call.
+        """
+        move = self._map(dtype)
+        return lambda rows, numbers: move(rows)
 
     def transform(
         self,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from anisoalign.aligners.base import Aligner
+from anisoalign.aligners.base import Aligner, Mapping
 from anisoalign.geometry.sphere import normalize_
 from anisoalign.statistics import Moments, keyed_normal
 
@@ -42,8 +41,13 @@ class C3(Aligner):
             raise ValueError(f"noise must not be negative, not {self.noise!r}")
         self.weight_, self.bias_ = np.array(1.0), target.mean - source.mean
 
-    def apply(self, rows: Float[Tensor, "m d"], numbers: np.ndarray) -> Float[Tensor, "m d"]:
+    def mapping(self, dtype: np.dtype) -> Mapping:
         """Mean shift, then the row's own noise."""
-        moved = super().apply(rows, numbers)
-        noise = torch.from_numpy(keyed_normal(self.seed, numbers, moved.shape[1]))
-        return normalize_(moved.add_(noise.to(moved), alpha=self.noise))
+        move = self._map(dtype)
+
+        def corrupt(rows: Tensor, numbers: np.ndarray) -> Tensor:
+            moved = move(rows)
+            noise = torch.from_numpy(keyed_normal(self.seed, numbers, moved.shape[1]))
+            return normalize_(moved.add_(noise.to(moved), alpha=self.noise))
+
+        return corrupt

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -12,9 +10,11 @@ from torch import Tensor
 from anisoalign.geometry.sphere import normalize_
 
 
-@dataclass(frozen=True)
 class AffineMap:
     """z = Norm(W y + b), and where `shift` is given e = Norm(z + shift).
+
+    Holds a scratch tile, since fresh memory costs more than the arithmetic on it: a result is valid until the
+    next call, and each worker needs a map of its own.
 
     Parameters
     ----------
@@ -24,35 +24,33 @@ class AffineMap:
         b.
     shift : ndarray, shape (d,), optional
         μx − μ̂, the centroid calibration of method.md section 4.
+    dtype : torch.dtype
+        Precision of the rows to come.
 
     Examples
     --------
     >>> import numpy as np
     >>> import torch
-    >>> move = AffineMap(np.array(1.0), np.array([0.0, 1.0]))
-    >>> move(torch.tensor([[1.0, 0.0]])).tolist()
-    [[0.7071067690849304, 0.7071067690849304]]
+    >>> move = AffineMap(np.array(1.0), np.array([0.0, 1.0]), None, torch.float64)
+    >>> move(torch.tensor([[1.0, 0.0]], dtype=torch.float64)).tolist()
+    [[0.7071067811865475, 0.7071067811865475]]
     """
 
-    weight: Float[np.ndarray, ...]
-    bias: Float[np.ndarray, " d"]
-    shift: Float[np.ndarray, " d"] | None = None
+    def __init__(self, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray | None, dtype: torch.dtype):
+        self.weight = torch.as_tensor(weight, dtype=dtype)
+        self.bias = torch.as_tensor(bias, dtype=dtype)
+        self.shift = None if shift is None else torch.as_tensor(shift, dtype=dtype)
+        self._scratch = torch.empty(0, dtype=dtype)
 
     def __call__(self, rows: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
         """Map unit rows (m, d) to unit rows; `rows` may be overwritten."""
-        moved = self.affine(rows)
-        normalize_(moved)
-        if self.shift is not None:
-            normalize_(moved.add_(_like(self.shift, moved)))
-        return moved
+        moved = normalize_(self.affine(rows))
+        return moved if self.shift is None else normalize_(moved.add_(self.shift))
 
     def affine(self, rows: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
         """W y + b alone, before the sphere."""
-        weight, bias = _like(self.weight, rows), _like(self.bias, rows)
-        if weight.ndim == 2:
-            return torch.addmm(bias, rows, weight.T)
-        return rows.mul_(weight).add_(bias)
-
-
-def _like(values: np.ndarray, rows: Tensor) -> Tensor:
-    return torch.as_tensor(values, dtype=rows.dtype, device=rows.device)
+        if self.weight.ndim < 2:
+            return rows.mul_(self.weight).add_(self.bias)
+        if len(self._scratch) < len(rows):
+            self._scratch = torch.empty_like(rows)
+        return torch.addmm(self.bias, rows, self.weight.T, out=self._scratch[: len(rows)])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from anisoalign.aligners.base import Mapping, torch_dtype
 from anisoalign.aligners.rows import RowKeeper
 from anisoalign.geometry.sphere import normalize_
 
@@ -38,10 +38,15 @@ class MemoryProjection(RowKeeper):
         self.memory = memory
         self.seed = seed
 
-    def apply(self, rows: Float[Tensor, "m d"], numbers: np.ndarray) -> Float[Tensor, "m d"]:
+    def mapping(self, dtype: np.dtype) -> Mapping:
         """Soft nearest neighbours of each row, a few hundred rows at a time."""
         if not self.temperature > 0:
             raise ValueError(f"temperature must be positive, not {self.temperature!r}")
-        memory = torch.from_numpy(self.rows_).to(rows)
-        parts = [torch.softmax(part @ memory.T / self.temperature, dim=1) @ memory for part in rows.split(256)]
-        return normalize_(torch.cat(parts))
+        self._check_fitted()
+        memory = torch.as_tensor(self.rows_, dtype=torch_dtype(dtype))
+
+        def project(rows: Tensor, numbers: np.ndarray) -> Tensor:
+            parts = [torch.softmax(part @ memory.T / self.temperature, dim=1) @ memory for part in rows.split(256)]
+            return normalize_(torch.cat(parts))
+
+        return project

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from anisoalign.aligners.base import Mapping, torch_dtype
 from anisoalign.aligners.rows import RowKeeper
 from anisoalign.statistics import keyed_uniform
 
@@ -35,7 +35,13 @@ class RandomTarget(RowKeeper):
         self.memory = memory
         self.seed = seed
 
-    def apply(self, rows: Float[Tensor, "m d"], numbers: np.ndarray) -> Float[Tensor, "m d"]:
+    def mapping(self, dtype: np.dtype) -> Mapping:
         """A kept row for each row number."""
-        drawn = (keyed_uniform(self.seed, numbers, 1)[:, 0] * len(self.rows_)).astype(np.int64)
-        return torch.from_numpy(self.rows_[drawn]).to(rows)
+        self._check_fitted()
+        kept = torch.as_tensor(self.rows_, dtype=torch_dtype(dtype))
+
+        def draw(rows: Tensor, numbers: np.ndarray) -> Tensor:
+            drawn = (keyed_uniform(self.seed, numbers, 1)[:, 0] * len(kept)).astype(np.int64)
+            return kept[torch.from_numpy(drawn)]
+
+        return draw

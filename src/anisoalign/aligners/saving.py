@@ -30,8 +30,7 @@ def save(model: Aligner, path: str | Path) -> None:
         If `path` exists and is not a model of ours, or cannot be written.
     """
     path = Path(path)
-    if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} exists and is not a saved model; it is left alone")
+    check_free(path)
     arrays, plain = split_state(model)
     config = {
         "schema_version": SCHEMA_VERSION,
@@ -54,6 +53,18 @@ def save(model: Aligner, path: str | Path) -> None:
         partial.rename(path)
     except OSError as error:
         raise InputError(f"cannot write the model to {path}: {error.strerror or error}") from error
+
+
+def check_free(path: Path) -> None:
+    """Raise InputError, before any work, where a model could not be written.
+
+    A saved model may be replaced, anything else that exists is left alone.
+    """
+    if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} exists and is not a saved model; it is left alone")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(f"cannot write the model to {path}: {parent} is not a folder that can be written")
 
 
 def load(path: str | Path) -> Aligner:

@@ -42,12 +42,11 @@ def transform_rows(
     rows = open_embeddings(source[None] if single else source)
     check_fits(model, rows)
     precision = float64_below(rows.rows, dtype)
-    parts = [
-        model.apply(torch.from_numpy(tile.values), tile.rows + first_row).numpy().astype(out_dtype)
-        for tile in rows.tiles(dtype=precision)
-    ]
-    aligned = np.concatenate(parts) if parts else np.empty((0, rows.dim), out_dtype)
-    aligned = aligned[0] if single else aligned
+    aligned, filled, move = np.empty((rows.rows, rows.dim), out_dtype), 0, model.mapping(precision)
+    for tile in rows.tiles(dtype=precision):
+        aligned[filled : filled + len(tile)] = move(torch.from_numpy(tile.values), tile.rows + first_row).numpy()
+        filled += len(tile)
+    aligned = aligned[0] if single else aligned[:filled]
     return torch.from_numpy(aligned).to(source.device) if isinstance(source, Tensor) else aligned
 
 
@@ -81,11 +80,12 @@ def write_transformed(
     precision = float64_below(rows.rows, dtype)
     plan = {"model": fingerprint(model), "precision": precision.name, "source": _headers(rows)}
 
-    def change(tile: Tile) -> Tensor:
-        return model.apply(torch.from_numpy(tile.values), tile.rows)
+    def mapped() -> Callable[[Tile], Tensor]:
+        move = model.mapping(precision)
+        return lambda tile: move(torch.from_numpy(tile.values), tile.rows)
 
     with EmbeddingWriter(out, rows.dim, out_dtype, format, plan, overwrite) as writer:
-        write_tiles(rows, writer, change, dtype=precision, progress=progress)
+        write_tiles(rows, writer, mapped(), dtype=precision, progress=progress)
     return Path(out)
 
 

@@ -1,1 +1,66 @@
-"""Placeholder."""
+"""The command line: one file a command. Heavy imports happen inside the commands, so that help is quick."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from anisoalign.cli.compare import compare
+from anisoalign.cli.convert import convert
+from anisoalign.cli.demo import demo
+from anisoalign.cli.diagnose import diagnose
+from anisoalign.cli.env import env
+from anisoalign.cli.evaluate import evaluate
+from anisoalign.cli.fit import fit
+from anisoalign.cli.plan import plan
+from anisoalign.cli.transform import transform
+
+app = typer.Typer(
+    name="anisoalign",
+    help="Measure the modality gap of contrastive embeddings and close it without pairs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (demo, diagnose, fit, transform, evaluate, compare, convert, plan, env):
+    app.command()(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from anisoalign import __version__
+
+        print(f"anisoalign {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Measure the modality gap of contrastive embeddings and close it without pairs."""
+
+
+def main() -> None:
+    """Run the command line: exit 0 when done, 1 when something failed, 2 on bad usage or bad input."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _stop("interrupted; the same command continues where it stopped", 130)
+    except MemoryError:
+        _stop("out of memory; --memory bounds what a pass may hold, --sample what is measured", 1)
+    except Exception as error:
+        from anisoalign.embeddings import InputError
+
+        if isinstance(error, InputError):
+            _stop(str(error), 2)
+        if isinstance(error, OSError):
+            _stop(str(error), 1)
+        raise  # a fault of ours: the traceback is what a bug report needs, and Python exits with 1
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    print(f"anisoalign: {message}", file=sys.stderr)
+    sys.exit(code)

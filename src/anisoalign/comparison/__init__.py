@@ -1,7 +1,17 @@
 """Split, fit every method, measure, repeat: the table and its JSON."""
 
-from anisoalign.comparison.compare import DEFAULT_METHODS, compare_rows
+from anisoalign.comparison.comparing import compare
+from anisoalign.comparison.repeating import DEFAULT_METHODS, compare_rows
 from anisoalign.comparison.split import Split, split, split_in_step
 from anisoalign.comparison.table import Comparison, MethodScores
 
-__all__ = ["DEFAULT_METHODS", "Comparison", "MethodScores", "Split", "compare_rows", "split", "split_in_step"]
+__all__ = [
+    "DEFAULT_METHODS",
+    "Comparison",
+    "MethodScores",
+    "Split",
+    "compare",
+    "compare_rows",
+    "split",
+    "split_in_step",
+]

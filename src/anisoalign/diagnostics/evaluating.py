@@ -84,8 +84,8 @@ def evaluate(
     rows_x = rows_y if paired else rows_x[_thin(len(rows_x), sample, seed)]
     if min(len(rows_y), len(rows_x)) < 12:
         raise InputError(f"too few rows to evaluate: {len(rows_y)} source and {len(rows_x)} target rows")
-    if k is not None and not 1 <= k < min(len(rows_y), len(rows_x)):
-        raise InputError(f"k must be between 1 and {min(len(rows_y), len(rows_x)) - 1}, not {k}")
+    if k is not None and not 2 <= k < min(len(rows_y), len(rows_x)):
+        raise InputError(f"k must be between 2 and {min(len(rows_y), len(rows_x)) - 1}, not {k}")
     precision = float64_below(len(rows_y), dtype)
     return alignment_metrics(
         y.take(rows_y, precision).values,

@@ -195,6 +195,9 @@ def add_pairs(
     paired, centered : float
         Mean paired distances before and after centring.
     """
+    report = replace(report, paired_distance=paired, centered_paired_distance=centered)
+    if residual.trace <= 1e-12:
+        return report  # the centred sets are equal: what is left of nothing has no shape
     sigma = residual.covariance
     values = eigenvalues(sigma)
     frame = joint_frame(target.covariance, source.covariance, rank=min(2 * report.q, report.dim))
@@ -202,8 +205,6 @@ def add_pairs(
     steps = _doubling(report.dim)
     return replace(
         report,
-        paired_distance=paired,
-        centered_paired_distance=centered,
         residual_ratio=centered / paired,
         residual_anisotropy=anisotropy(values),
         residual_effective_dimension=effective_dimension(values),

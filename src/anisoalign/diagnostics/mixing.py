@@ -50,7 +50,10 @@ def mixing(target: Float[np.ndarray, "n d"], aligned: Float[np.ndarray, "m d"], 
     target : ndarray, shape (n, d), unit rows
     aligned : ndarray, shape (m, d), unit rows
     k : int
+        At least 2: a single neighbour is never mixed.
     """
+    if k < 2:
+        raise ValueError(f"k must be at least 2 for mixing, not {k}: the entropy of one neighbour is always 0")
     n, m = len(target), len(aligned)
     pool = np.concatenate([target, aligned])
     found = neighbours(pool, pool, k, exclude=np.arange(n + m))

@@ -56,7 +56,7 @@ def _shape(gap: GapReport) -> str:
 def _cosine(gap: GapReport) -> str:
     low, high = gap.centroid_cosine, gap.paired_cosine_limit
     if gap.paired_cosine is not None and gap.paired_cosine_std is not None:
-        near = abs(gap.paired_cosine - ASKED) <= 2.0 * gap.paired_cosine_std
+        near = abs(gap.paired_cosine - ASKED) <= max(2.0 * gap.paired_cosine_std, 0.005)  # the printed precision
         answer = "is to be expected here" if near else "is not what to expect here"
         return (
             f"A paired cosine near {ASKED} {answer}: matched pairs have {gap.paired_cosine:.2f} ± "

@@ -129,29 +129,42 @@ def _write_lance(es: EmbeddingSet, out: Path, dtype: np.dtype, overwrite: bool, 
     try:
         for shard in es.shards:
             if shard.rows:
-                reader = _lance_batches(es, shard.index, dtype, progress)
+                faults: list[InputError] = []
+                reader = _lance_batches(es, shard.index, dtype, progress, faults)
                 mode = "append" if is_lance(partial) else "create"
-                lance.write_dataset(reader, str(partial), mode=mode, max_rows_per_file=shard.rows)
+                try:
+                    lance.write_dataset(reader, str(partial), mode=mode, max_rows_per_file=shard.rows)
+                except Exception as error:
+                    raise faults[0] if faults else error from None
         replace_folder(partial, out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
-def _lance_batches(es: EmbeddingSet, index: int, dtype: np.dtype, progress: Progress | None) -> pa.RecordBatchReader:
-    """Stream one shard as Arrow batches with its other columns."""
+def _lance_batches(
+    es: EmbeddingSet, index: int, dtype: np.dtype, progress: Progress | None, faults: list[InputError]
+) -> pa.RecordBatchReader:
+    """Stream one shard as Arrow batches with its other columns.
+
+    An error within the stream reaches Lance as text alone, so it is noted in `faults` as well.
+    """
     shard, beside = es.shards[index], es.metadata(index)
     columns = [] if beside is None else list(beside.schema.remove_metadata())
     vectors = pa.field(VECTORS, pa.list_(pa.from_numpy_dtype(dtype), es.dim))
     schema = pa.schema([*columns, vectors])
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for tile in es.tiles(dtype, raw=True, shards=[index]):
-            kept = None if beside is None else beside.take(pa.array(tile.rows - shard.first_row))
-            arrays = [] if kept is None else [column.combine_chunks() for column in kept.columns]
-            flat = pa.array(tile.values.reshape(-1))
-            yield pa.record_batch([*arrays, pa.FixedSizeListArray.from_arrays(flat, es.dim)], schema=schema)
-            if progress is not None:
-                progress(len(tile))
+        try:
+            for tile in es.tiles(dtype, raw=True, shards=[index]):
+                kept = None if beside is None else beside.take(pa.array(tile.rows - shard.first_row))
+                arrays = [] if kept is None else [column.combine_chunks() for column in kept.columns]
+                arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(tile.values.reshape(-1)), es.dim))
+                yield pa.record_batch(arrays, schema=schema)
+                if progress is not None:
+                    progress(len(tile))
+        except InputError as error:
+            faults.append(error)
+            raise
 
     return pa.RecordBatchReader.from_batches(schema, batches())

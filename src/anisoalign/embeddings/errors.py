@@ -6,3 +6,14 @@ class InputError(ValueError):
 
     The command line turns it into exit code 2 and one message on stderr.
     """
+
+
+def one_line(error: BaseException) -> str:
+    r"""Return what an error says without its line breaks, for a message of one line.
+
+    Examples
+    --------
+    >>> one_line(OSError("no thrift\nhere"))
+    'no thrift here'
+    """
+    return " ".join(str(error).split())

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 
 
 def read_labels(path: str | Path, expect_rows: int | None = None, column: str = "label") -> list[str]:
@@ -47,7 +47,7 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
     except InputError:
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as labels: {error}") from error
+        raise InputError(f"{path} cannot be read as labels: {one_line(error)}") from error
     for row, label in enumerate(labels):
         if not label.strip():
             raise InputError(f"{path}, row {row}: the label is empty")

@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 
 MANIFEST = "manifest.json"
 KIND = "anisoalign-embeddings"
@@ -26,7 +26,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+        raise InputError(f"{path} cannot be read: {one_line(error)}") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
         return None
     version = manifest.get("schema_version")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.shards import ID_COLUMNS, natural_key
 
 BESIDE = ".ids.parquet"
@@ -36,7 +36,7 @@ def read_metadata(path: Path, label: str, rows: int) -> pa.Table:
         with pq.ParquetFile(path) as file:
             table = file.read()
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {error}") from error
+        raise InputError(f"{path} cannot be read as Parquet: {one_line(error)}") from error
     if table.num_rows != rows:
         raise InputError(f"{path} has {table.num_rows} rows, but {label} has {rows}")
     return table

@@ -21,15 +21,15 @@ _LOOK = 64
 
 @dataclass
 class ShardNorms:
-    """Smallest and largest norm seen in a shard so far; both nan while no good row was seen."""
+    """Smallest and largest norm seen in a shard so far; low above high while no good row was seen."""
 
-    low: float = np.nan
-    high: float = np.nan
+    low: float = np.inf
+    high: float = -np.inf
 
     @property
     def seen(self) -> bool:
         """Whether any good row was looked at."""
-        return self.low == self.low
+        return self.low <= self.high
 
     @property
     def unit(self) -> bool:
@@ -39,8 +39,8 @@ class ShardNorms:
     def add(self, norms: np.ndarray) -> None:
         """Take norms of good rows into account."""
         if len(norms):
-            self.low = float(np.fmin(self.low, norms.min()))
-            self.high = float(np.fmax(self.high, norms.max()))
+            self.low = min(self.low, float(norms.min()))
+            self.high = max(self.high, float(norms.max()))
 
     def __str__(self) -> str:
         low, high = f"{self.low:.4g}", f"{self.high:.4g}"
@@ -68,9 +68,9 @@ def verdict(norms: Sequence[ShardNorms]) -> Verdict:
 def sentence(norms: Sequence[ShardNorms]) -> str:
     """State the verdict in words, with what is done about it."""
     seen = [item for item in norms if item.seen]
-    total = ShardNorms(
-        min((item.low for item in seen), default=np.nan), max((item.high for item in seen), default=np.nan)
-    )
+    if not seen:
+        return "unknown: no good row was seen yet"
+    total = ShardNorms(min(item.low for item in seen), max(item.high for item in seen))
     word = verdict(norms)
     if word == "unit":
         return f"unit ({total}), divided by their norms all the same"

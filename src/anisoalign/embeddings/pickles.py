@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.memory import MemorySource
 from anisoalign.embeddings.shards import Block
 
@@ -146,7 +146,9 @@ def load_records(path: Path) -> list[dict[str, Any]]:
         ) from error
     except Exception as error:
         # A damaged pickle fails in as many ways as there are instructions.
-        raise InputError(f"{path} is not a pickle that can be read: {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"{path} is not a pickle that can be read: {type(error).__name__}: {one_line(error)}"
+        ) from error
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise InputError(f"{path}: a list of records with `id` and `embed` is needed")
     for row, record in enumerate(records):
@@ -224,5 +226,5 @@ def _columns(records: list[dict[str, Any]], label: str) -> pa.Table | None:
         try:
             columns[str(name)] = pa.array(values)
         except pa.ArrowException as error:
-            raise InputError(f"{label}: `{name}` is not of one kind in all records: {error}") from error
+            raise InputError(f"{label}: `{name}` is not of one kind in all records: {one_line(error)}") from error
     return pa.table(columns) if columns else None

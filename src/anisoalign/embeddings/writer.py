@@ -38,7 +38,7 @@ from anisoalign.embeddings.manifest import (
     read_manifest,
     to_json,
 )
-from anisoalign.embeddings.metadata import BESIDE, trailing_number
+from anisoalign.embeddings.metadata import BESIDE
 from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink, open_body
 from anisoalign.embeddings.tiles import torch_dtype
 
@@ -258,7 +258,7 @@ class EmbeddingWriter:
         rows : int, optional
             Number of rows to come; None where rows may be dropped.
         stem : str, optional
-            File name without ending; a number is appended if it ends in none.
+            File name without ending; its number is zero-padded, or `index` appended if it has none.
         ids : sequence or pyarrow.Table, optional
             Ids of the rows, or all columns to keep beside them.
         """
@@ -282,7 +282,7 @@ class EmbeddingWriter:
         if writer.dropped:
             record["dropped"] = writer.dropped
         if columns is not None:
-            record["metadata"] = self._write_beside(folder, name, index, columns)
+            record["metadata"] = self._write_beside(folder, name, columns)
         elif self.single:
             # Ids that lay beside the file replaced here belong to other vectors.
             self.out.with_name(self.out.stem + BESIDE).unlink(missing_ok=True)
@@ -296,19 +296,21 @@ class EmbeddingWriter:
             if index:
                 raise ValueError("a single file has one shard, number 0")
             return self.out.name
-        stem = f"emb_{index:03d}" if stem is None else stem
-        name = (stem if trailing_number(stem) is not None else f"{stem}_{index:03d}") + FORMATS[self.format]
+        stem = "emb" if stem is None else stem
+        base = stem.rstrip("0123456789")
+        digits = stem.removeprefix(base)
+        name = (f"{base}{digits.zfill(3)}" if digits else f"{stem}_{index:03d}") + FORMATS[self.format]
         if any(record["file"] == name for i, record in self._shards.items() if i != index):
             raise ValueError(f"two shards of {self.out} would be called {name}")
         return name
 
-    def _write_beside(self, folder: Path, name: str, index: int, columns: pa.Table) -> str:
+    def _write_beside(self, folder: Path, name: str, columns: pa.Table) -> str:
         """Write ids beside the vectors: in `metadata/`, or next to a single file."""
         stem = Path(name).stem
         if self.single:
             path = folder / (stem + BESIDE)
         else:
-            digits = stem[len(stem.rstrip("0123456789")) :] or f"{index:03d}"
+            digits = stem[len(stem.rstrip("0123456789")) :]
             path = folder / "metadata" / f"metadata_{digits}.parquet"
             path.parent.mkdir(exist_ok=True)
         temporary = path.with_name(f"{TEMPORARY}{path.name}")

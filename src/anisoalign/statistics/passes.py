@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
+from anisoalign.embeddings import EmbeddingSet, InputError, Tile, open_embeddings
 from anisoalign.statistics.moments import Moments, Order
+
+Change = Callable[[Tile], np.ndarray]
 
 FLOAT64_ROWS = 200_000
 """Sets of up to this many rows are measured in float64 unless the user asks otherwise."""
@@ -41,6 +43,7 @@ def measure(
     order: Order = "full",
     *,
     dtype: str = "auto",
+    change: Callable[[], Change] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Moments:
     """Moments of a whole set, in one pass; each shard is summed by itself and shards are merged in order.
@@ -53,18 +56,24 @@ def measure(
         How much of the second moment to keep.
     dtype : {"auto", "float32", "float64"}
         Precision of the products within a tile.
+    change : callable, optional
+        Makes, for one worker, the function that maps each tile before it is summed.
     progress : callable, optional
         Called with the number of rows of each tile.
     """
     embeddings = open_embeddings(embeddings)
-    total = Moments.empty(embeddings.dim, order)
-    shard, part = None, Moments.empty(embeddings.dim, order)
+    precision = float64_below(embeddings.rows, dtype)
     rows = tile_rows(embeddings.dim) if order == "full" else None
-    for tile in embeddings.tiles(dtype=float64_below(embeddings.rows, dtype), tile_rows=rows):
-        if tile.shard != shard:
-            total.merge(part)
-            shard, part = tile.shard, Moments.empty(embeddings.dim, order)
-        part.update(tile.values)
-        if progress is not None:
-            progress(len(tile.values))
-    return total.merge(part)
+
+    def shard_moments(index: int) -> Moments:
+        part, mapped = Moments.empty(embeddings.dim, order), None if change is None else change()
+        for tile in embeddings.tiles(dtype=precision, tile_rows=rows, shards=[index]):
+            part.update(tile.values if mapped is None else mapped(tile))
+            if progress is not None:
+                progress(len(tile))
+        return part
+
+    total = Moments.empty(embeddings.dim, order)
+    for index in range(len(embeddings.shards)):
+        total.merge(shard_moments(index))
+    return total

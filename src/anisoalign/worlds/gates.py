@@ -113,8 +113,7 @@ def transfer_gates(pairs: WorldPairs, seed: int = 0) -> TransferGates:
         return label_transfer(rows, pairs.label[numbers], pairs.image[tested], pairs.label[tested])
 
     transports = [
-        GaussianTransport(rank=0.95, shrinkage=0.3, strength=strength).fit(text, image)
-        for strength in STRENGTHS
+        GaussianTransport(rank=0.95, shrinkage=0.3, strength=strength).fit(text, image) for strength in STRENGTHS
     ]
     return TransferGates(
         raw=accuracy(text),

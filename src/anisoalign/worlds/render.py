@@ -50,9 +50,7 @@ _INSIDE: dict[str, Callable[[Pixels, Pixels], Pixels]] = {
     "square": lambda u, v: 0.8 - np.maximum(np.abs(u), np.abs(v)),
     "triangle": lambda u, v: np.minimum(0.65 - v, 0.42 + 0.45 * v - 0.87 * np.abs(u)),
     "diamond": lambda u, v: 0.75 - 0.71 * (np.abs(u) + np.abs(v)),
-    "cross": lambda u, v: np.minimum(
-        0.32 - np.minimum(np.abs(u), np.abs(v)), 1 - np.maximum(np.abs(u), np.abs(v))
-    ),
+    "cross": lambda u, v: np.minimum(0.32 - np.minimum(np.abs(u), np.abs(v)), 1 - np.maximum(np.abs(u), np.abs(v))),
     "ring": lambda u, v: 0.24 - np.abs(np.hypot(u, v) - 0.76),
     "star": _star,
     "crescent": lambda u, v: np.minimum(1 - np.hypot(u, v), np.hypot(u - 0.5, v) - 0.72),

@@ -113,9 +113,7 @@ class Scenes:
     def __getitem__(self, rows: int | slice | np.ndarray) -> Scene | Scenes:
         if isinstance(rows, (int, np.integer)):
             return self._scene(int(rows))
-        arrays = {
-            field.name: getattr(self, field.name)[rows] for field in fields(self) if field.name != "told"
-        }
+        arrays = {field.name: getattr(self, field.name)[rows] for field in fields(self) if field.name != "told"}
         return Scenes(**arrays, told=None if self.told is None else self.told[rows])
 
     def __iter__(self) -> Iterator[Scene]:

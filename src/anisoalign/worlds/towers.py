@@ -20,7 +20,7 @@ class TowerSettings:
     word_width: int = 96
     words: int = len(WORDS)
     max_words: int = 32
-    cone: float = 1.1
+    cone: float = 0.7
     """Norm of each tower's initial offset: the cone in which its rows start, and so the modality gap."""
 
     def to_dict(self) -> dict:

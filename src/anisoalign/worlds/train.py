@@ -1,7 +1,7 @@
 """Train the two towers: ``python -m anisoalign.worlds.train --out DIR --seed 0 --steps 800``.
 
-The contrastive loss of CLIP with a fixed temperature. The gap is not put in by hand: the two towers start in
-two cones, captions name part of a scene, some are wrong, and training stops before the cones have merged.
+The contrastive loss of CLIP with a fixed temperature, on scenes of which none is seen twice. The gap is what
+training leaves of the two cones that the towers start in: captions name part of a scene, and some are wrong.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from .captions import caption
-from .domains import TRAINING
+from .domains import TRAINING, Domain
 from .render import render
 from .scenes import draw_scenes
 from .tokens import tokenize
-from .towers import TwoTowers
+from .towers import TowerSettings, TwoTowers
 from .weights import save_towers
-from .world import BATCH, pixels
+from .world import pixels
 
 SCENE_SEED = 1_000_000
 """Training scenes have seed ``SCENE_SEED + seed``: apart from those that anyone embeds."""
@@ -35,15 +35,21 @@ class TrainSettings:
 
     seed: int = 0
     steps: int = 800
-    scenes: int = 40_000
     batch: int = 512
+    scenes: int | None = None
+    """After how many scenes, a multiple of the batch, they come again; None for never."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     logit_scale: float = 70.0
     """Inverse temperature, fixed."""
 
 
-def train(settings: TrainSettings, progress: Callable[[int, float], None] | None = None) -> TwoTowers:
+def train(
+    settings: TrainSettings,
+    progress: Callable[[int, float], None] | None = None,
+    law: Domain = TRAINING,
+    sizes: TowerSettings | None = None,
+) -> TwoTowers:
     """Train both towers; the same settings on the same machine give the same weights.
 
     Parameters
@@ -52,30 +58,34 @@ def train(settings: TrainSettings, progress: Callable[[int, float], None] | None
         Seed, steps and the rest.
     progress
         Called with (step, loss) after each step.
+    law
+        The domain of the training scenes.
+    sizes
+        Sizes of the towers, and the cones that they start in.
     """
     torch.manual_seed(settings.seed)
-    images, tokens = training_set(settings)
-    towers = TwoTowers()
-    optimizer = torch.optim.AdamW(
-        towers.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    towers = TwoTowers(sizes).train()
+    optimizer = torch.optim.AdamW(towers.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings.steps))
-    batches = _batches(settings)
-    towers.train()
-    for step in range(1, settings.steps + 1):
-        rows = next(batches)
-        loss = contrastive_loss(
-            towers.pictures(pixels(images[rows])),
-            towers.captions(torch.from_numpy(tokens[rows])),
-            settings.logit_scale,
-        )
+    for step in range(settings.steps):
+        images, tokens = training_batch(settings, step, law)
+        loss = contrastive_loss(towers.pictures(images), towers.captions(tokens), settings.logit_scale)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
         if progress is not None:
-            progress(step, loss.item())
+            progress(step + 1, loss.item())
     return towers.eval()
+
+
+def training_batch(settings: TrainSettings, step: int, law: Domain) -> tuple[Tensor, Tensor]:
+    """Draw the scenes of a step: pictures (batch, 3, 32, 32) and tokens (batch, words)."""
+    start = step * settings.batch
+    if settings.scenes is not None:
+        start %= settings.scenes
+    scenes = draw_scenes(settings.batch, SCENE_SEED + settings.seed, law, start)
+    return pixels(render(scenes)), torch.from_numpy(tokenize([caption(scene) for scene in scenes]))
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, logit_scale: float) -> Tensor:
@@ -83,27 +93,6 @@ def contrastive_loss(images: Tensor, texts: Tensor, logit_scale: float) -> Tenso
     logits = logit_scale * images @ texts.T
     partner = torch.arange(len(images))
     return (functional.cross_entropy(logits, partner) + functional.cross_entropy(logits.T, partner)) / 2
-
-
-def training_set(settings: TrainSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures, uint8 (n, 32, 32, 3), and tokens, int64 (n, words), of the training scenes."""
-    images, captions = [], []
-    for start in range(0, settings.scenes, BATCH):
-        rows = min(BATCH, settings.scenes - start)
-        scenes = draw_scenes(rows, SCENE_SEED + settings.seed, TRAINING, start)
-        images.append(render(scenes))
-        captions += [caption(scene) for scene in scenes]
-    return np.concatenate(images), tokenize(captions)
-
-
-def _batches(settings: TrainSettings):
-    """Rows of one batch after another: every scene once in each epoch, the last short batch dropped."""
-    random = np.random.default_rng(settings.seed)
-    size = min(settings.batch, settings.scenes)
-    while True:
-        order = random.permutation(settings.scenes)
-        for start in range(0, settings.scenes - size + 1, size):
-            yield order[start : start + size]
 
 
 def _rate(step: int, steps: int) -> float:
@@ -117,19 +106,17 @@ def _rate(step: int, steps: int) -> float:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     default = TrainSettings()
-    parser = argparse.ArgumentParser(
-        prog="python -m anisoalign.worlds.train", description="Train the towers."
-    )
+    parser = argparse.ArgumentParser(prog="python -m anisoalign.worlds.train", description="Train the towers.")
     parser.add_argument("--out", type=Path, required=True, help="folder for weights.safetensors and .json")
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--steps", type=int, default=default.steps)
-    parser.add_argument("--scenes", type=int, default=default.scenes, help="training scenes")
+    parser.add_argument("--batch", type=int, default=default.batch, help="scenes a step, all of them new")
     given = parser.parse_args(arguments)
-    if given.steps < 1 or given.scenes < 2:
-        parser.error("--steps must be at least 1 and --scenes at least 2")
-    settings = TrainSettings(seed=given.seed, steps=given.steps, scenes=given.scenes)
+    if given.steps < 1 or given.batch < 2:
+        parser.error("--steps must be at least 1 and --batch at least 2")
+    settings = TrainSettings(seed=given.seed, steps=given.steps, batch=given.batch)
     towers = train(settings, _reporter(settings.steps))
-    options = f"--seed {given.seed} --steps {given.steps} --scenes {given.scenes}"
+    options = f"--seed {given.seed} --steps {given.steps} --batch {given.batch}"
     command = f"python -m anisoalign.worlds.train --out {given.out.name} {options}"
     save_towers(towers, given.out, {"command": command, **asdict(settings), "domain": asdict(TRAINING)})
     print(f"wrote {given.out / 'weights.safetensors'} and weights.json", file=sys.stderr)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .captions import caption
-from .domains import DOMAINS
+from .domains import DOMAINS, Domain
 from .render import render
 from .scenes import Scenes, draw_scenes
 from .tokens import tokenize
@@ -76,7 +76,7 @@ class RenderedWorld:
         towers, described = load_towers(Path(folder))
         return cls(towers, described["provenance"])
 
-    def scenes(self, rows: int, seed: int, domain: str = DOMAINS[0], start: int = 0) -> Scenes:
+    def scenes(self, rows: int, seed: int, domain: str | Domain = DOMAINS[0], start: int = 0) -> Scenes:
         """Draw scenes ``start`` … ``start + rows − 1``; see `anisoalign.worlds.scenes.draw_scenes`."""
         return draw_scenes(rows, seed, domain, start)
 
@@ -88,8 +88,7 @@ class RenderedWorld:
         """Embed pictures, uint8 (n, 32, 32, 3), as unit rows, float32 (n, 256)."""
         with torch.inference_mode():
             parts = [
-                self.towers.pictures(pixels(images[start : start + BATCH]))
-                for start in range(0, len(images), BATCH)
+                self.towers.pictures(pixels(images[start : start + BATCH])) for start in range(0, len(images), BATCH)
             ]
         return _joined(parts, self.towers.settings.width)
 
@@ -107,7 +106,7 @@ class RenderedWorld:
         self,
         rows: int = 20_000,
         seed: int = 0,
-        domain: str = DOMAINS[0],
+        domain: str | Domain = DOMAINS[0],
         start: int = 0,
         progress: Callable[[int, int], None] | None = None,
     ) -> WorldPairs:
@@ -120,7 +119,7 @@ class RenderedWorld:
         seed
             Which world: other seeds give other scenes of the same law.
         domain
-            One of `anisoalign.worlds.DOMAINS`.
+            One of `anisoalign.worlds.DOMAINS`, or a law of your own.
         start
             Number of the first scene.
         progress

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.columns import choose_column, column_blocks, vector_type
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
 
@@ -54,7 +54,7 @@ class ArrowSource:
                     yield stream.schema
                     yield from stream
         except (OSError, pa.ArrowException) as error:
-            raise InputError(f"{self.path} cannot be read as Arrow: {error}") from error
+            raise InputError(f"{self.path} cannot be read as Arrow: {one_line(error)}") from error
 
     def _arrays(self) -> Iterator[pa.Array]:
         for batch in self._batches():
@@ -116,4 +116,4 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+        raise InputError(f"{path} cannot be read: {one_line(error)}") from error

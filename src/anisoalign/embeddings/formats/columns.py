@@ -78,7 +78,9 @@ def _block(array: pa.Array, dim: int, dtype: np.dtype, label: str, first: int) -
             wrong &= ~nulls
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise InputError(f"{label}, row {first + row}: a vector of width {int(widths[row])} among width {dim}")
+            raise InputError(
+                f"{label}, row {first + row}: a vector of width {int(widths[row])} among others of width {dim}"
+            )
         flat = array.flatten()
         if nulls is not None:
             values = np.full((count, dim), np.nan, dtype)
@@ -88,12 +90,12 @@ def _block(array: pa.Array, dim: int, dtype: np.dtype, label: str, first: int) -
             return values, nulls
     values, inner = _values(flat, dim)
     masks = [mask for mask in (nulls, inner) if mask is not None]
-    return values, np.logical_or.reduce(masks) if masks else None
+    return values, np.asarray(np.logical_or.reduce(masks)) if masks else None
 
 
 def _values(flat: pa.Array, dim: int) -> Block:
     """Values of a flat Arrow array as rows; a row with a null anywhere counts as null."""
     if flat.null_count == 0:
         return flat.to_numpy(zero_copy_only=True).reshape(-1, dim), None
-    inner = np.asarray(flat.is_null()).reshape(-1, dim).any(axis=1)
-    return flat.to_numpy(zero_copy_only=False).reshape(-1, dim), inner
+    inner = np.asarray(flat.is_null()).reshape(-1, dim)
+    return flat.to_numpy(zero_copy_only=False).reshape(-1, dim), np.asarray(inner.any(axis=1))

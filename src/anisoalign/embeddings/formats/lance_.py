@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.columns import choose_column, column_blocks, vector_type
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
 
@@ -80,5 +80,5 @@ def open_fragments(folder: Path, column: str | None) -> list[LanceSource]:
     try:
         fragments = lance_library().dataset(str(folder)).get_fragments()
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder} cannot be read as Lance: {error}") from error
+        raise InputError(f"{folder} cannot be read as Lance: {one_line(error)}") from error
     return [LanceSource(folder, part.fragment_id, column) for part in fragments]

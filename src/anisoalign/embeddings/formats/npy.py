@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.memory import check_array
 from anisoalign.embeddings.shards import Block
 
@@ -86,4 +86,4 @@ def read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise InputError(f"{path} is not a .npy array: {error}") from error
+        raise InputError(f"{path} is not a .npy array: {one_line(error)}") from error

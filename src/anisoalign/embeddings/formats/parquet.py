@@ -1,5 +1,6 @@
 """Shards in Parquet: a list or fixed-size-list column of vectors, other columns beside."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.columns import choose_column, column_blocks, vector_type
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
 
@@ -21,7 +22,7 @@ class ParquetSource:
     def __init__(self, path: Path, column: str | None = None):
         self.path = path
         self.label = str(path)
-        with self._open() as file:
+        with self._open() as file, self._guarded():
             schema = file.schema_arrow
             self.rows = file.metadata.num_rows
             self.column = choose_column(schema, column, self.label)
@@ -38,15 +39,20 @@ class ParquetSource:
         try:
             return pq.ParquetFile(self.path, buffer_size=_STREAM, pre_buffer=False)
         except (OSError, pa.ArrowException) as error:
-            raise InputError(f"{self.path} cannot be read as Parquet: {error}") from error
+            raise InputError(f"{self.path} cannot be read as Parquet: {one_line(error)}") from error
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turn what Arrow says of a damaged file into a message of one line."""
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{self.path} is damaged: {one_line(error)}") from error
 
     def _arrays(self, size: int) -> Iterator[pa.Array]:
-        with self._open() as file:
-            try:
-                for batch in file.iter_batches(size, columns=[self.column], use_threads=False):
-                    yield batch.column(0)
-            except (OSError, pa.ArrowException) as error:
-                raise InputError(f"{self.path} is damaged: {error}") from error
+        with self._open() as file, self._guarded():
+            for batch in file.iter_batches(size, columns=[self.column], use_threads=False):
+                yield batch.column(0)
 
     def blocks(self, size: int) -> Iterator[Block]:
         """Yield exact blocks across row groups."""
@@ -64,7 +70,7 @@ class ParquetSource:
         """Return the columns that hold no vectors."""
         if not self._beside:
             return None
-        with self._open() as file:
+        with self._open() as file, self._guarded():
             return file.read(columns=self._beside)
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 from safetensors import SafetensorError, safe_open
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.shards import ID_COLUMNS, Block
 
 _TYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.float32}
@@ -27,7 +27,7 @@ class SafetensorsSource:
                 shapes = {key: tuple(item.get_shape()) for key, item in slices.items()}
                 kinds = {key: item.get_dtype() for key, item in slices.items()}
         except (OSError, SafetensorError) as error:
-            raise InputError(f"{path} cannot be read as safetensors: {error}") from error
+            raise InputError(f"{path} cannot be read as safetensors: {one_line(error)}") from error
         self.column = _choose_key(shapes, kinds, column, self.label)
         self.rows, self.dim = shapes[self.column]
         self.dtype = np.dtype(_TYPES[kinds[self.column]])

@@ -1,0 +1,40 @@
+# Every target sets itself up: a virtual environment in .venv, pinned dependencies, the package.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# One BLAS thread a test worker: small products on a busy machine are many times slower with more.
+ONE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: demo test test-integrations lint bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/anisoalign demo
+
+test: $(VENV)/.dev
+	$(ONE) $(BIN)/pytest -n 2 -m "not integration"
+
+test-integrations: $(VENV)/.dev
+	$(ONE) $(BIN)/pytest -m integration tests
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(VENV)/.demo
+	$(BIN)/python benchmarks/speed.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable ".[report]"
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo bench-data

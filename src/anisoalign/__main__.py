@@ -1,0 +1,5 @@
+"""`python -m anisoalign`."""
+
+from anisoalign.cli import main
+
+main()

@@ -1,0 +1,188 @@
+"""What the commands share: options, opening sets, progress, printing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from anisoalign.embeddings import EmbeddingSet
+
+
+class BadRows(StrEnum):
+    """What becomes of NaN, infinite and zero rows."""
+
+    error = "error"
+    drop = "drop"
+
+
+class Norms(StrEnum):
+    """Whether shards with unit rows and shards without may be mixed."""
+
+    auto = "auto"
+    normalize = "normalize"
+
+
+class Dtype(StrEnum):
+    """Precision of the passes."""
+
+    auto = "auto"
+    float32 = "float32"
+    float64 = "float64"
+
+
+class Format(StrEnum):
+    """Formats that can be written."""
+
+    npy = "npy"
+    parquet = "parquet"
+    safetensors = "safetensors"
+    arrow = "arrow"
+    hf = "hf"
+
+
+SourceOption = Annotated[Path, typer.Option("--source", help="Source embeddings (texts): a file or folder of shards.")]
+TargetOption = Annotated[Path, typer.Option("--target", help="Target embeddings (images): a file or folder of shards.")]
+SourceColumn = Annotated[
+    str | None,
+    typer.Option("--source-column", help="Column or key of the vectors, if there are several (clip-retrieval: text)."),
+]
+TargetColumn = Annotated[
+    str | None, typer.Option("--target-column", help="The same for the target (clip-retrieval: image).")
+]
+PairedOption = Annotated[bool, typer.Option("--paired", help="Row i of both sets belongs together.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")]
+ReportOption = Annotated[Path | None, typer.Option("--report", help="Also write a page to look at, as HTML.")]
+BadRowsOption = Annotated[
+    BadRows, typer.Option("--bad-rows", help="Refuse NaN, infinite and zero rows, or drop and list them.")
+]
+NormsOption = Annotated[
+    Norms, typer.Option("--norms", help="normalize accepts a set in which some shards are unit and others not.")
+]
+MemoryOption = Annotated[str | None, typer.Option("--memory", help='Budget for what is resident, like "2GB".')]
+DtypeOption = Annotated[
+    Dtype, typer.Option("--dtype", help="Precision of the passes; auto is float64 up to 200,000 rows.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of every random draw.")]
+
+
+def console() -> Console:
+    """Terminal for messages and progress: stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print a message, to stderr."""
+    print(text, file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """Print a result as JSON, to stdout."""
+    print(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False))
+
+
+def print_rich(*parts: Any) -> None:
+    """Print tables and text to stdout, 120 columns wide where it is no terminal."""
+    from rich.console import Console
+
+    plain = not sys.stdout.isatty()
+    out = Console(width=120 if plain else None, highlight=False, soft_wrap=False)
+    for part in parts:
+        out.print(part)
+
+
+def open_set(
+    path: Path, name: str, column: str | None, bad_rows: BadRows, norms: Norms, memory: str | None
+) -> EmbeddingSet:
+    """Open a set and state what it is, on stderr."""
+    from anisoalign.embeddings import format_bytes, open_embeddings
+
+    opened = open_embeddings(path, name=name, column=column, bad_rows=bad_rows.value, norms=norms.value, memory=memory)
+    about = opened.describe()
+    say(
+        f"{name}: {about['rows']:,} x {about['dim']} {about['dtype']}, {about['format']}, {about['shards']} shard(s), "
+        f"{format_bytes(about['bytes'])}; {about['norms']}"
+    )
+    return opened
+
+
+def tell_dropped(*sets: EmbeddingSet) -> None:
+    """State how many bad rows were left out, and list the first ten of each set."""
+    for embeddings in sets:
+        if embeddings.dropped:
+            say(f"{embeddings.name}: {len(embeddings.dropped)} bad row(s) dropped")
+            for row in embeddings.dropped[:10]:
+                say(f"  {row.file}, row {row.row}: {row.reason}")
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Bar with rate and time left on stderr; yields a function to be called with what has been done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=console(), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, advance=done)
+
+
+@contextmanager
+def counter(what: str) -> Iterator[Callable[[int], None]]:
+    """Count of rows done on stderr, where their number is not known before."""
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description} {task.completed:,.0f} rows"), _Rate(), TimeElapsedColumn())
+    with Progress(*columns, console=console(), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done: bar.update(task, advance=done)
+
+
+def _Rate() -> Any:  # noqa: N802 - stands where rich has column classes
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f}/s")
+
+    return Rate()
+
+
+def read_side_labels(
+    labels: Path | None, source_labels: Path | None, target_labels: Path | None, source_rows: int, target_rows: int
+) -> tuple[list[str] | None, list[str] | None]:
+    """Labels of both sides: one file for both, or one each."""
+    from anisoalign.embeddings import InputError, read_labels
+
+    if labels is not None and (source_labels is not None or target_labels is not None):
+        raise InputError("give --labels for both sides, or --source-labels and --target-labels, not both")
+    source_labels, target_labels = source_labels or labels, target_labels or labels
+    return (
+        None if source_labels is None else read_labels(source_labels, source_rows),
+        None if target_labels is None else read_labels(target_labels, target_rows),
+    )
+
+
+def write_report(path: Path, **parts: Any) -> None:
+    """Write the page to look at, and say where it is."""
+    from anisoalign.report import write_page
+
+    write_page(path, **parts)
+    say(f"report: {path}")
+
+
+def listed(values: Sequence[Any]) -> str:
+    """Values separated by commas."""
+    return ", ".join(str(value) for value in values)

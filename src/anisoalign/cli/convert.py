@@ -1,0 +1,57 @@
+"""`anisoalign convert`: between formats, and from pickles if you say so."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anisoalign.cli import common
+from anisoalign.cli.transform import OutDtype
+
+
+class ConvertFormat(StrEnum):
+    """Formats that can be converted to."""
+
+    npy = "npy"
+    parquet = "parquet"
+    safetensors = "safetensors"
+    arrow = "arrow"
+    hf = "hf"
+    lance = "lance"
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="File or folder to read.")],
+    out: Annotated[Path, typer.Argument(help="New file or folder.")],
+    format: Annotated[ConvertFormat | None, typer.Option("--format", help="Format of the result.")] = None,
+    dtype: Annotated[OutDtype | None, typer.Option("--dtype", help="Precision written; that of the source.")] = None,
+    column: Annotated[str | None, typer.Option("--column", help="Column or key of the vectors.")] = None,
+    id_column: Annotated[str | None, typer.Option("--id-column", help="Column of the ids.")] = None,
+    bad_rows: common.BadRowsOption = common.BadRows.error,
+    memory: common.MemoryOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT once the new one is complete.")] = False,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Read .pkl files, constructing nothing but numpy arrays.")
+    ] = False,
+) -> None:
+    """Copy embeddings into another format: values as stored, not normalised, ids along."""
+    from anisoalign.embeddings import convert as convert_files
+
+    with common.counter("convert") as done:
+        result = convert_files(
+            source,
+            out,
+            None if format is None else format.value,
+            None if dtype is None else dtype.value,
+            allow_pickle=allow_pickle,
+            column=column,
+            id_column=id_column,
+            bad_rows=bad_rows.value,
+            memory=memory,
+            overwrite=overwrite,
+            progress=done,
+        )
+    common.say(f"{result.rows:,} x {result.dim} {result.dtype}, {result.format}: {out}")

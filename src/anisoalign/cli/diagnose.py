@@ -1,0 +1,100 @@
+"""`anisoalign diagnose`: how far apart are the sets?"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anisoalign.cli import common
+
+if TYPE_CHECKING:
+    from anisoalign.embeddings import EmbeddingSet
+
+
+def diagnose(
+    source: common.SourceOption,
+    target: common.TargetOption,
+    also: Annotated[
+        list[str] | None, typer.Option("--also", help="NAME=PATH: a further set; all pairs of sets are compared.")
+    ] = None,
+    paired: common.PairedOption = False,
+    q: Annotated[int | None, typer.Option("--q", help="Leading directions compared; a tenth of the width.")] = None,
+    source_column: common.SourceColumn = None,
+    target_column: common.TargetColumn = None,
+    json: common.JsonOption = False,
+    report: common.ReportOption = None,
+    bad_rows: common.BadRowsOption = common.BadRows.error,
+    norms: common.NormsOption = common.Norms.auto,
+    memory: common.MemoryOption = None,
+    dtype: common.DtypeOption = common.Dtype.auto,
+    seed: common.SeedOption = 0,
+) -> None:
+    """How far apart are the two sets, in which directions, and is a cosine of 0.25 normal here?
+
+    With --json one flat object is printed (an array of them, one a pair of sets, with --also): the fields of
+    GapReport, and control_<transform>_<metric> for the diagnostic transforms.
+    """
+    import anisoalign as aa
+    from anisoalign.diagnostics.controls import CONTROL_ROWS
+
+    sets = {
+        "source": common.open_set(source, "source", source_column, bad_rows, norms, memory),
+        "target": common.open_set(target, "target", target_column, bad_rows, norms, memory),
+    }
+    for text in also or []:
+        name, path = _named(text, sets)
+        sets[name] = common.open_set(path, name, None, bad_rows, norms, memory)
+    records, verdict = [], []
+    for a, b in combinations(sets, 2):
+        passes = 4 if paired else 2
+        with common.progress(f"{a} / {b}", passes * sets[a].rows) as done:
+            gap = aa.diagnose(sets[a], sets[b], paired=paired, q=q, dtype=dtype.value, seed=seed, progress=done)
+        names = {"source": a, "target": b, "source_norms": sets[a].norms, "target_norms": sets[b].norms}
+        controls = _controls(sets[a], sets[b], paired, CONTROL_ROWS, seed)
+        records.append({**gap.to_dict(), **names, **controls})
+        verdict = verdict or gap.verdict()
+    common.tell_dropped(*sets.values())
+    if report is not None:
+        common.write_report(report, gap=records[0])
+    if json:
+        common.print_json(records if also else records[0])
+        return
+    from anisoalign.report import gap_table
+
+    common.print_rich(gap_table(records), "", *verdict)
+
+
+def _named(text: str, taken: dict[str, Any]) -> tuple[str, Path]:
+    from anisoalign.embeddings import InputError
+
+    name, equals, path = text.partition("=")
+    if not equals or not name or not path:
+        raise InputError(f"--also takes NAME=PATH, not {text!r}")
+    if name in taken:
+        raise InputError(f"--also: there is a set called {name!r} already")
+    return name, Path(path)
+
+
+def _controls(source: EmbeddingSet, target: EmbeddingSet, paired: bool, most: int, seed: int) -> dict[str, float]:
+    """Metrics of the diagnostic transforms on a sample, as flat keys; none for sets too small to mix."""
+    import numpy as np
+
+    from anisoalign.diagnostics import measure_controls
+    from anisoalign.embeddings import read_pairs
+
+    if paired and max(source.rows, target.rows) <= most:
+        y, x = read_pairs([source, target]).values
+    elif paired:
+        rows = source.sample_rows(most, seed)
+        a, b = source.take(rows, np.float64), target.take(rows, np.float64)
+        both = np.intersect1d(a.rows, b.rows)
+        y, x = a.values[np.isin(a.rows, both)], b.values[np.isin(b.rows, both)]
+    else:
+        y, x = (embeddings.sample(most, seed, np.float64) for embeddings in (source, target))
+    if min(len(y), len(x)) <= 20:
+        return {}
+    found = measure_controls(y, x, paired=paired, seed=seed)
+    return {f"control_{name}_{key}": value for name, metrics in found.items() for key, value in metrics.items()}

@@ -1,0 +1,71 @@
+"""`anisoalign fit`: fit a method on two sets and save the model."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from anisoalign.cli import common
+
+
+def fit(
+    method: Annotated[str, typer.Argument(help="Name of the method, like realign or gaussian-transport.")],
+    source: common.SourceOption,
+    target: common.TargetOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the fitted model.")],
+    setting: Annotated[list[str] | None, typer.Option("--set", help="name=value: a parameter of the method.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file with parameters of the method.")] = None,
+    source_column: common.SourceColumn = None,
+    target_column: common.TargetColumn = None,
+    bad_rows: common.BadRowsOption = common.BadRows.error,
+    norms: common.NormsOption = common.Norms.auto,
+    memory: common.MemoryOption = None,
+    dtype: common.DtypeOption = common.Dtype.auto,
+    seed: common.SeedOption = 0,
+) -> None:
+    """Fit a method on source and target embeddings, which need not be paired, and save it."""
+    from anisoalign.aligners.registry import METHODS, make, parse_setting
+    from anisoalign.aligners.saving import check_free
+    from anisoalign.embeddings import InputError
+
+    params = {**_read_config(config), **dict(parse_setting(text) for text in setting or [])}
+    if method in METHODS and "seed" in METHODS[method]().get_params():
+        params.setdefault("seed", seed)
+    model = make(method, params)
+    check_free(out)
+    y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
+    x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
+    passes = 2 if model.calibrated else 1
+    common.say(f"plan: {passes} pass(es) over the source, 1 over the target")
+    started = time.perf_counter()
+    try:
+        with common.progress(f"fit {method}", passes * y.rows + x.rows) as done:
+            model.fit(y, x, dtype=dtype.value, progress=done)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    common.tell_dropped(y, x)
+    model.provenance_ = {"source": _origin(y), "target": _origin(x)}
+    model.save(out)
+    seconds = time.perf_counter() - started
+    common.say(f"fitted {model!r} on {y.rows:,} + {x.rows:,} rows in {seconds:.1f} s: {out}")
+
+
+def _origin(embeddings: Any) -> dict[str, Any]:
+    """What a saved model remembers of a set: counts and norms, no path of this machine."""
+    about = embeddings.describe()
+    return {key: about[key] for key in ("rows", "dim", "dtype", "format", "shards", "norms", "dropped")}
+
+
+def _read_config(path: Path | None) -> dict[str, Any]:
+    from anisoalign.embeddings import InputError
+
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path} cannot be read as TOML: {error}") from error

@@ -1,0 +1,57 @@
+"""`anisoalign transform`: write substitutes for target embeddings."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anisoalign.cli import common
+
+
+class OutDtype(StrEnum):
+    """Precision of what is written."""
+
+    float16 = "float16"
+    float32 = "float32"
+    float64 = "float64"
+
+
+def transform(
+    model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
+    source: common.SourceOption,
+    out: Annotated[Path, typer.Option("--out", help="New folder, or a file where the source is one file.")],
+    format: Annotated[common.Format | None, typer.Option("--format", help="Format of the result.")] = None,
+    out_dtype: Annotated[OutDtype, typer.Option("--out-dtype", help="Precision written.")] = OutDtype.float32,
+    column: Annotated[str | None, typer.Option("--source-column", help="Column or key of the vectors.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT once the new one is complete.")] = False,
+    bad_rows: common.BadRowsOption = common.BadRows.error,
+    norms: common.NormsOption = common.Norms.auto,
+    memory: common.MemoryOption = None,
+    dtype: common.DtypeOption = common.Dtype.auto,
+) -> None:
+    """Turn source embeddings into substitutes for target embeddings: unit rows, ids along.
+
+    OUT appears when it is complete; an interrupted run continues with the same command.
+    """
+    import anisoalign as aa
+
+    fitted = aa.load(model)
+    y = common.open_set(source, "source", column, bad_rows, norms, memory)
+    started = time.perf_counter()
+    with common.progress("transform", y.rows) as done:
+        fitted.transform(
+            y,
+            out,
+            dtype=dtype.value,
+            out_dtype=out_dtype.value,
+            format=None if format is None else format.value,
+            overwrite=overwrite,
+            progress=done,
+        )
+    common.tell_dropped(y)
+    seconds = time.perf_counter() - started
+    common.say(f"{y.rows - len(y.dropped):,} rows in {seconds:.1f} s ({y.rows / seconds:,.0f}/s): {out}")

@@ -1,0 +1,81 @@
+"""`compare`: the comparison of methods, from arrays, paths or sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from anisoalign.comparison.repeating import compare_rows
+from anisoalign.comparison.table import Comparison
+from anisoalign.embeddings import EmbeddingSet, InputError, Tile, open_embeddings
+from anisoalign.statistics import check_widths
+
+SAMPLE_ROWS = 20_000
+"""Rows a side that are used, a seeded sample where there are more."""
+
+Labels = Sequence[str] | np.ndarray
+
+
+def compare(
+    source: Any,
+    target: Any,
+    *,
+    source_labels: Labels | None = None,
+    target_labels: Labels | None = None,
+    sample: int = SAMPLE_ROWS,
+    seed: int = 0,
+    **options: Any,
+) -> Comparison:
+    """Fit every method on one part, measure on another, repeat (method.md section 5).
+
+    Parameters
+    ----------
+    source, target : array (n, d), tensor, path or EmbeddingSet
+        Where both have the same number of rows, the same row numbers are used and split in step.
+    source_labels, target_labels : sequence, optional
+        One label a row.
+    sample : int
+        Rows a side that are used at most.
+    **options
+        Of `compare_rows`: ``paired``, ``methods``, ``repeats``, ``k``, ``progress``.
+
+    Raises
+    ------
+    InputError
+        On sets or labels that do not fit together, too few rows, unknown methods or parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> text, image = rng.normal(size=(100, 8)) + 1, rng.normal(size=(100, 8)) - 1
+    >>> result = compare(text, image, methods=["identity", "realign"], repeats=2)
+    >>> [record["method"] for record in result.to_dicts()]
+    ['identity', 'realign']
+    """
+    y, x = open_embeddings(source, name="source"), open_embeddings(target, name="target")
+    check_widths(y, x)
+    for side, labels, embeddings in (("source", source_labels, y), ("target", target_labels, x)):
+        if labels is not None and len(labels) != embeddings.rows:
+            raise InputError(f"{len(labels)} {side} labels for {embeddings.rows} {side} rows")
+    a, b = _read(y, x, sample, seed)
+    return compare_rows(
+        a.values,
+        b.values,
+        source_labels=None if source_labels is None else np.asarray(source_labels)[a.rows],
+        target_labels=None if target_labels is None else np.asarray(target_labels)[b.rows],
+        seed=seed,
+        **options,
+    )
+
+
+def _read(y: EmbeddingSet, x: EmbeddingSet, sample: int, seed: int) -> tuple[Tile, Tile]:
+    """Rows of both sets in memory; in step where the sets are equally long, so that a bad row takes its pair."""
+    a = y.take(y.sample_rows(sample, seed), np.float64)
+    b = x.take(x.sample_rows(sample, seed), np.float64)
+    if y.rows == x.rows and len(a) + len(b) < 2 * min(sample, y.rows):
+        both = np.intersect1d(a.rows, b.rows)
+        a, b = y.take(both, np.float64), x.take(both, np.float64)
+    return a, b

@@ -1,0 +1,153 @@
+"""What all figures share: colours of the roles, fonts, and figures as inline SVG of stable bytes."""
+
+from __future__ import annotations
+
+import functools
+import html
+import io
+import re
+import textwrap
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from anisoalign.embeddings import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+INK, MUTED = "#24292f", "#6e7781"
+SOURCE, TARGET, ACROSS, PAIRED = "#0072b2", "#d55e00", "#9a5b86", "#00855f"
+"""Okabe and Ito's colours, the last two darkened so that thin lines keep their contrast on white."""
+
+_TITLE_WIDTH = 76
+"""Characters of bold 11 pt that 7 inches hold."""
+
+PAGE_COLOURS = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    SOURCE: "var(--source)",
+    TARGET: "var(--target)",
+    ACROSS: "var(--across)",
+    PAIRED: "var(--paired)",
+}
+"""On the page colours are variables, since light and dark pages need different ones."""
+
+_STYLE = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": MUTED,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "text.color": INK,
+    "text.parse_math": False,  # a method's name may hold a dollar sign
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.unicode_minus": True,
+    "figure.dpi": 100,
+    "svg.fonttype": "none",
+}
+
+
+def matplotlib() -> Any:
+    """The plotting library, loaded at the first figure and not before.
+
+    Raises
+    ------
+    InputError
+        If it is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise InputError('figures need matplotlib: pip install "anisoalign[report]"') from error
+    return matplotlib
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """A drawing function whose figure has the fonts and colours of the house, whatever the user's defaults."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        library = matplotlib()
+        with library.rc_context():
+            library.rcdefaults()
+            library.rcParams.update(_STYLE)
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def new_figure(height: float = 4.0, **margins: float) -> tuple[Figure, Axes]:
+    """A figure 7 inches wide with one pair of axes, drawn by Agg and unknown to pyplot."""
+    matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, height), layout=None if margins else "constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_facecolor("none")
+    if margins:
+        figure.subplots_adjust(**margins)
+    return figure, axes
+
+
+def headline(figure: Figure, text: str) -> None:
+    """A title over the whole width, in as many lines as it takes."""
+    count = -(-len(text) // _TITLE_WIDTH)
+    even = min(_TITLE_WIDTH, len(text) // count + 8)  # no last line of a single word
+    figure.suptitle(
+        textwrap.fill(text, even if count > 1 else _TITLE_WIDTH), x=0.012, ha="left", fontsize=11, fontweight="bold"
+    )
+
+
+def inline_svg(figure: Figure, name: str, description: str) -> str:
+    """The figure as an `<svg>` element to stand in an HTML page.
+
+    Parameters
+    ----------
+    figure : Figure
+    name : str
+        Of letters and hyphens; begins every id, so that figures of one page do not get into each other's way.
+    description : str
+        Read out by screen readers.
+
+    Returns
+    -------
+    str
+        The same bytes for the same figure: no date, no random ids, no address of any kind.
+    """
+    library = matplotlib()
+    buffer = io.StringIO()
+    with library.rc_context():
+        library.rcdefaults()
+        library.rcParams.update({**_STYLE, "svg.hashsalt": name})
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    head, body = text.split(">", 1)
+    head = re.sub(r'\s+(xmlns(:\w+)?|width|height|version)="[^"]*"', "", head)
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', body)
+    body = re.sub(r"url\(#", f"url(#{name}-", body)
+    body = re.sub(r'href="#', f'href="#{name}-', body)
+    body = re.sub(r'style="[^"]*"', _with_page_colours, body)
+    return f'{head} role="img" aria-label="{html.escape(description, quote=True)}">{body}'.strip()
+
+
+def _with_page_colours(style: re.Match[str]) -> str:
+    text = style.group(0)
+    for colour, variable in PAGE_COLOURS.items():
+        text = text.replace(colour, variable)
+    return text

@@ -1,0 +1,185 @@
+"""Names, plain words and number formats that the tables, the page and the figures share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+REALIGN = "realign"
+"""The method that is the zero of `closed`."""
+REAL_TARGET = "real-target"
+"""The bound that is the one of `closed`: a classifier trained on real targets."""
+NOTHING = "–"
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of a result record: its key there and how people read it.
+
+    Parameters
+    ----------
+    key : str
+        Key in the JSON record.
+    name : str
+        Heading: the Greek name, if it has one, and a word or two.
+    words : str
+        What it says, for a newcomer.
+    decimals : int
+    """
+
+    key: str
+    name: str
+    words: str
+    decimals: int = 3
+
+    def number(self, record: Record) -> str:
+        """The value as text, a dash where it is absent or not finite."""
+        return fixed(record.get(self.key), self.decimals)
+
+    def spread(self, record: Record) -> str:
+        """The standard error as text, empty where one split tells nothing about it."""
+        value = record.get(f"{self.key}_se")
+        if value is None or record.get("repeats", 2) < 2 or record.get(self.key) is None:
+            return ""
+        return fixed(value, self.decimals)
+
+    def mark(self, record: Record) -> str:
+        """Either "best", "within_noise" or empty."""
+        return record.get(f"{self.key}_mark", "")
+
+
+COMPARED = (
+    Measure(
+        "geometry_consistency", "Ψ geometry kept", "semantics: correlation of cosines before and after; 1 is all kept"
+    ),
+    Measure(
+        "neighbour_consistency",
+        "Ω neighbours kept",
+        "semantics: share of nearest neighbours that stay; 1 is all kept",
+        2,
+    ),
+    Measure(
+        "target_penetration",
+        "penetration",
+        "target: aligned rows among targets; 1 is as if they were targets",
+        2,
+    ),
+    Measure("target_coverage", "coverage", "target: targets that have aligned rows about them; 1 is all of it", 2),
+    Measure(
+        "uncentered_residual_anisotropy",
+        "residual anisotropy ↓",
+        "how lopsided the remaining differences of pairs are; 1 is even, lower is better",
+        1,
+    ),
+    Measure("recall_at_10", "recall @10", "own target among the first ten targets", 2),
+    Measure("mixed_recall_at_10", "mixed R@10", "the same in a pool that also holds all other aligned rows", 2),
+    Measure("label_transfer", "label transfer", "accuracy on real targets of a classifier trained on aligned rows"),
+    Measure("closed", "closed", "share of the way from ReAlign (0) to real targets (1) in label transfer", 2),
+)
+"""Columns of a comparison."""
+
+ALIGNED = (
+    Measure("instance_consistency", "Φ rows kept", "semantics: mean cosine of a source row with its aligned row"),
+    *COMPARED[:2],
+    Measure("centroid_gap", "Δμ centroid gap", "target: distance of the centroids; 0 is none"),
+    *COMPARED[2:5],
+    Measure("paired_cosine", "paired cosine", "mean cosine of an aligned row with its own target"),
+    Measure("recall_at_1", "recall @1", "own target is the nearest target"),
+    COMPARED[5],
+    Measure("reverse_recall_at_1", "reverse recall @1", "the other way: from target to aligned row"),
+    Measure("reverse_recall_at_10", "reverse recall @10", "the other way: from target to aligned row"),
+    *COMPARED[6:8],
+)
+"""Lines of an alignment."""
+
+GAP = (
+    Measure("centroid_gap", "Gμ centroid gap", "distance of the two means; 0 is none, 2 the most"),
+    Measure("centroid_cosine", "centroid cosine", "what two unrelated rows, one of each set, score on average"),
+    Measure("within_source_cosine", "within source", "mean cosine of two source rows"),
+    Measure("within_target_cosine", "within target", "mean cosine of two target rows"),
+    Measure("paired_cosine", "paired cosine", "mean cosine of a row with its own counterpart"),
+    Measure("paired_cosine_limit", "highest paired cosine", "no pairing of rows that lie like these averages above it"),
+    Measure("covariance_gap", "GΣ covariance gap", "difference of the covariances, in units of the target's"),
+    Measure("spectral_correlation", "Cλ spectral correlation", "high for any two sets; proves nothing by itself"),
+    Measure("subspace_overlap", "O_q subspace overlap", "share of the leading directions in common"),
+    Measure("subspace_overlap_chance", "  by chance", "what unrelated sets of this width would share"),
+    Measure("subspace_overlap_p", "  p-value", "of a permutation test; small says that the sharing is real"),
+    Measure("angle_divergence", "angle divergence", "of the two sets' inner angles, in bits; 0 equal, 1 disjoint"),
+    Measure("paired_distance", "paired distance", "mean distance of a row to its counterpart"),
+    Measure("centered_paired_distance", "  once means match", "the same after both means are moved to one place"),
+    Measure("residual_ratio", "  what is left of it", "second over first: what moving the mean cannot remove"),
+    Measure("residual_anisotropy", "Ar residual anisotropy", "energy along the main direction; 1 is even", 1),
+    Measure("residual_effective_dimension", "effective dimension", "share of the dimensions that the rest fills"),
+    Measure(
+        "residual_coverage", "residual in joint frame", "share of the rest that lies in the leading joint directions"
+    ),
+    Measure("residual_coverage_chance", "  by chance", "their number over the width"),
+)
+"""Lines of a diagnosis."""
+
+CONTROLLED = (ALIGNED[3], COMPARED[0], COMPARED[1], COMPARED[2], COMPARED[3])
+"""Columns of the diagnostic transforms."""
+
+
+def fixed(value: float | None, decimals: int) -> str:
+    """A number with a true minus sign, or a dash for none.
+
+    Examples
+    --------
+    >>> fixed(-0.126, 2), fixed(None, 2), fixed(-0.0001, 2)
+    ('−0.13', '–', '0.00')
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    text = f"{value:.{decimals}f}"
+    if float(text) == 0.0:
+        text = text.removeprefix("-")
+    return text.replace("-", "−")
+
+
+def present(measures: Sequence[Measure], records: Sequence[Record]) -> list[Measure]:
+    """The measures that at least one record holds."""
+    return [measure for measure in measures if any(record.get(measure.key) is not None for record in records)]
+
+
+def competing(record: Record) -> bool:
+    """Whether the record is a method's, neither a control's nor a bound's."""
+    return record.get("kind", "method") == "method"
+
+
+def in_order(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+    """Methods, then controls and bounds, each in the order given."""
+    return [r for r in records if competing(r)], [r for r in records if not competing(r)]
+
+
+def side_names(gap: Record) -> tuple[str, str]:
+    """Names of the two sets of a diagnosis."""
+    return str(gap.get("source", "source")), str(gap.get("target", "target"))
+
+
+def controls(gap: Record) -> dict[str, dict[str, float]]:
+    """The diagnostic transforms of a diagnosis, where it has them: name → metric → value."""
+    found: dict[str, dict[str, float]] = {}
+    for key, value in gap.items():
+        for measure in CONTROLLED:
+            name = key.removeprefix("control_").removesuffix(f"_{measure.key}")
+            if key == f"control_{name}_{measure.key}":
+                found.setdefault(name.replace("_", " "), {})[measure.key] = value
+    return found
+
+
+def protocol_line(records: Sequence[Record]) -> str:
+    """How the numbers of a comparison came about."""
+    first = records[0] if records else {}
+    if any(key not in first for key in ("repeats", "rows_fit_source", "rows_test_source", "k")):
+        return ""
+    repeats = first["repeats"]
+    spread = f"mean ± standard error over {repeats} splits" if repeats > 1 else "one split: no spread is known"
+    return (
+        f"{spread}; fitted on {first['rows_fit_source']:,} source and {first['rows_fit_target']:,} target rows, "
+        f"tested on {first['rows_test_source']:,} and {first['rows_test_target']:,} others; k = {first['k']}"
+    )

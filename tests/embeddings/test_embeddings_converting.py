@@ -1,0 +1,169 @@
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from made_sets import FORMATS as INPUTS
+
+from anisoalign.embeddings import InputError, convert, open_embeddings
+
+OUTPUTS = ("npy", "parquet", "safetensors", "arrow", "hf")
+
+
+def raw(es) -> np.ndarray:
+    return np.concatenate([tile.values for tile in es.tiles(es.dtype, raw=True)])
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("source", INPUTS)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_every_format_becomes_every_other_verbatim(make_set, tmp_path, source, output, dtype):
+    rng = np.random.default_rng(1)
+    parts = [rng.normal(size=(n, 3)).astype(dtype) for n in (4, 9, 2)]
+    ids = [f"row {i}" for i in range(15)] if source.startswith(("parquet", "arrow")) else None
+    out = convert(make_set(parts, source, ids=ids), tmp_path / "out", output)
+    assert out.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(raw(out), np.concatenate(parts))
+    assert (out.ids() and out.ids().to_pylist()) == ids
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_lance_there_and_back(make_set, tmp_path, ragged, dtype):
+    pytest.importorskip("lance", reason="the library that writes Lance is optional")
+    parts = [part.astype(dtype) for part in ragged]
+    source = make_set(parts, "parquet fixed", ids=list(range(17)))
+    lance = convert(source, tmp_path / "x.lance")
+    assert [shard.rows for shard in lance.shards] == [5, 11, 1]
+    back = convert(tmp_path / "x.lance", tmp_path / "back", "parquet")
+    np.testing.assert_array_equal(raw(back), np.concatenate(parts))
+    assert back.ids().to_pylist() == list(range(17))
+    with pytest.raises(InputError, match="already exists"):
+        convert(source, tmp_path / "x.lance")
+    assert convert(source, tmp_path / "x.lance", overwrite=True).rows == 17
+    bad = np.ones((3, 2), np.float32)
+    bad[1] = 0
+    with pytest.raises(Exception, match=r"row 1 is zero"):
+        convert(bad, tmp_path / "bad.lance")
+    assert not list(tmp_path.glob("bad*"))
+
+
+def test_the_type_changes_only_when_asked(make_set, tmp_path, ragged):
+    out = convert(make_set(ragged), tmp_path / "out", "parquet", "float16")
+    np.testing.assert_array_equal(raw(out), np.concatenate(ragged).astype(np.float16))
+    huge = np.array([[1.0, 2.0], [1e6, 0.0]], np.float32)
+    with pytest.raises(InputError, match=r"row 1 holds values beyond the range of float16"):
+        convert(huge, tmp_path / "huge", dtype="float16")
+    assert not list(tmp_path.glob("huge*"))
+
+
+def test_mixed_norms_are_no_matter_where_nothing_is_normalised(make_set, tmp_path, ragged):
+    parts = [ragged[0], np.eye(6, dtype=np.float32)]
+    np.testing.assert_array_equal(raw(convert(make_set(parts), tmp_path / "out")), np.concatenate(parts))
+
+
+def test_columns_beside_the_vectors_come_along(tmp_path):
+    from made_sets import vector_column
+
+    table = pa.table({"id": [1, 2], "caption": ["a", "b"], "v": vector_column(np.eye(2, dtype=np.float32), "list")})
+    pq.write_table(table, tmp_path / "x.parquet")
+    for out in ("npy", "parquet", "safetensors"):
+        found = convert(tmp_path / "x.parquet", tmp_path / out, out).metadata(0)
+        assert found.select(["id", "caption"]).to_pydict() == {"id": [1, 2], "caption": ["a", "b"]}
+
+
+def records(kind: str, dtype=np.float32, captions: bool = True) -> tuple[list[dict], np.ndarray]:
+    values = np.random.default_rng(2).normal(size=(7, 5)).astype(dtype)
+    found = []
+    for i, row in enumerate(values):
+        embed = {"array": row, "list": row.tolist(), "row of a table": row[None], "scalars": list(row)}[kind]
+        found.append({"id": f"im{i}", "embed": embed, **({"caption": f"c{i}"} if captions else {})})
+    return found, values
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("kind", ["array", "list", "row of a table", "scalars"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4"])
+def test_pickles_of_the_predecessors_are_read(tmp_path, protocol, kind, dtype):
+    found, values = records(kind, dtype)
+    (tmp_path / "pkl").mkdir()
+    for i, part in enumerate((found[:4], found[4:])):
+        (tmp_path / "pkl" / f"part_{i}.pkl").write_bytes(pickle.dumps(part, protocol))
+    out = convert(tmp_path / "pkl", tmp_path / "out", allow_pickle=True)
+    np.testing.assert_array_equal(raw(out), values)
+    assert out.ids().to_pylist() == [f"im{i}" for i in range(7)]
+    assert out.metadata(1).column("caption").to_pylist() == ["c4", "c5", "c6"]
+    assert [shard.path.name for shard in out.shards] == ["part_000.npy", "part_001.npy"]
+
+
+def test_arrays_in_fortran_order_and_numpy_ids_survive(tmp_path):
+    values = np.asfortranarray(np.random.default_rng(0).normal(size=(3, 4)))
+    found = [{"id": np.str_(f"n{i}"), "embed": values[i : i + 1].T.reshape(1, 4, order="F")} for i in range(3)]
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(found))
+    out = convert(tmp_path / "x.pkl", tmp_path / "x.npy", allow_pickle=True)
+    np.testing.assert_array_equal(raw(out), values)
+    assert out.ids().to_pylist() == ["n0", "n1", "n2"]
+
+
+def test_pickles_are_opened_only_where_the_user_says_so(tmp_path):
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(records("array")[0]))
+    for attempt in (
+        lambda: open_embeddings(tmp_path / "x.pkl"),
+        lambda: open_embeddings(tmp_path),
+        lambda: convert(tmp_path / "x.pkl", tmp_path / "out"),
+    ):
+        with pytest.raises(InputError, match=r"x\.pkl is a pickle.*run code.*--allow-pickle"):
+            attempt()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([{"id": 1, "embed": torch.ones(3)}], r"torch\._utils\._rebuild_tensor_v2.*save torch tensors as numpy"),
+        ({"embed": np.ones(3)}, "a list of records"),
+        ([np.ones(3)], "a list of records"),
+        ([], "empty"),
+        ([{"id": 1, "embed": np.ones(3)}, {"id": 2}], "row 1: the record has no `embed`"),
+        ([{"id": 1, "embed": np.ones(3)}, {"embed": np.ones(3)}], "row 1: the record has no `id`"),
+        ([{"id": 1, "embed": np.ones(3)}, {"id": 2, "embed": np.ones(4)}], "row 1: a vector of float64 and width 4"),
+        ([{"id": 1, "embed": np.ones(3)}, {"id": 2, "embed": np.ones(3, "f4")}], "row 1: a vector of float32"),
+        ([{"id": 1, "embed": np.ones((2, 3))}], "row 0: `embed` must be a vector of floats"),
+        ([{"id": 1, "embed": np.ones(3, int)}], "row 0: `embed` must be a vector of floats"),
+        ([{"id": 1, "embed": np.array([1.0, None])}], "neither numbers nor text"),
+        ([{"id": 1, "embed": "text"}], "row 0: `embed` must be a vector of floats"),
+        ([{"id": 1, "embed": np.ones(3)}, {"id": "b", "embed": np.ones(3)}], "`id` is not of one kind"),
+    ],
+)
+def test_pickles_of_another_shape_are_refused(tmp_path, content, message):
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(InputError, match=message):
+        convert(tmp_path / "x.pkl", tmp_path / "out", allow_pickle=True)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_pickles_and_other_formats_are_not_mixed(tmp_path):
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(records("array")[0]))
+    np.save(tmp_path / "y.npy", np.eye(5))
+    with pytest.raises(InputError, match="mixes"):
+        convert(tmp_path, tmp_path / "out", allow_pickle=True)
+    with pytest.raises(InputError, match=r"mixes formats: \.npy \(y\.npy\), \.pkl"):
+        open_embeddings(tmp_path)
+
+
+def test_reading_a_pickle_imports_nothing_it_names(tmp_path):
+    # A module that is on the path but not loaded must stay so: naming it is enough for pickle to import it.
+    (tmp_path / "trap.py").write_text("open(__file__ + '.sprung', 'w')\nclass Trap: pass\n")
+    (tmp_path / "x.pkl").write_bytes(b"ctrap\nTrap\n.")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from anisoalign.embeddings import convert, InputError\n"
+        "try: convert(sys.argv[1] + '/x.pkl', sys.argv[1] + '/out', allow_pickle=True)\n"
+        "except InputError as error: sys.exit('trap.Trap' not in str(error))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
+    assert not (tmp_path / "trap.py.sprung").exists()

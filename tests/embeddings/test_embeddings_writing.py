@@ -1,0 +1,332 @@
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+
+from anisoalign.embeddings import EmbeddingWriter, InputError, convert, open_embeddings, write_tiles
+
+FORMATS = ("npy", "parquet", "safetensors", "arrow", "hf")
+SIZES = (5, 3, 4)
+
+
+def values_of(index: int) -> np.ndarray:
+    return np.random.default_rng(index).normal(size=(SIZES[index], 6)).astype(np.float32)
+
+
+def write(
+    out: Path, format: str = "npy", upto: int = 3, overwrite: bool = False, plan: dict | None = None
+) -> list[int]:
+    """Write three shards; with `upto` below 3 fail while writing that one. Return what was skipped."""
+    skipped = []
+    with EmbeddingWriter(out, 6, "float16", format, plan or {"seed": 1}, overwrite) as writer:
+        for index, rows in enumerate(SIZES):
+            if writer.done(index):
+                skipped.append(index)
+                continue
+            with writer.shard(index, rows, f"x-{index}", ids=[f"id{index}{i}" for i in range(rows)]) as shard:
+                shard.write(values_of(index)[:2])
+                if index == upto:
+                    raise KeyboardInterrupt
+                shard.write(values_of(index)[2:])
+    return skipped
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_written_shards_read_back(tmp_path, format):
+    write(tmp_path / "out", format)
+    es = open_embeddings(tmp_path / "out")
+    assert es.format == format
+    assert es.dtype == np.float16
+    assert [shard.rows for shard in es.shards] == list(SIZES)
+    assert es.ids().to_pylist() == [f"id{i}{j}" for i, n in enumerate(SIZES) for j in range(n)]
+    raw = np.concatenate([tile.values for tile in es.tiles(np.float16, raw=True)])
+    np.testing.assert_array_equal(raw, np.concatenate([values_of(i) for i in range(3)]).astype(np.float16))
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["rows"], manifest["dim"], manifest["dtype"]) == (12, 6, "float16")
+    assert manifest["plan"] == {"seed": 1}
+    for item in manifest["shards"]:
+        data = (tmp_path / "out" / item["file"]).read_bytes()
+        assert (item["bytes"], item["crc32"]) == (len(data), f"{zlib.crc32(data):08x}")
+
+
+def test_other_libraries_read_what_is_written(tmp_path):
+    for format in FORMATS:
+        write(tmp_path / format, format)
+    truth = values_of(1).astype(np.float16)
+    np.testing.assert_array_equal(np.load(tmp_path / "npy" / "x-001.npy"), truth)
+    np.testing.assert_array_equal(load_file(tmp_path / "safetensors" / "x-001.safetensors")["embeddings"], truth)
+    table = pq.read_table(tmp_path / "parquet" / "x-001.parquet")
+    assert table.schema.field("embedding").type == pa.list_(pa.float16(), 6)
+    assert table.column("id").to_pylist() == ["id10", "id11", "id12"]
+    np.testing.assert_array_equal(np.stack(table.column("embedding").to_numpy()), truth)
+    assert pa.ipc.open_file(tmp_path / "arrow" / "x-001.arrow").read_all().num_rows == 3
+    beside = pq.read_table(tmp_path / "npy" / "metadata" / "metadata_001.parquet")
+    assert beside.column("id").to_pylist() == ["id10", "id11", "id12"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_datasets_loads_the_hf_folder(tmp_path):
+    datasets = pytest.importorskip("datasets", reason="the library that reads these folders is optional")
+    write(tmp_path / "out", "hf")
+    data = datasets.load_from_disk(str(tmp_path / "out"))
+    assert data.column_names == ["id", "embedding"]
+    assert data["id"][5] == "id10"
+    np.testing.assert_array_equal(np.array(data[5]["embedding"], np.float16), values_of(1)[0].astype(np.float16))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("upto", [0, 1, 2])
+def test_interrupted_runs_continue_to_the_same_bytes(tmp_path, format, upto):
+    assert write(tmp_path / "whole", format) == []
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "out", format, upto)
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out.partial").exists() == (upto > 0)
+    assert write(tmp_path / "out", format) == list(range(upto))
+    assert not (tmp_path / "out.partial").exists()
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+    assert len(tree(tmp_path / "out")) >= 4
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+from anisoalign.embeddings import EmbeddingWriter, open_embeddings, write_tiles
+source, out, kill_at = sys.argv[1], sys.argv[2], int(sys.argv[3])
+es = open_embeddings(source)
+seen = 0
+def change(tile):
+    global seen
+    seen += 1
+    if seen == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return -tile.values
+with EmbeddingWriter(out, es.dim, "float16", plan={"minus": True}) as writer:
+    write_tiles(es, writer, change)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_killed_runs_continue_to_the_same_bytes(make_set, tmp_path):
+    rng = np.random.default_rng(0)
+    # Tiles of 64 Ki rows at width 2, so that the first shard has two and a kill at 2 lies within it.
+    folder = make_set([rng.normal(size=(n, 2)).astype(np.float32) for n in (70_000, 3, 10)])
+
+    def run(kill_at: int) -> int:
+        arguments = [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "out"), str(kill_at)]
+        return subprocess.run(arguments, check=False).returncode
+
+    # First within the first shard, then in the second, then in the third: each run counts its own tiles.
+    for kill_at, finished in ((2, 0), (3, 1), (2, 2)):
+        assert run(kill_at) == -signal.SIGKILL
+        assert not (tmp_path / "out").exists()
+        assert len(list((tmp_path / "out.partial").glob("[!.]*.npy"))) == finished
+    es = open_embeddings(folder)
+    for out in ("out", "whole"):
+        with EmbeddingWriter(tmp_path / out, es.dim, "float16", plan={"minus": True}) as writer:
+            write_tiles(es, writer, lambda tile: -tile.values)
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+    assert len(tree(tmp_path / "out")) == 4
+
+
+def test_a_run_cut_off_between_its_manifest_and_the_last_rename_is_finished(tmp_path, monkeypatch):
+    write(tmp_path / "whole")
+
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("anisoalign.embeddings.writer.replace_folder", cut)
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out.partial" / "manifest.json").exists()
+    assert write(tmp_path / "out") == [0, 1, 2]
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_damaged_shards_of_an_unfinished_run_are_written_again(tmp_path):
+    write(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "out", upto=2)
+    first = tmp_path / "out.partial" / "x-000.npy"
+    data = bytearray(first.read_bytes())
+    data[-1] ^= 1
+    first.write_bytes(data)
+    (tmp_path / "out.partial" / "metadata" / "metadata_001.parquet").unlink()
+    assert write(tmp_path / "out") == []
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_another_plan_never_continues_an_unfinished_run(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "out", upto=2)
+    before = tree(tmp_path / "out.partial")
+    with pytest.raises(InputError, match=r"out\.partial holds an unfinished run with another plan; repeat .* delete"):
+        write(tmp_path / "out", plan={"seed": 2})
+    with pytest.raises(InputError, match="with another format"):
+        write(tmp_path / "out", "parquet")
+    assert tree(tmp_path / "out.partial") == before
+    assert write(tmp_path / "out") == [0, 1]
+
+
+def test_two_runs_never_write_the_same_folder(tmp_path):
+    with EmbeddingWriter(tmp_path / "out", 2) as writer:
+        with writer.shard(0, 1) as shard:
+            shard.write(np.ones((1, 2)))
+        with pytest.raises(InputError, match="being written by another run"):
+            EmbeddingWriter(tmp_path / "out", 2).__enter__()
+    assert open_embeddings(tmp_path / "out").rows == 1
+
+
+def test_what_exists_is_not_written_over_unasked(tmp_path):
+    write(tmp_path / "out")
+    with pytest.raises(InputError, match="out already exists"):
+        write(tmp_path / "out")
+    write(tmp_path / "out", "parquet", overwrite=True)
+    assert open_embeddings(tmp_path / "out").format == "parquet"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "out", upto=1, overwrite=True)
+    assert open_embeddings(tmp_path / "out").format == "parquet"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    with pytest.raises(InputError, match="not written by this library"):
+        write(tmp_path / "mine", overwrite=True)
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "empty")
+    assert open_embeddings(tmp_path / "empty").rows == 12
+
+
+@pytest.mark.parametrize("ending", ["npy", "parquet", "safetensors", "arrow"])
+def test_single_files_appear_whole_or_not_at_all(make_set, ragged, tmp_path, ending):
+    ids = list(range(17))
+    folder = make_set(ragged, "parquet fixed", ids=ids)
+    out = tmp_path / "results" / f"all.{ending}"
+    convert(folder, out)
+    es = open_embeddings(out)
+    np.testing.assert_array_equal(es.read(), open_embeddings(np.concatenate(ragged)).read())
+    assert es.ids().to_pylist() == ids
+    before = tree(tmp_path / "results")
+    with pytest.raises(InputError, match="already exists"):
+        convert(folder, out)
+
+    def fail(tile):
+        raise RuntimeError
+
+    for kept in (True, False):
+        if not kept:
+            for file in out.parent.iterdir():
+                file.unlink()
+            before = {}
+        with pytest.raises(RuntimeError), EmbeddingWriter(out, 6, overwrite=True) as writer:
+            write_tiles(open_embeddings(folder), writer, fail)
+        assert tree(tmp_path / "results") == before
+
+
+def test_ids_of_a_replaced_file_do_not_outlive_it(tmp_path, make_set, ragged):
+    folder = make_set(ragged, "parquet fixed", ids=list(range(17)))
+    convert(folder, tmp_path / "x.npy")
+    assert convert(np.eye(17, 6) + 1, tmp_path / "x.npy", overwrite=True).ids() is None
+
+
+def test_endings_and_formats_must_agree(tmp_path):
+    with pytest.raises(InputError, match=r"x\.npy is named as npy, but parquet"):
+        EmbeddingWriter(tmp_path / "x.npy", 2, format="parquet")
+    with pytest.raises(InputError, match="one of npy, parquet"):
+        EmbeddingWriter(tmp_path / "x", 2, format="csv")
+    with pytest.raises(InputError, match="float16, float32 or float64"):
+        EmbeddingWriter(tmp_path / "x", 2, dtype="int8")
+
+
+def test_promises_are_kept(tmp_path):
+    def attempt(rows, *parts, **shard):
+        with EmbeddingWriter(tmp_path / "out", 2) as writer, writer.shard(0, rows, **shard) as out:
+            for part in parts:
+                out.write(part)
+
+    with pytest.raises(ValueError, match="promised 3 rows and given 2"):
+        attempt(3, np.ones((2, 2)))
+    with pytest.raises(ValueError, match=r"rows of shape \(m, 2\)"):
+        attempt(1, np.ones((1, 3)))
+    with pytest.raises(ValueError, match="not finite in float32"):
+        attempt(2, np.array([[1.0, 2.0], [np.nan, 1.0]]))
+    with pytest.raises(ValueError, match="not finite in float32"):
+        attempt(1, np.array([[1e300, 0.0]]))
+    with (
+        pytest.raises(ValueError, match="never written"),
+        EmbeddingWriter(tmp_path / "out", 2) as writer,
+        writer.shard(1, 1) as out,
+    ):
+        out.write(np.ones((1, 2)))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_bytes_do_not_depend_on_how_rows_arrive(tmp_path, format):
+    values = np.random.default_rng(0).normal(size=(1500, 4096)).astype(np.float32)
+    for name, cuts in (("a", [0, 1500]), ("b", [0, 1, 500, 1030, 1499, 1500])):
+        with (
+            EmbeddingWriter(tmp_path / name, 4096, "float32", format) as writer,
+            writer.shard(0, 1500, ids=np.arange(1500)) as shard,
+        ):
+            for start, stop in itertools.pairwise(cuts):
+                shard.write(values[start:stop])
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_dropped_rows_are_left_out_of_values_ids_and_counts(make_set, ragged, tmp_path, format):
+    parts = [part.copy() for part in ragged]
+    parts[0][3] = np.nan
+    parts[2][[0, 10]] = 0
+    folder = make_set(parts, "parquet fixed", ids=[f"n{i}" for i in range(17)])
+    out = convert(folder, tmp_path / "out", format, bad_rows="drop")
+    kept = np.delete(np.arange(17), [3, 5, 15])
+    assert out.ids().to_pylist() == [f"n{i}" for i in kept]
+    raw = np.concatenate([tile.values for tile in out.tiles(raw=True)])
+    np.testing.assert_array_equal(raw, np.concatenate(ragged)[kept])
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["rows"], manifest["dropped"]) == (14, 3)
+    assert manifest["shards"][0]["dropped"] == [{"row": 3, "reason": "holds NaN"}]
+    assert [item["row"] for item in manifest["shards"][2]["dropped"]] == [0, 10]
+    for item in manifest["shards"]:
+        data = (tmp_path / "out" / item["file"]).read_bytes()
+        assert item["crc32"] == f"{zlib.crc32(data):08x}"
+
+
+def test_stems_and_boundaries_of_the_input_are_kept(tmp_path, ragged):
+    for names, stems in (
+        (["img_emb_7", "img_emb_8"], ["img_emb_007", "img_emb_008"]),
+        (["train", "val"], ["train_000", "val_001"]),
+        (["a_0", "b_0"], ["a_000", "b_001"]),
+        (["s999", "s1000"], ["s0999", "s1000"]),
+    ):
+        folder = tmp_path / names[0]
+        folder.mkdir()
+        for name, part in zip(names, (ragged[0], ragged[2]), strict=True):
+            np.save(folder / f"{name}.npy", part)
+        es = convert(folder, tmp_path / f"{names[0]}-out")
+        assert [shard.path.stem for shard in es.shards] == stems
+        assert [shard.rows for shard in es.shards] == [5, 11]
+
+
+def test_progress_counts_every_row_once(make_set, ragged, tmp_path):
+    ragged[2][4] = 0
+    told = []
+    convert(make_set(ragged), tmp_path / "out", bad_rows="drop", progress=told.append)
+    assert sum(told) == 17

@@ -1,0 +1,265 @@
+"""Symmetries and bounds of the metrics: what must change them, and what must not."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import anisoalign as aa
+from anisoalign.diagnostics import mixing
+from anisoalign.diagnostics.mixing import binary_entropy, expected_entropy
+
+SEEDS = st.integers(0, 2**32 - 1)
+PAIRED = {
+    "paired_distance",
+    "centered_paired_distance",
+    "residual_ratio",
+    "residual_anisotropy",
+    "residual_effective_dimension",
+    "residual_energy_ratio",
+    "residual_coverage",
+    "residual_coverage_chance",
+    "residual_energy_k",
+    "residual_energy",
+    "paired_cosine",
+    "paired_cosine_std",
+    "histogram_paired",
+}
+EVEN = {  # the same from either side
+    "centroid_gap",
+    "spectral_correlation",
+    "subspace_overlap",
+    "centroid_cosine",
+    "paired_cosine_limit",
+    "angle_divergence",
+    "paired_distance",
+    "centered_paired_distance",
+    "residual_anisotropy",
+    "residual_effective_dimension",
+    "residual_energy_ratio",
+    "residual_coverage",
+    "paired_cosine",
+}
+
+
+@settings(max_examples=5)
+@given(SEEDS)
+def test_the_gap_has_the_same_size_from_either_side(make_planted, seed):
+    y, x, _ = make_planted(60, 8, seed)
+    there, back = aa.diagnose(y, x, paired=True).to_dict(), aa.diagnose(x, y, paired=True).to_dict()
+    for name in EVEN:
+        assert there[name] == pytest.approx(back[name], rel=1e-8), name
+    for name in ("mean_energy", "effective_rank", "power_law_exponent"):
+        assert there[f"source_{name}"] == pytest.approx(back[f"target_{name}"], rel=1e-8), name
+    # The covariance gap is relative to the target's.
+    assert there["covariance_gap"] != pytest.approx(back["covariance_gap"], rel=1e-6)
+
+
+@settings(max_examples=5)
+@given(SEEDS)
+def test_turning_both_sets_leaves_every_metric(make_planted, turn, seed):
+    y, x, _ = make_planted(60, 8, seed)
+    z, rotation = aa.ReAlign().fit(y, x).transform(y, out_dtype="float64"), turn(8, seed)
+    gap, turned = (aa.diagnose(*s, paired=True).to_dict() for s in ((y, x), (y @ rotation, x @ rotation)))
+    for name in gap:
+        # The p-value permutes coordinates; a cosine may cross a histogram's edge.
+        if name != "subspace_overlap_p" and not name.startswith(("histogram", "angle")):
+            assert gap[name] == pytest.approx(turned[name], rel=1e-6, abs=1e-9), name
+    scores, turned = (
+        aa.evaluate(*s, paired=True).to_dict() for s in ((y, x, z), (y @ rotation, x @ rotation, z @ rotation))
+    )
+    for name in scores:
+        assert scores[name] == pytest.approx(turned[name], rel=1e-9, abs=5e-3 if "neighbour" in name else 1e-9), name
+
+
+@settings(max_examples=5)
+@given(SEEDS)
+def test_the_order_of_pairs_does_not_matter(make_planted, seed):
+    y, x, labels = make_planted(60, 8, seed)
+    z, order = aa.ReAlign().fit(y, x).transform(y, out_dtype="float64"), np.random.default_rng(seed).permutation(60)
+    before = aa.evaluate(y, x, z, paired=True).to_dict()
+    after = aa.evaluate(y[order], x[order], z[order], paired=True).to_dict()
+    for name in before:
+        assert before[name] == pytest.approx(after[name], rel=1e-9), name
+    apart = aa.diagnose(y, x[order]).to_dict()
+    for name, value in aa.diagnose(y, x).to_dict().items():
+        if not name.startswith(("histogram", "angle")) and name != "subspace_overlap_p":
+            assert value == pytest.approx(apart[name], rel=1e-8, abs=1e-12), name
+    assert len(set(labels)) > 1
+
+
+def test_without_pairs_what_needs_them_is_absent(planted):
+    y, x, _ = planted
+    with_pairs, without = aa.diagnose(y, x, paired=True).to_dict(), aa.diagnose(y, x).to_dict()
+    assert PAIRED <= set(with_pairs)
+    assert set(with_pairs) - set(without) == PAIRED
+    for name, value in without.items():
+        assert with_pairs[name] == pytest.approx(value), name
+    paired = set(aa.evaluate(y, x, y, paired=True).to_dict()) - set(aa.evaluate(y, x, y).to_dict())
+    assert paired == {
+        "uncentered_residual_anisotropy",
+        "paired_cosine",
+        "recall_at_1",
+        "recall_at_10",
+        "reverse_recall_at_1",
+        "reverse_recall_at_10",
+        "mixed_recall_at_10",
+    }
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("case", ["planted", "equal", "few", "narrow"])
+def test_the_verdict_is_three_sentences_and_answers_the_question(planted, paired, case):
+    y, x = {
+        "planted": (planted.source, planted.target),
+        "equal": (planted.source, planted.source),
+        "few": (planted.source[:2], planted.target[:2]),
+        "narrow": (planted.source[:, :2], planted.target[:, :2]),
+    }[case]
+    report = aa.diagnose(y, x, paired=paired)
+    sentences = report.verdict()
+    assert len(sentences) == 3
+    assert all(sentence.endswith(".") for sentence in sentences)
+    assert "0.25" in sentences[2]
+    assert "nan" not in str(report)
+    assert "None" not in str(report)
+    assert str(report).splitlines() == sentences
+
+
+def test_the_verdict_follows_the_gap(planted):
+    y = planted.source
+    assert "far apart" in aa.diagnose(y, -y).verdict()[0]
+    assert "in the same place" in aa.diagnose(y, y[::-1]).verdict()[0]
+    # y and y at right angles to a common centre: paired cosines of 0.25, all alike.
+    centre, side = np.sqrt(0.25), np.sqrt(0.75)
+    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    cone = np.stack([np.full(40, centre), side * np.cos(angles), side * np.sin(angles)], axis=1)
+    quarter = np.stack([cone[:, 0], -cone[:, 2], cone[:, 1]], axis=1)
+    assert "A paired cosine near 0.25 is to be expected here" in aa.diagnose(cone, quarter, paired=True).verdict()[2]
+    assert "A paired cosine near 0.25 is not what to expect" in aa.diagnose(cone, cone, paired=True).verdict()[2]
+
+
+def test_equal_sets_have_no_gap(planted):
+    y = planted.source
+    report = aa.diagnose(y, y, paired=True)
+    assert report.centroid_gap == report.covariance_gap == report.paired_distance == 0.0
+    assert report.subspace_overlap == pytest.approx(1.0)
+    assert report.spectral_correlation == pytest.approx(1.0)
+    # A residual that is nowhere has no shape.
+    assert report.residual_ratio is None
+    assert report.residual_coverage is None
+
+
+@settings(max_examples=10)
+@given(SEEDS, st.integers(3, 60), st.integers(2, 10))
+def test_no_pairing_averages_above_the_limit(make_planted, seed, rows, dim):
+    y, x, _ = make_planted(rows, dim, seed)
+    limit, rng = aa.diagnose(y, x).paired_cosine_limit, np.random.default_rng(seed)
+    from scipy.optimize import linear_sum_assignment
+
+    best = linear_sum_assignment(-(y @ x.T))[1]
+    for pairing in [best, np.arange(rows), *(rng.permutation(rows) for _ in range(5))]:
+        assert (y * x[pairing]).sum(axis=1).mean() <= limit + 1e-9
+
+
+@settings(max_examples=10)
+@given(SEEDS)
+def test_the_limit_is_reached_by_sets_that_are_one_map_apart(make_planted, seed):
+    y = make_planted(40, 6, seed).source
+    assert aa.diagnose(y, y).paired_cosine_limit == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("n", "m", "k"), [(3, 3, 2), (5, 3, 3), (2, 6, 4), (4, 4, 7)])
+def test_mixing_is_one_on_average_over_all_labellings(n, m, k):
+    """Every way to call n of the rows target: the mean is 1 to the last digits, by symmetry."""
+    rows = np.random.default_rng(n + 10 * k).normal(size=(n + m, 4))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    found = []
+    for target in combinations(range(n + m), n):
+        inside = np.isin(np.arange(n + m), target)
+        found.append(mixing(rows[inside], rows[~inside], k))
+    if (n, m, k) == (4, 4, 7):  # every neighbour is drawn: the entropy is what it is
+        assert all(pair == pytest.approx((1.0, 1.0)) for pair in found)
+    np.testing.assert_allclose(np.mean(found, axis=0), 1.0, rtol=1e-12)
+
+
+def test_mixing_of_random_labels_is_one_in_expectation():
+    rng, found = np.random.default_rng(0), []
+    for _ in range(30):
+        rows = rng.normal(size=(150, 6))
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        found.append(mixing(rows[:90], rows[90:], 10))
+    mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(30)
+    assert (error < 0.02).all()
+    assert (abs(mean - 1.0) < 3.0 * error).all()
+
+
+def test_one_neighbour_is_never_mixed(planted):
+    y, x, _ = planted
+    with pytest.raises(ValueError, match="k must be at least 2 for mixing"):
+        mixing(x, y, 1)
+    with pytest.raises(aa.InputError, match="k must be between 2 and 299, not 1"):
+        aa.evaluate(y, x, y, k=1)
+
+
+@pytest.mark.parametrize(("k", "targets", "others"), [(1, 2, 3), (2, 1, 4), (3, 3, 3), (4, 2, 5), (5, 5, 0)])
+def test_expected_entropy_is_the_mean_over_all_draws(k, targets, others):
+    labels = np.array([1.0] * targets + [0.0] * others)
+    drawn = [labels[list(choice)].mean() for choice in combinations(range(len(labels)), k)]
+    assert expected_entropy(k, targets, others) == pytest.approx(np.mean(binary_entropy(np.array(drawn))), abs=1e-12)
+
+
+@settings(max_examples=10)
+@given(SEEDS)
+def test_mixing_swaps_its_two_sides(make_planted, seed):
+    y, x, _ = make_planted(40, 5, seed)
+    there, back = mixing(x, y[:30], 7), mixing(y[:30], x, 7)
+    assert there.target_penetration == pytest.approx(back.target_coverage, rel=1e-12)
+    assert there.target_coverage == pytest.approx(back.target_penetration, rel=1e-12)
+
+
+def test_sets_apart_do_not_mix_at_all():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 4)) + [9, 0, 0, 0], rng.normal(size=(40, 4)) - [9, 0, 0, 0]
+    x, y = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (x, y))
+    assert mixing(x, y, 5) == (0.0, 0.0)
+
+
+@settings(max_examples=5)
+@given(SEEDS)
+def test_random_replacement_reaches_the_target_and_loses_the_meaning(make_planted, seed):
+    y, x, _ = make_planted(400, 10, seed)
+    z = aa.RandomTarget(seed=seed % 1000).fit(y, x).transform(y)
+    raw, random = aa.evaluate(y, x, y, paired=True, k=20), aa.evaluate(y, x, z, paired=True, k=20)
+    # The target is reached, save that some targets are drawn twice and others never ...
+    assert random.centroid_gap < 0.1 * raw.centroid_gap
+    assert random.target_penetration > 0.85
+    assert random.target_coverage > 0.85
+    # ... and nothing of the source is left.
+    assert abs(random.geometry_consistency) < 0.1
+    assert abs(random.neighbour_consistency - 20 / 399) < 0.03
+    assert random.recall_at_10 < 3 * 10 / 400 + 0.02
+    assert random.paired_cosine == pytest.approx(float(x.mean(axis=0) @ x.mean(axis=0)), abs=0.05)
+
+
+@settings(max_examples=5)
+@given(SEEDS)
+def test_identity_keeps_all_meaning(make_planted, seed):
+    y, x, _ = make_planted(100, 6, seed)
+    scores = aa.evaluate(y, x, aa.Identity().fit(y, x).transform(y, out_dtype="float64"))
+    assert scores.instance_consistency == pytest.approx(1.0)
+    assert scores.geometry_consistency == pytest.approx(1.0)
+    assert scores.neighbour_consistency == 1.0
+
+
+def test_perfect_alignment_scores_perfectly(planted):
+    y, x, labels = planted
+    scores = aa.evaluate(y, x, x, paired=True, source_labels=labels)
+    assert scores.centroid_gap == 0.0
+    assert scores.recall_at_1 == scores.reverse_recall_at_1 == scores.mixed_recall_at_10 == 1.0
+    assert scores.paired_cosine == pytest.approx(1.0)
+    shuffled = aa.evaluate(y, x, x[np.random.default_rng(0).permutation(len(x))], paired=True, source_labels=labels)
+    assert shuffled.recall_at_10 < 0.15
+    assert shuffled.label_transfer < scores.label_transfer - 0.3
