@@ -2,15 +2,9 @@
 
 import os
 
-# Tiny problems on several BLAS threads of a busy machine are slower than on one by far; set before numpy loads.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
-
-from jaxtyping import install_import_hook
-
-# Before the first import of the library. Only the rooms whose signatures state shapes.
-_ROOMS = ("statistics", "geometry", "diagnostics", "aligners", "comparison")
-install_import_hook([f"anisoalign.{room}" for room in _ROOMS], "shape_checks.checked")
+# Tiny problems on several BLAS threads of a busy machine are slower than on one by far; read when numpy loads.
+os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +13,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from hypothesis import settings
+from jaxtyping import install_import_hook
+
+# Before any test imports the library. Only the rooms whose signatures state shapes.
+_ROOMS = ("statistics", "geometry", "diagnostics", "aligners", "comparison")
+install_import_hook([f"anisoalign.{room}" for room in _ROOMS], "shape_checks.checked")
+
+# With --doctest-modules these would be imported a second time, all under the one name "conftest".
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 
 settings.register_profile("suite", deadline=None, max_examples=20, derandomize=True)
 settings.load_profile("suite")

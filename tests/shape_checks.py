@@ -1,6 +1,8 @@
 """Runtime check of the shapes in signatures, used under pytest only."""
 
-from beartype import beartype
+from beartype import BeartypeConf, beartype
+
+_AS_TYPE_CHECKERS_READ_IT = BeartypeConf(is_pep484_tower=True)  # an int is a float
 
 
 def checked(function):
@@ -9,6 +11,6 @@ def checked(function):
     beartype knows `Self` only where it decorates a whole class, and jaxtyping hands it one method at a
     time: such annotations say nothing about shapes and are left out.
     """
-    named = {name: hint for name, hint in function.__annotations__.items() if not str(hint).endswith("Self")}
-    function.__annotations__ = named
-    return beartype(function)
+    hints = function.__annotations__
+    function.__annotations__ = {name: hint for name, hint in hints.items() if not str(hint).endswith("Self")}
+    return beartype(conf=_AS_TYPE_CHECKERS_READ_IT)(function)

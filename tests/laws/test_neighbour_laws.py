@@ -59,13 +59,17 @@ def test_blocks_of_queries_do_not_change_neighbours(monkeypatch):
     np.testing.assert_array_equal(ranks_of(rows, rows, own[::-1].copy(), exclude=own), ranks)
 
 
-def test_rounding_hides_the_last_bits_of_a_product():
-    """Two rows whose cosines differ by 1e-9: the lower index is first, though it is the farther one."""
-    angle = 0.5
-    pool = np.array([[np.cos(angle + 1e-9), np.sin(angle + 1e-9)], [np.cos(angle), np.sin(angle)]])
-    assert neighbours(np.array([[1.0, 0.0]]), pool, 1).tolist() == [[0]]
-    apart = np.array([[np.cos(angle + 1e-4), np.sin(angle + 1e-4)], [np.cos(angle), np.sin(angle)]])
-    assert neighbours(np.array([[1.0, 0.0]]), apart, 1).tolist() == [[1]]
+def test_cosines_that_round_alike_go_by_index():
+    """0.5 and 0.5 + 3e-7 are one cosine: the lower index is first, though it is the farther one."""
+
+    def first(*cosines):
+        others = np.tile([[-1.0, 0.0]], (30, 1))
+        near = np.array([[cosine, np.sqrt(1 - cosine**2)] for cosine in cosines])
+        return neighbours(np.array([[1.0, 0.0]]), np.concatenate([near, others]), 1).item()
+
+    assert first(0.5, 0.5 + 3e-7) == 0
+    assert first(0.5 + 3e-7, 0.5) == 0
+    assert first(0.5, 0.5 + 3e-6) == 1
 
 
 @pytest.mark.parametrize("k", [0, 5, -1])

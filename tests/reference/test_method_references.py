@@ -204,7 +204,7 @@ def test_label_transfer_is_a_logistic_regression_tested_on_targets(planted):
 def test_cross_fitting_never_tests_a_target_whose_text_was_trained_on():
     """Labels that only the own text could tell: rows are far apart and every label is drawn at random."""
     rng = np.random.default_rng(0)
-    rows = norm(rng.normal(size=(200, 100)))
+    rows = norm(rng.normal(size=(200, 400)))
     labels = rng.choice(["a", "b"], 200)
     assert label_transfer(rows, labels, rows, labels) > 0.95  # tested on its own training rows
     assert abs(cross_fitted_label_transfer(rows, rows, labels) - 0.5) < 0.12

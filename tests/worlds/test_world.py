@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from anisoalign.worlds import DOMAINS, RenderedWorld
+from anisoalign.worlds.domains import TRAINING
+from anisoalign.worlds.towers import TowerSettings
 from anisoalign.worlds.vocabulary import LABEL_NAMES
 from anisoalign.worlds.weights import SHIPPED, load_towers
 
@@ -69,6 +72,12 @@ def test_shipped_weights_are_small_and_say_where_they_come_from() -> None:
     assert described["schema_version"] == 1
     assert described["provenance"]["command"].startswith("python -m anisoalign.worlds.train")
     assert {"seed", "steps", "batch", "logit_scale", "domain"} <= set(described["provenance"])
+
+
+def test_shipped_weights_were_trained_on_the_training_domain_as_it_is_now() -> None:
+    law = json.loads(json.dumps(asdict(TRAINING)))  # tuples become lists, as in the file
+    assert RenderedWorld.load().provenance["domain"] == law
+    assert RenderedWorld.load().towers.settings == TowerSettings()
 
 
 def test_weights_for_other_words_are_refused(tmp_path) -> None:

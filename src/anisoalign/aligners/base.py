@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -182,8 +184,19 @@ class Aligner(BaseEstimator):
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(source, target) first")
 
 
-def in_unit_interval(name: str, value: float) -> float:
+def in_unit_interval(name: str, value: Any) -> float:
     """`value` as a float where it lies in [0, 1], else ValueError."""
-    if not 0.0 <= float(value) <= 1.0:
+    if not (is_number(value) and 0.0 <= value <= 1.0):
         raise ValueError(f"{name} must lie in [0, 1], not {value!r}")
     return float(value)
+
+
+def at_least(name: str, value: Any, least: int) -> None:
+    """Raise ValueError where `value` is not a whole number of at least `least`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a finite number; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

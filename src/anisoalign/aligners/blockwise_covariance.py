@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anisoalign.aligners.base import Aligner
+from anisoalign.aligners.base import Aligner, at_least
 from anisoalign.aligners.shrinking import shrunk_covariance
 from anisoalign.geometry import inverse_sqrt, sqrt_psd
 from anisoalign.statistics import Moments
@@ -37,8 +37,7 @@ class BlockwiseCovariance(Aligner):
         self.shrinkage = shrinkage
 
     def _fit(self, source: Moments, target: Moments) -> None:
-        if self.block < 1:
-            raise ValueError(f"block must be at least 1, not {self.block!r}")
+        at_least("block", self.block, 1)
         sy, sx = shrunk_covariance(source, self.shrinkage), shrunk_covariance(target, self.shrinkage)
         self.weight_ = np.zeros_like(sx)
         for first in range(0, source.dim, self.block):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anisoalign.aligners.base import Aligner, Mapping
+from anisoalign.aligners.base import Aligner, Mapping, at_least, is_number
 from anisoalign.geometry.sphere import normalize_
 from anisoalign.statistics import Moments, keyed_normal
 
@@ -37,8 +37,9 @@ class C3(Aligner):
         self.seed = seed
 
     def _fit(self, source: Moments, target: Moments) -> None:
-        if not self.noise >= 0.0:
-            raise ValueError(f"noise must not be negative, not {self.noise!r}")
+        if not (is_number(self.noise) and self.noise >= 0.0):
+            raise ValueError(f"noise must be a number of at least 0, not {self.noise!r}")
+        at_least("seed", self.seed, 0)
         self.weight_, self.bias_ = np.array(1.0), target.mean - source.mean
 
     def mapping(self, dtype: np.dtype) -> Mapping:

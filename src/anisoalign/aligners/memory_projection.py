@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from anisoalign.aligners.base import Mapping, torch_dtype
+from anisoalign.aligners.base import Mapping, Progress, is_number, torch_dtype
 from anisoalign.aligners.rows import RowKeeper
 from anisoalign.geometry.sphere import normalize_
 
@@ -38,10 +40,14 @@ class MemoryProjection(RowKeeper):
         self.memory = memory
         self.seed = seed
 
+    def fit(self, source: Any, target: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
+        """Keep a seeded sample of the target's rows as the memory."""
+        if not (is_number(self.temperature) and self.temperature > 0):
+            raise ValueError(f"temperature must be a positive number, not {self.temperature!r}")
+        return super().fit(source, target, dtype=dtype, progress=progress)
+
     def mapping(self, dtype: np.dtype) -> Mapping:
         """Soft nearest neighbours of each row, a few hundred rows at a time."""
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, not {self.temperature!r}")
         self._check_fitted()
         memory = torch.as_tensor(self.rows_, dtype=torch_dtype(dtype))
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from anisoalign.aligners.base import Aligner, Progress
+from anisoalign.aligners.base import Aligner, Progress, at_least
 from anisoalign.embeddings import open_embeddings
 from anisoalign.statistics import Moments, check_widths
 
@@ -22,8 +22,8 @@ class RowKeeper(Aligner):
         """Keep a seeded sample of the target's rows; the source is only looked at."""
         source, target = open_embeddings(source, name="source"), open_embeddings(target, name="target")
         check_widths(source, target)
-        if self.memory < 1:
-            raise ValueError(f"memory must be at least 1 row, not {self.memory!r}")
+        at_least("memory", self.memory, 1)
+        at_least("seed", self.seed, 0)
         self.n_features_in_ = target.dim
         self.rows_ = target.sample(min(self.memory, target.rows), seed=self.seed).astype(np.float32)
         self.target_mean_ = self.rows_.mean(axis=0, dtype=np.float64)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from sklearn.exceptions import NotFittedError
 
 from anisoalign import __version__
 from anisoalign.aligners.base import Aligner
@@ -43,8 +44,9 @@ def save(model: Aligner, path: str | Path) -> None:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        (partial / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-        save_file(arrays, str(partial / WEIGHTS), {"schema_version": str(SCHEMA_VERSION), "method": model.name})
+        (partial / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True, default=_plain) + "\n")
+        # One entry: the order of several is not fixed, and equal models should be equal files.
+        save_file(arrays, str(partial / WEIGHTS), {"schema_version": str(SCHEMA_VERSION)})
         (partial / CARD).write_text(card(model, config))
         for file in partial.iterdir():
             _fsync(file)
@@ -99,9 +101,13 @@ def load(path: str | Path) -> Aligner:
         raise InputError(f"{path / CONFIG} has schema version {found!r}; this version reads {SCHEMA_VERSION}")
     if config.get("method") not in METHODS:
         raise InputError(f"{path / CONFIG} names the method {config.get('method')!r}, which this version lacks")
-    model = METHODS[config["method"]](**config["params"])
-    for name, value in {**arrays, **config["fitted"]}.items():
-        setattr(model, name, value)
+    try:
+        model = METHODS[config["method"]](**config["params"])
+        for name, value in {**arrays, **config["fitted"]}.items():
+            setattr(model, name, value)
+        model.mapping(np.dtype(np.float64))  # what a transform needs is there
+    except (KeyError, TypeError, AttributeError, NotFittedError) as error:
+        raise InputError(f"{path} is a damaged model: {error}") from error
     return model
 
 
@@ -117,7 +123,9 @@ def split_state(model: Aligner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def fingerprint(model: Aligner) -> str:
     """Hash of a model's method, parameters and fitted values, in hexadecimal."""
     arrays, plain = split_state(model)
-    digest = hashlib.sha256(json.dumps([model.name, model.get_params(), plain], sort_keys=True).encode())
+    digest = hashlib.sha256(
+        json.dumps([model.name, model.get_params(), plain], sort_keys=True, default=_plain).encode()
+    )
     for name in sorted(arrays):
         digest.update(name.encode())
         digest.update(arrays[name].tobytes())
@@ -135,6 +143,13 @@ def card(model: Aligner, config: dict[str, Any]) -> str:
         '```python\nimport anisoalign as aa\n\nmodel = aa.load("PATH")\naligned = model.transform(embeddings)\n```\n\n'
         f"Written by anisoalign {config['library_version']}, schema version {config['schema_version']}.\n"
     )
+
+
+def _plain(value: Any) -> Any:
+    """A numpy scalar, as loops over parameters give, as a number of Python."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} cannot be written to {CONFIG}")
 
 
 def _fsync(file: Path) -> None:

@@ -85,7 +85,7 @@ def write_transformed(
         return lambda tile: move(torch.from_numpy(tile.values), tile.rows)
 
     with EmbeddingWriter(out, rows.dim, out_dtype, format, plan, overwrite) as writer:
-        write_tiles(rows, writer, mapped(), dtype=precision, progress=progress)
+        write_tiles(rows, writer, mapped, dtype=precision, progress=progress)
     return Path(out)
 
 

@@ -129,5 +129,5 @@ def _leave(out: Path, results: dict[str, Any]) -> None:
     (out / "results.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
     (out / "table.md").write_text(comparison_markdown(results["compare"]) + "\n")
     parts = {"gap": results["diagnose"], "alignment": results["evaluate"], "comparison": results["compare"]}
-    write_figures(out / "figures", **parts)
+    write_figures(out / "figures", gap=results["diagnose"], comparison=results["compare"])
     write_page(out / "report.html", **parts, title="anisoalign demo")

@@ -58,7 +58,7 @@ def diagnose(
         verdict = verdict or gap.verdict()
     common.tell_dropped(*sets.values())
     if report is not None:
-        common.write_report(report, gap=records[0])
+        common.write_report(report, gap=records)
     if json:
         common.print_json(records if also else records[0])
         return

@@ -25,9 +25,10 @@ DEFAULT_METHODS = (
     "realign",
     "blockwise-covariance",
     "whiten-color",
-    "gaussian-transport:strength=0.25",
-    "gaussian-transport:strength=0.5",
-    "gaussian-transport:strength=0.75",
+    "gaussian-transport:shrinkage=0.3,strength=0.25",
+    "gaussian-transport:shrinkage=0.3,strength=0.5",
+    "gaussian-transport:shrinkage=0.3,strength=0.75",
+    "gaussian-transport:shrinkage=0.3",
     "gaussian-transport",
     "memory-projection",
     "random-target",
@@ -71,7 +72,7 @@ def compare_rows(
     InputError
         On pairs of unequal length, too few rows, or labels of the wrong length.
     """
-    _check(source, target, paired, source_labels, target_labels, repeats)
+    _check(source, target, paired, source_labels, target_labels, repeats, k)
     labelled = source_labels is not None and target_labels is not None
     specs = list(dict.fromkeys(methods))
     if labelled and REFERENCE not in specs:
@@ -92,7 +93,10 @@ def compare_rows(
         test_y, test_x = source[part.test_source], target[part.test_target]
         moments: dict[Order, tuple[Moments, Moments]] = {order: _moments(fit_y, fit_x, order) for order in _ORDERS}
         for name, (_, maker) in makers.items():
-            model = _fit(maker(), fit_y, fit_x, moments, source, target, part)
+            try:
+                model = _fit(maker(), fit_y, fit_x, moments, source, target, part)
+            except ValueError as error:  # a parameter out of range
+                raise InputError(f"{name}: {error}") from error
             aligned = _transform(model, test_y, first=len(fit_y))
             metrics = alignment_metrics(test_y, test_x, aligned, paired=paired, k=k, seed=seed + repeat).to_dict()
             for key in ("schema_version", "rows_source", "rows_target", "k"):
@@ -162,6 +166,7 @@ def _check(
     source_labels: Sequence[str] | np.ndarray | None,
     target_labels: Sequence[str] | np.ndarray | None,
     repeats: int,
+    k: int | None,
 ) -> None:
     if paired and len(source) != len(target):
         raise InputError(f"pairs need equal numbers of rows: source has {len(source)}, target {len(target)}")
@@ -171,6 +176,10 @@ def _check(
         )
     if repeats < 1:
         raise InputError(f"repeats must be at least 1, not {repeats}")
+    part = split(len(source), len(target), 0)
+    most = min(len(part.test_source), len(part.test_target)) - 1
+    if k is not None and not 2 <= k <= most:
+        raise InputError(f"k must be between 2 and {most}, not {k}")
     if (source_labels is None) != (target_labels is None):
         raise InputError("label transfer needs labels for both sides: give source and target labels, or neither")
     for name, labels, rows in (("source", source_labels, source), ("target", target_labels, target)):

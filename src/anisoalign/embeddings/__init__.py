@@ -8,10 +8,12 @@ from anisoalign.embeddings.labels import read_labels
 from anisoalign.embeddings.manifest import verify
 from anisoalign.embeddings.opening import open_embeddings
 from anisoalign.embeddings.pairs import paired_tiles, read_pairs
-from anisoalign.embeddings.shards import Shard
+from anisoalign.embeddings.shard_writer import ShardWriter
+from anisoalign.embeddings.shards import Shard, Span
 from anisoalign.embeddings.tiles import Tile
 from anisoalign.embeddings.transfer import write_tiles
-from anisoalign.embeddings.writer import EmbeddingWriter, ShardWriter
+from anisoalign.embeddings.workers import in_order
+from anisoalign.embeddings.writer import EmbeddingWriter
 
 __all__ = [
     "Dropped",
@@ -20,9 +22,11 @@ __all__ = [
     "InputError",
     "Shard",
     "ShardWriter",
+    "Span",
     "Tile",
     "convert",
     "format_bytes",
+    "in_order",
     "open_embeddings",
     "paired_tiles",
     "parse_bytes",

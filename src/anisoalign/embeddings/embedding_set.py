@@ -1,5 +1,6 @@
 """A set of vectors on disk or in memory, read in tiles, in batches or whole."""
 
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,17 +8,24 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.finding import compare_headers
 from anisoalign.embeddings.metadata import choose_ids, trailing_number
 from anisoalign.embeddings.norms import Verdict, look, refuse_mixed, sentence, verdict
-from anisoalign.embeddings.shards import Block, Shard, Source, make_shards
-from anisoalign.embeddings.tiles import Tile, normalized, tile_rows_for, verbatim
+from anisoalign.embeddings.shards import Block, Shard, Source, Span, make_shards
+from anisoalign.embeddings.tiles import Tile, normalized, tile_rows_for, torch_dtype, verbatim
 
 BadRows = Literal["error", "drop"]
 Norms = Literal["auto", "normalize"]
+
+_SPAN_TILES = 8
+"""Tiles of a span: enough for a thread to be left alone with, few enough for a small set to be shared."""
+
+_LOCK = threading.Lock()
+"""Held while workers of one pass note what they saw of a set."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ class EmbeddingSet:
         self.memory = None if memory is None else parse_bytes(memory)
         self._refuse = norms == "auto"
         self._dropped: dict[int, Dropped] = {}
-        self._passed: set[int] = set()
+        self._passed: dict[int, set[tuple[int, int]]] = {}
         self._check_budget(0, "a tile")
         self._norms = [look(shard) for shard in self.shards]
         if self._refuse:
@@ -113,6 +121,8 @@ class EmbeddingSet:
         tile_rows: int | None = None,
         raw: bool = False,
         shards: Iterable[int] | None = None,
+        span: Span | None = None,
+        buffer: torch.Tensor | None = None,
     ) -> Iterator[Tile]:
         """Yield the set in order, a few thousand unit rows at a time, never across shards.
 
@@ -129,6 +139,10 @@ class EmbeddingSet:
             Values as stored, only cast. Bad rows are refused or dropped all the same.
         shards : iterable of int, optional
             Read these shards only.
+        span : Span, optional
+            Read this part of a shard only, one of those that `spans` gives for the same `tile_rows`.
+        buffer : Tensor, shape (tile_rows, d), optional
+            Memory for the values of every tile, which is then valid until the next one; see `tile_buffer`.
 
         Raises
         ------
@@ -147,26 +161,62 @@ class EmbeddingSet:
         dtype = np.dtype(dtype)
         if not raw and dtype not in (np.float32, np.float64):
             raise InputError(f"unit rows are read as float32 or float64, not {dtype}")
+        if span is not None:
+            yield from self._span_tiles(span, dtype, size, raw, buffer)
+            return
         for index in range(len(self.shards)) if shards is None else shards:
-            yield from self._shard_tiles(self.shards[index], dtype, size, raw)
-            self._passed.add(index)
+            yield from self._span_tiles(Span(index, 0, self.shards[index].rows), dtype, size, raw, buffer)
+        self.check_some_kept()
+
+    def check_some_kept(self) -> None:
+        """Raise InputError if passes have dropped every row."""
         if len(self._dropped) == self.rows:
             raise InputError(f"{self.name}: every row is bad, none is left ({self.dropped[0].reason}, ...)")
 
-    def _shard_tiles(self, shard: Shard, dtype: np.dtype, size: int, raw: bool) -> Iterator[Tile]:
-        if shard.rows == 0:
+    def spans(self, tile_rows: int | None = None) -> list[Span]:
+        """Return the set cut into parts of a few tiles, in order: what workers may do side by side.
+
+        Cuts depend on the shards and the width alone. A format that is read front to back has one part a shard.
+        """
+        size = (tile_rows or tile_rows_for(self.dim)) * _SPAN_TILES
+        found: list[Span] = []
+        for shard in self.shards:
+            step = size if getattr(shard.source, "sliceable", False) else max(shard.rows, 1)
+            found += [Span(shard.index, a, min(a + step, shard.rows)) for a in range(0, shard.rows, step)]
+        return found
+
+    def tile_buffer(self, dtype: np.typing.DTypeLike, tile_rows: int | None = None) -> torch.Tensor:
+        """Return memory that the tiles of one worker can share."""
+        return torch.empty(tile_rows or tile_rows_for(self.dim), self.dim, dtype=torch_dtype(np.dtype(dtype)))
+
+    def _span_tiles(
+        self, span: Span, dtype: np.dtype, size: int, raw: bool, buffer: torch.Tensor | None
+    ) -> Iterator[Tile]:
+        shard, start = self.shards[span.shard], span.start
+        if span.stop == span.start:
             return
-        start = 0
-        for block in shard.source.blocks(size):
+        whole = span.stop - span.start == shard.rows
+        blocks = shard.source.blocks(size) if whole else shard.source.blocks(size, span.start, span.stop)  # pyright: ignore[reportCallIssue]
+        for block in blocks:
             rows = np.arange(start, start + len(block[0]))
-            tile = self._tile(shard, block, rows, dtype, raw)
+            tile = self._tile(shard, block, rows, dtype, raw, buffer)
             start += len(rows)
             if len(tile):
                 yield tile
-        if start != shard.rows:
+        if start != span.stop:
             raise InputError(f"{shard.label} has {start} rows where its header says {shard.rows}")
+        with _LOCK:
+            self._passed.setdefault(shard.index, set()).add((span.start, span.stop))
 
-    def _tile(self, shard: Shard, block: Block, rows: np.ndarray, dtype: np.dtype, raw: bool) -> Tile:
+    def _tile(
+        self,
+        shard: Shard,
+        block: Block,
+        rows: np.ndarray,
+        dtype: np.dtype,
+        raw: bool,
+        buffer: torch.Tensor | None = None,
+    ) -> Tile:
         """Turn stored rows (positions within their shard) into a tile: checked, divided, thinned."""
         stored, nulls = block
         if raw:
@@ -177,7 +227,7 @@ class EmbeddingSet:
                 raise InputError(f"{at} holds values beyond the range of {dtype}") from error
             norms = None
         else:
-            values, norms, bad = normalized(stored, dtype)
+            values, norms, bad = normalized(stored, dtype, buffer)
         if nulls is not None:
             bad |= {int(i): "is null" for i in np.flatnonzero(nulls)}
         if bad:
@@ -208,11 +258,12 @@ class EmbeddingSet:
 
     def _look_again(self, shard: Shard, rows: np.ndarray, norms: np.ndarray) -> None:
         """Correct the first look by rows it did not see, and refuse a set that turns out mixed."""
-        found = self._norms[shard.index]
-        before = (found.seen, found.unit)
-        found.add(norms)
-        if self._refuse and len(self.shards) > 1 and (found.seen, found.unit) != before:
-            refuse_mixed(self.name, self.shards, self._norms)
+        with _LOCK:
+            found = self._norms[shard.index]
+            before = (found.seen, found.unit)
+            found.add(norms)
+            if self._refuse and len(self.shards) > 1 and (found.seen, found.unit) != before:
+                refuse_mixed(self.name, self.shards, self._norms)
 
     def batches(self, batch_size: int, dtype: np.typing.DTypeLike = np.float32) -> Iterator[np.ndarray]:
         """Yield arrays of exactly `batch_size` unit rows across ragged shards; the last may be shorter.
@@ -304,9 +355,18 @@ class EmbeddingSet:
         With `bad_rows="drop"` a pass is made over shards that none has covered yet.
         """
         if self.bad_rows == "drop":
-            for _ in self.tiles(shards=sorted(set(range(len(self.shards))) - self._passed)):
+            for _ in self.tiles(shards=[shard.index for shard in self.shards if not self._covered(shard)]):
                 pass
         return np.delete(np.arange(self.rows), sorted(self._dropped))
+
+    def _covered(self, shard: Shard) -> bool:
+        """Tell whether passes have read every row of a shard."""
+        seen = 0
+        for start, stop in sorted(self._passed.get(shard.index, ())):
+            if start > seen:
+                return False
+            seen = max(seen, stop)
+        return seen >= shard.rows
 
     def metadata(self, shard: int) -> pa.Table | None:
         """Return the columns beside a shard's vectors, one row a stored row, or None."""

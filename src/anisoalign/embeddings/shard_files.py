@@ -39,36 +39,31 @@ VECTORS = "embedding"
 class Sink:
     """A file that is written front to back, its checksum counted on the way."""
 
+    closed = False
+    """Arrow asks, and ends its tables even after the file was abandoned."""
+
     def __init__(self, path: Path):
         self.path = path
-        self.bytes = 0
         self._crc = 0
         self._patched = False
-        self._abandoned = False
         self._file = path.open("wb", buffering=0)
-
-    @property
-    def closed(self) -> bool:
-        """Say no: Arrow asks, and ends its tables even after the file was abandoned."""
-        return False
 
     def write(self, data: object) -> int:
         """Append bytes."""
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
-        if self._abandoned:
+        if self._file.closed:
             return len(view)
         self._crc = zlib.crc32(view, self._crc)
         written = 0
         while written < len(view):
             written += self._file.write(view[written:]) or 0
-        self.bytes += written
         return written
 
     def patch(self, data: bytes) -> None:
         """Write over the beginning of the file."""
+        self._patched = True
         self._file.seek(0)
         self._file.write(data)
-        self._patched = True
 
     def flush(self) -> None:
         """Do nothing: the file is not buffered."""
@@ -84,7 +79,6 @@ class Sink:
 
     def abandon(self) -> None:
         """Close and remove the file."""
-        self._abandoned = True
         self._file.close()
         self.path.unlink(missing_ok=True)
 
@@ -93,7 +87,7 @@ class Body(Protocol):
     """Writes one shard's rows in one format."""
 
     def write(self, values: np.ndarray, beside: pa.Table | None) -> None:
-        """Append rows, and the columns beside them if the format holds columns."""
+        """Append rows, which must not change afterwards, and columns beside them if the format holds any."""
         ...
 
     def finish(self, rows: int) -> None:

@@ -54,7 +54,10 @@ class Source(Protocol):
         ...
 
     def blocks(self, size: int) -> Iterator[Block]:
-        """Yield all rows in order, `size` at a time; only the last block is shorter."""
+        """Yield all rows in order, `size` at a time; only the last block is shorter.
+
+        A source with a true attribute `sliceable` also takes `start` and `stop`, at no cost for rows before.
+        """
         ...
 
     def take(self, rows: np.ndarray) -> Block:
@@ -96,6 +99,15 @@ class Shard:
     dtype: np.dtype
     first_row: int
     source: Source = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Consecutive rows of one shard, from `start` up to `stop`: what one worker does at a time."""
+
+    shard: int
+    start: int
+    stop: int
 
 
 def make_shards(sources: Iterable[Source]) -> tuple[Shard, ...]:

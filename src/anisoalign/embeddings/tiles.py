@@ -26,7 +26,8 @@ class Tile:
     Attributes
     ----------
     values : ndarray, shape (m, d)
-        C-contiguous and freshly allocated, so a tile stays valid; unit rows unless read raw.
+        C-contiguous; unit rows unless read raw. Freshly allocated, so a tile stays valid, unless tiles were
+        asked to share one buffer.
     rows : ndarray of int64, shape (m,)
         Global row numbers, counted before any row was dropped.
     shard : int
@@ -64,7 +65,9 @@ def as_tensor(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(values)
 
 
-def normalized(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+def normalized(
+    stored: np.ndarray, dtype: np.dtype, out: torch.Tensor | None = None
+) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """Return unit rows of a block, its norms, and what is wrong with the rows that have no direction.
 
     Parameters
@@ -73,6 +76,8 @@ def normalized(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndar
         Values of any floating type, as stored.
     dtype : numpy.dtype
         float32 or float64: the type in which norms are taken and rows divided.
+    out : Tensor, shape (at least m, d), optional
+        Memory of that type for the values. Fresh memory costs more than everything else done here.
 
     Returns
     -------
@@ -88,7 +93,7 @@ def normalized(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndar
     ([0.5999999642372131, 0.800000011920929], {1: 'is zero'})
     """
     tensor = as_tensor(stored)
-    work = tensor.to(torch_dtype(dtype), copy=True)
+    work = tensor.to(torch_dtype(dtype), copy=True) if out is None else out[: len(tensor)].copy_(tensor)
     lengths = torch.linalg.vector_norm(work, dim=1)
     work.div_(lengths[:, None])
     values, norms = work.numpy(), lengths.numpy()

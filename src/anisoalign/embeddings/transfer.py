@@ -7,8 +7,11 @@ import pyarrow as pa
 import torch
 
 from anisoalign.embeddings.embedding_set import EmbeddingSet
+from anisoalign.embeddings.shard_writer import ShardWriter
+from anisoalign.embeddings.shards import Span
 from anisoalign.embeddings.tiles import Tile
-from anisoalign.embeddings.writer import EmbeddingWriter, ShardWriter
+from anisoalign.embeddings.workers import in_order
+from anisoalign.embeddings.writer import EmbeddingWriter
 
 Change = Callable[[Tile], "np.ndarray | torch.Tensor"]
 Progress = Callable[[int], None]
@@ -17,7 +20,7 @@ Progress = Callable[[int], None]
 def write_tiles(
     es: EmbeddingSet,
     writer: EmbeddingWriter,
-    change: Change | None = None,
+    change: Callable[[], Change] | None = None,
     *,
     dtype: np.typing.DTypeLike = np.float32,
     raw: bool = False,
@@ -31,8 +34,9 @@ def write_tiles(
     writer : EmbeddingWriter
         Entered, and not yet left.
     change : callable, optional
-        From a tile of m rows to an array or tensor of shape (m, writer.dim). It must depend on the tile
-        alone, so that an interrupted run can continue.
+        Makes, for one worker, a function from a tile of m rows to an array or tensor of shape
+        (m, writer.dim), valid until its next call. It must depend on the tile alone, so that an interrupted
+        run can continue.
     dtype, raw
         How tiles are read, see `EmbeddingSet.tiles`.
     progress : callable, optional
@@ -42,36 +46,46 @@ def write_tiles(
         ids = _all_metadata(es)
         known = es.rows if es.bad_rows == "error" else None
         with writer.shard(0, known, ids=ids) as out:
-            for shard in es.shards:
-                _write_shard(es, shard.index, 0, out, change, dtype, raw, progress)
+            _write_spans(es, es.spans(), 0, out, change, dtype, raw, progress)
+            es.check_some_kept()
         return
     for shard, stem in zip(es.shards, es.stems, strict=True):
         if writer.done(shard.index):
             _tell(progress, shard.rows)
             continue
         known = shard.rows if es.bad_rows == "error" else None
+        spans = [span for span in es.spans() if span.shard == shard.index]
         with writer.shard(shard.index, known, stem, es.metadata(shard.index)) as out:
-            _write_shard(es, shard.index, shard.first_row, out, change, dtype, raw, progress)
+            _write_spans(es, spans, shard.first_row, out, change, dtype, raw, progress)
+    es.check_some_kept()
 
 
-def _write_shard(
+def _write_spans(
     es: EmbeddingSet,
-    index: int,
+    spans: list[Span],
     first_row: int,
     out: ShardWriter,
-    change: Change | None,
+    change: Callable[[], Change] | None,
     dtype: np.typing.DTypeLike,
     raw: bool,
     progress: Progress | None,
 ) -> None:
-    """Write one shard's rows; positions of ids are counted from global row `first_row`."""
-    for tile in es.tiles(dtype, raw=raw, shards=[index]):
-        out.write(tile.values if change is None else change(tile), tile.rows - first_row)
-        _tell(progress, len(tile))
-    dropped = [row for row in es.dropped if _within(es, index, row.global_row)]
-    for row in dropped:
-        out.drop(row.global_row - first_row, row.reason)
-    _tell(progress, len(dropped))
+    """Write parts of a set one after another, computed side by side; ids are counted from `first_row`."""
+
+    def work(span: Span) -> list[tuple[torch.Tensor, np.ndarray]]:
+        moved = None if change is None else change()
+        buffer = None if raw else es.tile_buffer(dtype)
+        tiles = es.tiles(dtype, raw=raw, span=span, buffer=buffer)
+        return [(out.stored(tile.values if moved is None else moved(tile)), tile.rows) for tile in tiles]
+
+    shards = {span.shard for span in spans}
+    for span, parts in zip(spans, in_order(work, spans), strict=True):
+        for stored, rows in parts:
+            out.append(stored, rows - first_row)
+        _tell(progress, span.stop - span.start)
+    for row in es.dropped:
+        if any(_within(es, index, row.global_row) for index in shards):
+            out.drop(row.global_row - first_row, row.reason)
 
 
 def _within(es: EmbeddingSet, index: int, row: int) -> bool:

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from anisoalign.embeddings.atomic import (
     TEMPORARY,
@@ -39,67 +38,12 @@ from anisoalign.embeddings.manifest import (
     to_json,
 )
 from anisoalign.embeddings.metadata import BESIDE
-from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink, open_body
+from anisoalign.embeddings.shard_files import FORMATS, Sink
+from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.tiles import torch_dtype
 
 _RUN = ".run"
 """Folder within `OUT.partial` for the notes of an unfinished run."""
-
-
-class ShardWriter:
-    """One shard being written; see `EmbeddingWriter.shard`."""
-
-    def __init__(self, sink: Sink, format: str, rows: int | None, dim: int, dtype: np.dtype, beside: pa.Table | None):
-        self.rows = 0
-        self.dropped: list[dict[str, Any]] = []
-        self._dim, self._dtype = dim, dtype
-        self._beside = beside
-        self._written: list[pa.Table] = []
-        inside = beside is not None and format in WITH_COLUMNS
-        self._inside = inside
-        self._body = open_body(sink, format, rows, dim, dtype, beside.schema if beside and inside else None)
-
-    def write(self, values: np.ndarray | torch.Tensor, positions: np.ndarray | None = None) -> None:
-        """Append rows, shape (m, d), cast to the writer's type.
-
-        Parameters
-        ----------
-        values : ndarray or Tensor
-        positions : ndarray of int, shape (m,), optional
-            Which of the shard's ids belong to these rows; by default the next m.
-
-        Raises
-        ------
-        ValueError
-            If the width is another, or a value is not finite in the writer's type.
-        """
-        tensor = torch.as_tensor(values).detach().cpu()
-        if tensor.ndim != 2 or tensor.shape[1] != self._dim:
-            raise ValueError(f"rows of shape (m, {self._dim}) are needed, not {tuple(tensor.shape)}")
-        tensor = tensor.to(torch_dtype(self._dtype))
-        # A sum is the cheapest look at every value; only if it fails are they looked at one by one.
-        if not torch.isfinite(tensor.sum(dtype=torch.float32)) and not torch.isfinite(tensor).all():
-            raise ValueError(f"a value to be written is not finite in {self._dtype}")
-        if positions is None:
-            positions = np.arange(self.rows, self.rows + len(tensor))
-        columns = None
-        if self._beside is not None:
-            columns = self._beside.take(pa.array(positions))
-            if not self._inside:
-                self._written.append(columns)
-        self._body.write(tensor.numpy(), columns)
-        self.rows += len(tensor)
-
-    def drop(self, row: int, reason: str) -> None:
-        """Note in the manifest that a row of the source's shard was left out."""
-        self.dropped.append({"row": row, "reason": reason})
-
-    def finish(self) -> pa.Table | None:
-        """End the file; return the columns that must lie beside it."""
-        self._body.finish(self.rows)
-        if self._beside is None or self._inside:
-            return None
-        return pa.concat_tables(self._written).combine_chunks() if self._written else self._beside.slice(0, 0)
 
 
 class EmbeddingWriter:
@@ -152,6 +96,7 @@ class EmbeddingWriter:
         self.plan = json.loads(to_json(plan or {}))
         self._overwrite = overwrite
         self._shards: dict[int, dict[str, Any]] = {}
+        self._numbers: dict[int, int] = {}
         self._lock: int | None = None
         torch_dtype(self.dtype)
 
@@ -265,28 +210,32 @@ class EmbeddingWriter:
         name = self._file_name(index, stem)
         folder = self.out.parent if self.single else self.partial
         beside = ids if ids is None or isinstance(ids, pa.Table) else pa.table({"id": ids})
-        temporary = folder / f"{TEMPORARY}{name}"
         with writable(self.out):
-            sink = Sink(temporary)
+            sink = Sink(folder / f"{TEMPORARY}{name}")
         try:
             writer = ShardWriter(sink, self.format, rows, self.dim, self.dtype, beside)
             yield writer
             columns = writer.finish()
             if rows is not None and writer.rows != rows:
                 raise ValueError(f"shard {name} was promised {rows} rows and given {writer.rows}")
-            record: dict[str, Any] = {"file": name, "rows": writer.rows, "bytes": 0, "crc32": sink.finish()}
-            record["bytes"] = temporary.stat().st_size
+            self._complete(index, sink, writer, columns)
         except BaseException:
             sink.abandon()
             raise
+
+    def _complete(self, index: int, sink: Sink, writer: ShardWriter, columns: pa.Table | None) -> None:
+        """Sync a shard, give it its name and note it."""
+        path = sink.path.with_name(sink.path.name.removeprefix(TEMPORARY))
+        record: dict[str, Any] = {"file": path.name, "rows": writer.rows, "crc32": sink.finish()}
+        record["bytes"] = sink.path.stat().st_size
         if writer.dropped:
             record["dropped"] = writer.dropped
         if columns is not None:
-            record["metadata"] = self._write_beside(folder, name, columns)
+            record["metadata"] = self._write_beside(path, columns)
         elif self.single:
             # Ids that lay beside the file replaced here belong to other vectors.
             self.out.with_name(self.out.stem + BESIDE).unlink(missing_ok=True)
-        rename_synced(temporary, folder / name)
+        rename_synced(sink.path, path)
         self._shards[index] = record
         if not self.single:
             write_synced(self.partial / _RUN / f"shard-{index}.json", to_json(record))
@@ -300,18 +249,19 @@ class EmbeddingWriter:
         base = stem.rstrip("0123456789")
         digits = stem.removeprefix(base)
         name = (f"{base}{digits.zfill(3)}" if digits else f"{stem}_{index:03d}") + FORMATS[self.format]
-        if any(record["file"] == name for i, record in self._shards.items() if i != index):
-            raise ValueError(f"two shards of {self.out} would be called {name}")
+        # The number alone must tell shards apart: it is how metadata finds its vectors.
+        number = int(digits or index)
+        if self._numbers.setdefault(number, index) != index:
+            raise ValueError(f"two shards of {self.out} would have the number {number}, one of them {name}")
         return name
 
-    def _write_beside(self, folder: Path, name: str, columns: pa.Table) -> str:
+    def _write_beside(self, vectors: Path, columns: pa.Table) -> str:
         """Write ids beside the vectors: in `metadata/`, or next to a single file."""
-        stem = Path(name).stem
+        stem, folder = vectors.stem, vectors.parent
         if self.single:
             path = folder / (stem + BESIDE)
         else:
-            digits = stem[len(stem.rstrip("0123456789")) :]
-            path = folder / "metadata" / f"metadata_{digits}.parquet"
+            path = folder / "metadata" / f"metadata_{stem.removeprefix(stem.rstrip('0123456789'))}.parquet"
             path.parent.mkdir(exist_ok=True)
         temporary = path.with_name(f"{TEMPORARY}{path.name}")
         with temporary.open("wb") as file:
@@ -327,16 +277,17 @@ class EmbeddingWriter:
         try:
             if error is None:
                 self._finish()
-            elif not self.single and (not self._shards or isinstance(error, InputError)):
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            if error is not None and not self.single and (not self._shards or isinstance(error, InputError)):
                 # Input that must be corrected changes the plan: nothing here could be continued.
                 shutil.rmtree(self.partial, ignore_errors=True)
-        finally:
             self._unlock()
 
     def _finish(self) -> None:
         if not any(record["rows"] for record in self._shards.values()):
-            if not self.single:
-                shutil.rmtree(self.partial, ignore_errors=True)
             raise InputError(f"{self.out}: no rows to write")
         if self.single:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from jaxtyping import Float
@@ -62,10 +63,13 @@ def resolve_rank(values: Float[np.ndarray, " d"], rank: int | float | None) -> i
     d = len(values)
     if rank is None:
         return d
-    if isinstance(rank, bool) or not isinstance(rank, (int, float)):
+    if isinstance(rank, bool) or not isinstance(rank, Real):
         raise ValueError(f"rank must be a number of directions, a share of energy or None, not {rank!r}")
-    if isinstance(rank, float) and 0.0 < rank <= 1.0:
-        energy = np.cumsum(values) / values.sum()
+    if not isinstance(rank, Integral) and 0.0 < rank <= 1.0:
+        total = values.sum()
+        if total <= 0.0:
+            return 1  # nothing varies: one direction holds all there is
+        energy = np.cumsum(values) / total
         return min(d, int(np.searchsorted(energy, rank - 1e-12)) + 1)
     if float(rank).is_integer() and rank >= 1:
         return min(d, int(rank))

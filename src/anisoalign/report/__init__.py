@@ -1,6 +1,6 @@
 """Figures, tables and one self-contained HTML page, made from result JSON only.
 
-Nothing here is loaded before it is used: importing this package loads neither matplotlib nor jinja2 nor rich.
+Nothing here is loaded before it is used: importing this package loads neither matplotlib nor jinja2.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from anisoalign.report.figures import cosine_histograms, overlap_curve, residual_energy
     from anisoalign.report.page import write_page
+    from anisoalign.report.pictures import write_figures
     from anisoalign.report.rivals import label_transfer_bars, trade_off
     from anisoalign.report.tables import alignment_table, comparison_markdown, comparison_table, gap_table
 
@@ -24,6 +25,7 @@ _HOMES = {
     "overlap_curve": "figures",
     "residual_energy": "figures",
     "trade_off": "rivals",
+    "write_figures": "pictures",
     "write_page": "page",
 }
 
@@ -37,6 +39,7 @@ __all__ = [
     "overlap_curve",
     "residual_energy",
     "trade_off",
+    "write_figures",
     "write_page",
 ]
 

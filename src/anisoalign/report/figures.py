@@ -71,7 +71,7 @@ def _mark_cosines(axes: Axes, centroid: float) -> None:
     low, high = axes.get_xlim()
     if left == "right" and centroid - low < 0.4 * (high - low) and ASKED - centroid > 0.35 * (high - low):
         left = "left"  # no room on the outer side, enough between the lines
-    marks = ((centroid, f"centroid cosine {centroid:.2f}", left), (ASKED, f"{ASKED}, the usual question", right))
+    marks = ((centroid, f"centroid cosine {centroid:.2f}", left), (ASKED, f"{ASKED}, “why so low?”", right))
     for value, text, side in marks:
         axes.axvline(value, color=INK, linewidth=1.0, linestyle=(0, (2, 2)) if value == ASKED else "-")
         axes.annotate(

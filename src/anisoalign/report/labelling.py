@@ -44,7 +44,8 @@ def label_spots(figure: Figure, axes: Axes, spots: Sequence[Spot], ink: str, mut
     inside = (frame.x0, frame.y0, frame.x1, frame.y1)
     taken = [(x - s.size, y - s.size, x + s.size, y + s.size) for (x, y), s in zip(places, spots, strict=True)]
     lines: list[tuple[float, float, float, float]] = []
-    crowd = [sum(math.dist(a, b) < 60 for b in places) for a in places]
+    named = [place for place, spot in zip(places, spots, strict=True) if spot.text]
+    crowd = [sum(math.dist(a, b) < 60 for b in named) for a in places]
     texts: list[Box] = []
     for index in sorted(range(len(spots)), key=lambda i: (-crowd[i], spots[i].x, spots[i].y, spots[i].text)):
         spot = spots[index]
@@ -52,9 +53,10 @@ def label_spots(figure: Figure, axes: Axes, spots: Sequence[Spot], ink: str, mut
             continue
         text = axes.text(0, 0, spot.text, fontsize=size, color=ink, in_layout=False)
         extent = text.get_window_extent(renderer)
+        others = [box for i, box in enumerate(taken) if i != index and spots[i].text]
         best = min(
             _candidates(places[index], extent.width + 2, extent.height),
-            key=lambda c: c[1] + _cost(c[0], places[index], taken, index, texts, lines, inside),
+            key=lambda c: c[1] + _cost(c[0], places[index], taken, others, texts, lines, inside),
         )
         (x0, y0, x1, y1), far = best
         corner = axes.transData.inverted().transform((x0 + 1, y0))
@@ -83,7 +85,7 @@ def _cost(
     box: Box,
     place: tuple[float, float],
     taken: Sequence[Box],
-    own: int,
+    others: Sequence[Box],
     texts: Sequence[Box],
     lines: Sequence[tuple[float, float, float, float]],
     inside: Box,
@@ -97,7 +99,6 @@ def _cost(
     leader = (*place, *end)
     cost += sum(80.0 for line in lines if any(_within(p, box) for p in _along(line)))
     cost += sum(120.0 for other in texts if any(_within(p, other) for p in _along(leader)))
-    others = [other for index, other in enumerate(taken) if index != own]
     return cost + sum(15.0 for other in others if any(_within(p, other) for p in _along(leader)))
 
 

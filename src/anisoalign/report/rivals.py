@@ -84,7 +84,7 @@ def trade_off(records: Sequence[Record]) -> Figure:
         joined = dial is not None and dial[0] in families
         text = f"t = {dial[1]:g}" if joined and dial else str(record["method"])
         if x < low_x or y < low_y:
-            text += f" ({x:.2f}, {y:.2f})"
+            text += f"\n({x:.2f}, {y:.2f})"
             marker, dx, dy = ("<" if x < low_x else "v"), 0.0, 0.0
             x, y = max(x, low_x), max(y, low_y)
         axes.errorbar(
@@ -101,7 +101,8 @@ def trade_off(records: Sequence[Record]) -> Figure:
             clip_on=False,
         )
         spots.append(Spot(x, y, text))
-        spots += [Spot(x + a * dx, y + b * dy, size=3.0) for a, b in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+        spots += _between([(x - dx, y), (x, y), (x + dx, y)]) if dx else []
+        spots += _between([(x, y - dy), (x, y), (x, y + dy)]) if dy else []
     axes.set_xlabel("target reached: smaller of penetration and coverage")
     axes.set_ylabel("semantics kept: Ψ")
     headline(figure, "Up: meaning kept. Right: target reached. A good method is near the star.")
@@ -121,8 +122,12 @@ def _families(records: Sequence[Record]) -> dict[str, list[tuple[float, Record]]
 
 
 def _between(line: Sequence[tuple[float, float]]) -> list[Spot]:
-    """Nameless spots along a curve, so that no label is put on it."""
-    return [Spot(a + f * (c - a), b + f * (d - b)) for (a, b), (c, d) in pairwise(line) for f in (0.2, 0.4, 0.6, 0.8)]
+    """Nameless spots along a curve or an error bar, so that no label is put on it."""
+    return [
+        Spot(a + f * (c - a), b + f * (d - b))
+        for (a, b), (c, d) in pairwise(line)
+        for f in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    ]
 
 
 def _corner(axes: Axes, shown: Sequence[Record]) -> tuple[float, float]:
@@ -151,7 +156,8 @@ def _kinds_legend(figure: Figure, axes: Axes, shown: Sequence[Record], families:
     ]
     handles += [Line2D([], [], color=ACROSS, marker="o", label=f"{name}, strength t") for name in families]
     handles.append(Line2D([], [], marker="*", color=PAIRED, linestyle="none", markersize=13, label="ideal"))
-    figure.legend(handles=handles, loc="lower left", ncols=3, fontsize=9, columnspacing=1.2, handletextpad=0.4)
+    columns = 3 if sum(map(len, families)) < 40 else 2
+    figure.legend(handles=handles, loc="lower left", ncols=columns, fontsize=9, columnspacing=1.2, handletextpad=0.4)
 
 
 @styled

@@ -53,14 +53,14 @@ def _transfer(rivals: Sequence[Record], records: Sequence[Record]) -> list[str]:
     best = max(labelled, key=lambda record: record["label_transfer"])
     near = sum(record.get("label_transfer_mark") == "within_noise" for record in labelled)
     sentence = (
-        f"A classifier trained on rows aligned by {best['method']} labels {best['label_transfer']:.1%} of real targets"
+        f"Labels carry over best with {best['method']}: a classifier trained on its aligned rows is right on "
+        f"{best['label_transfer']:.1%} of real targets"
     )
+    if near:
+        sentence += f" ({near} other method{'s are' if near > 1 else ' is'} within noise of it)"
     real = next((record for record in records if record["method"] == REAL_TARGET), None)
     if real is not None:
-        sentence += f"; trained on real targets it labels {real['label_transfer']:.1%}"
-    sentence += ", the most of all methods here" if real is None else " – the most of all methods here"
-    if near:
-        sentence += f", with {near} other{'s' if near > 1 else ''} within noise of it"
+        sentence += f"; trained on real targets it is right on {real['label_transfer']:.1%}"
     return [sentence + "."]
 
 

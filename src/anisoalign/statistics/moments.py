@@ -135,7 +135,7 @@ class Moments:
         arrays = {"n": np.array([self.n], dtype=np.int64), "mean": self.mean}
         if self.m2 is not None:
             arrays["m2"] = np.ascontiguousarray(self.m2)
-        save_file(arrays, str(path), {"schema_version": str(SCHEMA_VERSION), "kind": "moments"})
+        save_file(arrays, str(path), {"schema_version": str(SCHEMA_VERSION)})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from anisoalign.embeddings import EmbeddingSet, InputError, Tile, open_embeddings
+from anisoalign.embeddings import EmbeddingSet, InputError, Span, Tile, in_order, open_embeddings
 from anisoalign.statistics.moments import Moments, Order
 
 Change = Callable[[Tile], np.ndarray]
@@ -46,7 +46,7 @@ def measure(
     change: Callable[[], Change] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Moments:
-    """Moments of a whole set, in one pass; each shard is summed by itself and shards are merged in order.
+    """Moments of a whole set, in one pass: parts of shards are summed by several threads and merged in order.
 
     Parameters
     ----------
@@ -65,15 +65,18 @@ def measure(
     precision = float64_below(embeddings.rows, dtype)
     rows = tile_rows(embeddings.dim) if order == "full" else None
 
-    def shard_moments(index: int) -> Moments:
+    def span_moments(span: Span) -> Moments:
         part, mapped = Moments.empty(embeddings.dim, order), None if change is None else change()
-        for tile in embeddings.tiles(dtype=precision, tile_rows=rows, shards=[index]):
+        buffer = embeddings.tile_buffer(precision, rows)
+        for tile in embeddings.tiles(precision, tile_rows=rows, span=span, buffer=buffer):
             part.update(tile.values if mapped is None else mapped(tile))
-            if progress is not None:
-                progress(len(tile))
         return part
 
     total = Moments.empty(embeddings.dim, order)
-    for index in range(len(embeddings.shards)):
-        total.merge(shard_moments(index))
+    spans = embeddings.spans(rows)
+    for span, part in zip(spans, in_order(span_moments, spans), strict=True):
+        total.merge(part)
+        if progress is not None:
+            progress(span.stop - span.start)
+    embeddings.check_some_kept()
     return total

@@ -14,6 +14,8 @@ from anisoalign.embeddings.shards import Block
 class MemorySource:
     """An array of shape (n, d) as a shard without a file."""
 
+    sliceable = True
+
     path: Path | None = None
 
     def __init__(self, array: np.ndarray, label: str, metadata: pa.Table | None = None):
@@ -25,10 +27,11 @@ class MemorySource:
         self.dtype = array.dtype.newbyteorder("=")
         self.nbytes = array.nbytes
 
-    def blocks(self, size: int) -> Iterator[Block]:
+    def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[Block]:
         """Yield consecutive rows, as views where strides allow."""
-        for start in range(0, self.rows, size):
-            yield self._array[start : start + size], None
+        end = self.rows if stop is None else stop
+        for first in range(start, end, size):
+            yield self._array[first : min(first + size, end)], None
 
     def take(self, rows: np.ndarray) -> Block:
         """Return the given rows."""

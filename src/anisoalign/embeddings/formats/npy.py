@@ -15,6 +15,8 @@ from anisoalign.embeddings.shards import Block
 class NpySource:
     """One `.npy` file: its header checked against its size, its rows mapped for each pass."""
 
+    sliceable = True
+
     def __init__(self, path: Path, column: str | None = None):
         if column is not None:
             raise InputError(f"{path}: a .npy file has no columns, so none can be called {column!r}")
@@ -47,11 +49,12 @@ class NpySource:
         flat = np.frombuffer(mapped, self._stored, self.rows * self.dim, self._offset)
         return flat.reshape((self.rows, self.dim), order="F" if self._fortran else "C")
 
-    def blocks(self, size: int) -> Iterator[Block]:
+    def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[Block]:
         """Yield views of the mapped file."""
         array = self._map()
-        for start in range(0, self.rows, size):
-            yield array[start : start + size], None
+        end = self.rows if stop is None else stop
+        for first in range(start, end, size):
+            yield array[first : min(first + size, end)], None
 
     def take(self, rows: np.ndarray) -> Block:
         """Return a copy of the given rows."""

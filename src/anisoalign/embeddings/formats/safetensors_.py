@@ -18,6 +18,8 @@ _TYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.fl
 class SafetensorsSource:
     """One `.safetensors` file, mapped for each pass."""
 
+    sliceable = True
+
     def __init__(self, path: Path, column: str | None = None):
         self.path = path
         self.label = str(path)
@@ -40,11 +42,12 @@ class SafetensorsSource:
             # A slice of a mapped file: pages are read when they are touched.
             return file.get_slice(self.column)[:]
 
-    def blocks(self, size: int) -> Iterator[Block]:
+    def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[Block]:
         """Yield views of the mapped file."""
         tensor = self._tensor()
-        for start in range(0, self.rows, size):
-            yield _as_numpy(tensor[start : start + size]), None
+        end = self.rows if stop is None else stop
+        for first in range(start, end, size):
+            yield _as_numpy(tensor[first : min(first + size, end)]), None
 
     def take(self, rows: np.ndarray) -> Block:
         """Return a copy of the given rows."""

@@ -1,0 +1,81 @@
+"""One shard being written: rows are cast, checked and handed to the file with their ids."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from anisoalign.embeddings.shard_files import WITH_COLUMNS, Sink, open_body
+from anisoalign.embeddings.tiles import as_tensor, torch_dtype
+
+
+class ShardWriter:
+    """One shard being written; see `EmbeddingWriter.shard`."""
+
+    def __init__(self, sink: Sink, format: str, rows: int | None, dim: int, dtype: np.dtype, beside: pa.Table | None):
+        self.rows = 0
+        self.dropped: list[dict[str, Any]] = []
+        self._dim, self._dtype = dim, dtype
+        self._beside = beside
+        self._written: list[pa.Table] = []
+        inside = beside is not None and format in WITH_COLUMNS
+        self._inside = inside
+        self._body = open_body(sink, format, rows, dim, dtype, beside.schema if beside and inside else None)
+
+    def write(self, values: np.ndarray | torch.Tensor, positions: np.ndarray | None = None) -> None:
+        """Append rows, shape (m, d), cast to the writer's type.
+
+        Parameters
+        ----------
+        values : ndarray or Tensor
+        positions : ndarray of int, shape (m,), optional
+            Which of the shard's ids belong to these rows; by default the next m.
+
+        Raises
+        ------
+        ValueError
+            If the width is another, or a value is not finite in the writer's type.
+        """
+        stored = self.stored(values)
+        self.append(stored, np.arange(self.rows, self.rows + len(stored)) if positions is None else positions)
+
+    def stored(self, values: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Return a copy of rows in the writer's type, checked; may be called by several workers at once."""
+        tensor = as_tensor(values) if isinstance(values, np.ndarray) else values.detach().cpu()
+        if tensor.ndim != 2 or tensor.shape[1] != self._dim:
+            raise ValueError(f"rows of shape (m, {self._dim}) are needed, not {tuple(tensor.shape)}")
+        # Always a copy: tiles may share one buffer, and tables wait until a group of rows is full.
+        stored = tensor.to(torch_dtype(self._dtype), copy=True)
+        if not _finite(stored):
+            raise ValueError(f"a value to be written is not finite in {self._dtype}")
+        return stored
+
+    def append(self, stored: torch.Tensor, positions: np.ndarray) -> None:
+        """Hand over what `stored` gave; it must not change afterwards. `positions` tell the ids of the rows."""
+        columns = None
+        if self._beside is not None:
+            columns = self._beside.take(pa.array(positions))
+            if not self._inside:
+                self._written.append(columns)
+        self._body.write(stored.numpy(), columns)
+        self.rows += len(stored)
+
+    def drop(self, row: int, reason: str) -> None:
+        """Note in the manifest that a row of the source's shard was left out."""
+        self.dropped.append({"row": row, "reason": reason})
+
+    def finish(self) -> pa.Table | None:
+        """End the file; return the columns that must lie beside it."""
+        self._body.finish(self.rows)
+        if self._beside is None or self._inside:
+            return None
+        return pa.concat_tables(self._written).combine_chunks() if self._written else self._beside.slice(0, 0)
+
+
+def _finite(values: torch.Tensor) -> bool:
+    """Tell whether every value is finite, by the cheapest look that tells."""
+    if values.dtype == torch.float16:
+        # NaN and infinity are the values with all bits of the exponent set.
+        return values.numel() == 0 or bool((values.numpy().view(np.uint16) & 0x7FFF).max() < 0x7C00)
+    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())

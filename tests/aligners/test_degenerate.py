@@ -1,0 +1,118 @@
+"""Small, thin and repetitive sets: finite unit rows where that means something, a clear error where not."""
+
+import numpy as np
+import pytest
+
+import anisoalign as aa
+
+
+def cases():
+    """Name -> source, target; widths and row numbers that users do try."""
+    rng = np.random.default_rng(0)
+    y, x = rng.normal(size=(60, 12)) + 0.5, rng.normal(size=(70, 12)) - 0.5
+    constant_y, constant_x = y.copy(), x.copy()
+    constant_y[:, 3], constant_x[:, 3] = 0.0, 0.0
+    return {
+        "fewer rows than dimensions": (y[:5], x[:4]),
+        "two rows": (y[:2], x[:2]),
+        "one row each": (y[:1], x[:1]),
+        "one source row": (y[:1], x),
+        "one target row": (y, x[:1]),
+        "a coordinate that is always zero": (constant_y, constant_x),
+        "zero in the source only": (constant_y, x),
+        "duplicated rows": (np.repeat(y[:3], 20, axis=0), np.repeat(x[:4], 20, axis=0)),
+        "one source row repeated": (np.repeat(y[:1], 30, axis=0), x),
+        "all rows the same": (np.repeat(y[:1], 30, axis=0), np.repeat(x[:1], 30, axis=0)),
+        "one dimension": (np.abs(y[:, :1]), -np.abs(x[:, :1])),
+        "two dimensions": (y[:, :2], x[:, :2]),
+    }
+
+
+CASES = cases()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_method_gives_finite_unit_rows(method, case):
+    source, target = CASES[case]
+    z = method.fit(source, target).transform(source)
+    assert np.isfinite(z).all()
+    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("rank", [None, 3, 0.9, 1.0])
+@pytest.mark.parametrize("shrinkage", ["auto", 0.0, 1.0])
+@pytest.mark.parametrize("case", CASES)
+def test_transport_at_any_rank_and_shrinkage(case, rank, shrinkage):
+    source, target = CASES[case]
+    z = aa.GaussianTransport(rank=rank, shrinkage=shrinkage).fit(source, target).transform(source)
+    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_a_diagnosis_is_finite_or_refused(case, paired):
+    source, target = CASES[case]
+    rows = min(len(source), len(target)) if paired else None
+    source, target = source[:rows], target[:rows]
+    if min(len(source), len(target)) < 2:
+        with pytest.raises(aa.InputError, match="has 1 row; a diagnosis needs at least two"):
+            aa.diagnose(source, target, paired=paired)
+        return
+    if any(len(np.unique(np.round(aa.open_embeddings(s).read(), 12), axis=0)) == 1 for s in (source, target)):
+        with pytest.raises(aa.InputError, match="rows are the same"):
+            aa.diagnose(source, target, paired=paired)
+        return
+    report = aa.diagnose(source, target, paired=paired)
+    for name, value in report.to_dict().items():
+        assert np.isfinite(np.asarray(value, float)).all(), name
+    assert len(report.verdict()) == 3
+
+
+def test_the_overlap_is_undefined_beyond_the_rank(planted):
+    y, x, _ = planted
+    report = aa.diagnose(y[:5], x[:5], q=5)  # five rows span four directions about their mean
+    assert report.subspace_overlap is None
+    assert report.overlap_q == [1, 2, 4]
+    assert "too few distinct rows" in report.verdict()[1]
+    assert aa.diagnose(y[:5], x[:5], q=4).subspace_overlap is not None
+
+
+@pytest.mark.parametrize("q", [0, 17])
+def test_a_subspace_beyond_the_width_is_refused(planted, q):
+    with pytest.raises(aa.InputError, match="q must be between 1 and the width 16"):
+        aa.diagnose(planted.source, planted.target, q=q)
+
+
+def test_sets_that_do_not_belong_together_are_refused(planted):
+    y, x, labels = planted
+    with pytest.raises(aa.InputError, match="source has width 16, target has width 5"):
+        aa.diagnose(y, x[:, :5])
+    with pytest.raises(aa.InputError, match="pairs need as many rows"):
+        aa.diagnose(y, x[:9], paired=True)
+    with pytest.raises(aa.InputError, match="aligned has width 5"):
+        aa.evaluate(y, x, y[:, :5])
+    with pytest.raises(aa.InputError, match="aligned has 9 rows, source has 300"):
+        aa.evaluate(y, x, y[:9])
+    with pytest.raises(aa.InputError, match="pairs need as many rows"):
+        aa.evaluate(y, x[:50], y, paired=True)
+    with pytest.raises(aa.InputError, match="299 source labels for 300 source rows"):
+        aa.evaluate(y, x, y, source_labels=labels[1:])
+    with pytest.raises(aa.InputError, match="too few rows to evaluate: 5 source"):
+        aa.evaluate(y[:5], x, y[:5])
+    with pytest.raises(ValueError, match="dtype must be"):
+        aa.diagnose(y, x, dtype="float8")
+
+
+def test_evaluation_of_repeated_rows_is_finite():
+    source, target = CASES["duplicated rows"]
+    z = aa.ReAlign().fit(source, target).transform(source)
+    for name, value in aa.evaluate(source, target, z).to_dict().items():
+        assert np.isfinite(value), name
+
+
+def test_a_set_collapsed_to_one_point_has_no_geometry(planted):
+    y, x, _ = planted
+    point = np.repeat(x[:1], len(y), axis=0)
+    scores = aa.evaluate(y, x, point, paired=True)
+    assert scores.geometry_consistency == 0.0
+    assert scores.recall_at_1 == pytest.approx(1 / 300)

@@ -1,0 +1,199 @@
+"""Bad input ends with exit code 2, one clear message, and nothing written."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROWS, DIM = 120, 8
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    folder = tmp_path / "good"
+    folder.mkdir()
+    for i in range(3):
+        np.save(folder / f"part_{i}.npy", np.random.default_rng(i).normal(size=(ROWS // 3, DIM)).astype(np.float32))
+    return folder
+
+
+def spoil_truncated(folder: Path) -> str:
+    file = folder / "part_1.npy"
+    file.write_bytes(file.read_bytes()[:-100])
+    return r"part_1\.npy is truncated"
+
+
+def spoil_width(folder: Path) -> str:
+    np.save(folder / "part_1.npy", np.ones((5, DIM + 1), np.float32))
+    return r"part_1\.npy.*9"
+
+
+def spoil_dtype(folder: Path) -> str:
+    np.save(folder / "part_1.npy", np.ones((5, DIM), np.float64))
+    return r"part_1\.npy.*float64"
+
+
+def spoil_row(value: float, word: str):
+    def spoil(folder: Path) -> str:
+        rows = np.load(folder / "part_1.npy")
+        rows[7] = value
+        np.save(folder / "part_1.npy", rows)
+        return rf"part_1\.npy.*row 7 .*{word}"
+
+    return spoil
+
+
+def spoil_empty(folder: Path) -> str:
+    for file in folder.iterdir():
+        file.unlink()
+    return "good"
+
+
+def spoil_no_array(folder: Path) -> str:
+    (folder / "part_1.npy").write_text("this is a letter to my aunt")
+    return r"part_1\.npy is not a \.npy array"
+
+
+def spoil_pickle(folder: Path) -> str:
+    for file in folder.glob("*.npy"):
+        file.unlink()
+    (folder / "part_0.pkl").write_bytes(pickle.dumps([{"id": 1, "embed": [1.0, 2.0]}]))
+    return "--allow-pickle"
+
+
+FAULTS = {
+    "truncated": spoil_truncated,
+    "width": spoil_width,
+    "dtype": spoil_dtype,
+    "nan": spoil_row(np.nan, "NaN"),
+    "infinite": spoil_row(np.inf, "infinite"),
+    "zero": spoil_row(0.0, "zero"),
+    "empty folder": spoil_empty,
+    "no array": spoil_no_array,
+    "pickle": spoil_pickle,
+}
+
+
+def anisoalign(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "anisoalign", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def refused(ended: subprocess.CompletedProcess[str], message: str) -> None:
+    """Exit code 2, one message that fits, no traceback, nothing on stdout."""
+    import re
+
+    assert ended.returncode == 2, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+    last = [line for line in ended.stderr.splitlines() if line.startswith("anisoalign: ")]
+    assert len(last) == 1
+    assert re.search(message, last[0]), last[0]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fit_refuses_and_leaves_nothing(good, tmp_path, fault):
+    np.save(tmp_path / "target.npy", np.random.default_rng(9).normal(size=(50, DIM)).astype(np.float32))
+    message = FAULTS[fault](good)
+    before = sorted(tmp_path.rglob("*"))
+    ended = anisoalign(
+        "fit", "gaussian-transport", "--source", good, "--target", tmp_path / "target.npy", "--out", tmp_path / "m"
+    )
+    refused(ended, message)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("fault", ["truncated", "nan", "no array"])
+def test_transform_refuses_and_leaves_nothing(good, tmp_path, fault):
+    assert anisoalign("fit", "realign", "--source", good, "--target", good, "--out", tmp_path / "m").returncode == 0
+    message = FAULTS[fault](good)
+    before = sorted(tmp_path.rglob("*"))
+    refused(anisoalign("transform", tmp_path / "m", "--source", good, "--out", tmp_path / "z"), message)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_bad_rows_are_dropped_counted_and_listed_if_asked(good, tmp_path):
+    spoil_row(np.nan, "NaN")(good)
+    both = ("--source", good, "--target", good, "--bad-rows", "drop")
+    ended = anisoalign("fit", "realign", *both, "--out", tmp_path / "m")
+    assert ended.returncode == 0
+    assert "1 bad row(s) dropped" in ended.stderr
+    assert "part_1.npy, row 7: holds NaN" in ended.stderr
+    arguments = ("--source", good, "--bad-rows", "drop", "--out", tmp_path / "z")
+    assert anisoalign("transform", tmp_path / "m", *arguments).returncode == 0
+    assert sum(len(np.load(file)) for file in (tmp_path / "z").glob("*.npy")) == ROWS - 1
+    ended = anisoalign("evaluate", *both, "--aligned", tmp_path / "z", "--paired", "--json")
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_labels_of_the_wrong_length_are_refused(good, tmp_path):
+    (tmp_path / "label.txt").write_text("cat\ndog\n")
+    both = ("--source", good, "--target", good)
+    refused(anisoalign("compare", *both, "--labels", tmp_path / "label.txt"), r"label\.txt holds 2 labels for 120 rows")
+    labels = ("--source-labels", tmp_path / "label.txt", "--target-labels", tmp_path / "label.txt")
+    refused(anisoalign("evaluate", *both, "--aligned", good, *labels), "2 labels for 120 rows")
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(good, tmp_path):
+    # Even root cannot write into /proc, so this holds for every user on Linux.
+    place = Path("/proc/anisoalign-test")
+    if os.geteuid() != 0:
+        (tmp_path / "locked").mkdir(mode=0o500)
+        place = tmp_path / "locked" / "out"
+    both = ("--source", good, "--target", good)
+    refused(anisoalign("fit", "realign", *both, "--out", place), "cannot")
+    assert anisoalign("fit", "realign", *both, "--out", tmp_path / "m").returncode == 0
+    refused(anisoalign("transform", tmp_path / "m", "--source", good, "--out", place), "anisoalign")
+
+
+def test_a_pickle_that_would_run_code_does_not(tmp_path):
+    witness = tmp_path / "witness"
+
+    class Evil:
+        def __reduce__(self):
+            return (os.system, (f"touch {witness}",))
+
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps([{"id": 0, "embed": Evil()}]))
+    for arguments in (
+        ("convert", tmp_path / "evil.pkl", tmp_path / "out"),
+        ("convert", tmp_path / "evil.pkl", tmp_path / "out", "--allow-pickle"),
+        ("diagnose", "--source", tmp_path / "evil.pkl", "--target", tmp_path / "evil.pkl"),
+    ):
+        refused(anisoalign(*arguments), "pickle|pkl")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.pkl"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fit", "magic"), "there is no method 'magic'.*realign"),
+        (("fit", "c3", "--set", "loudness=2"), "c3 has no parameter 'loudness'.*noise"),
+        (("fit", "c3", "--set", "noise"), "name=value"),
+        (("fit", "c3", "--set", "noise=-1"), "noise must be"),
+        (("fit", "gaussian-transport", "--set", "strength=2"), r"strength must lie in \[0, 1\]"),
+        (("fit", "gaussian-transport", "--set", "rank=-3"), "rank must be"),
+        (("fit", "whiten-color", "--set", "shrinkage=much"), "shrinkage must be"),
+    ],
+)
+def test_bad_usage_is_refused(good, tmp_path, arguments, message):
+    refused(anisoalign(*arguments, "--source", good, "--target", good, "--out", tmp_path / "m"), message)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_width_that_the_model_does_not_know_is_refused(good, tmp_path):
+    anisoalign("fit", "realign", "--source", good, "--target", good, "--out", tmp_path / "m")
+    np.save(tmp_path / "wide.npy", np.ones((5, DIM + 1)))
+    ended = anisoalign("transform", tmp_path / "m", "--source", tmp_path / "wide.npy", "--out", tmp_path / "z")
+    refused(ended, "width 9.*width 8")
+
+
+def test_a_damaged_model_is_refused(good, tmp_path):
+    model = tmp_path / "m"
+    anisoalign("fit", "realign", "--source", good, "--target", good, "--out", model)
+    (model / "model.safetensors").write_bytes(b"\x00" * 10)
+    refused(anisoalign("transform", model, "--source", good, "--out", tmp_path / "z"), "damaged")
+    refused(anisoalign("transform", tmp_path / "none", "--source", good, "--out", tmp_path / "z"), "not a saved model")

@@ -1,0 +1,169 @@
+"""The comparison: its protocol, its marks and `closed`, worked out by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import anisoalign as aa
+from anisoalign.aligners import parse_method
+from anisoalign.comparison import Comparison, MethodScores, compare, compare_rows, split, split_in_step
+from anisoalign.diagnostics.alignment import alignment_metrics
+from anisoalign.diagnostics.label_transfer import label_transfer
+
+
+@given(st.integers(50, 400), st.integers(0, 2**32 - 1))
+def test_the_parts_are_disjoint_and_in_proportion(rows, seed):
+    part = split_in_step(rows, seed)
+    together = np.concatenate([part.fit_target, part.fit_source, part.test_target])
+    assert sorted(together) == list(range(rows))
+    np.testing.assert_array_equal(part.test_target, part.test_source)  # the same items, in step
+    assert abs(len(part.fit_target) - 0.4 * rows) <= 1
+    assert abs(len(part.fit_source) - 0.4 * rows) <= 1
+    # The protocol's permutation, and none other.
+    np.testing.assert_array_equal(together, np.random.default_rng(seed).permutation(rows))
+
+
+@given(st.integers(50, 300), st.integers(50, 300), st.integers(0, 2**32 - 1))
+def test_unequal_sets_are_split_apart(source, target, seed):
+    part = split(source, target, seed)
+    if source == target:
+        assert not set(part.fit_target) & set(part.fit_source)
+        return
+    assert sorted([*part.fit_source, *part.test_source]) == list(range(source))
+    assert sorted([*part.fit_target, *part.test_target]) == list(range(target))
+    assert abs(len(part.test_source) - 0.2 * source) <= 1
+    assert abs(len(part.test_target) - 0.2 * target) <= 1
+
+
+@pytest.fixture
+def by_hand() -> Comparison:
+    """Four repeats of made-up scores."""
+    methods = [
+        MethodScores("identity", "control"),
+        MethodScores("realign"),
+        MethodScores("a"),
+        MethodScores("b"),
+        MethodScores("oracle-ridge", "oracle"),
+        MethodScores("real-target", "oracle"),
+    ]
+    transfer = {
+        "identity": [0.9, 0.9, 0.9, 0.9],
+        "realign": [0.5, 0.6, 0.5, 0.6],
+        "a": [0.7, 0.8, 0.6, 0.8],
+        "b": [0.7, 0.7, 0.7, 0.7],
+        "oracle-ridge": [1.0, 1.0, 1.0, 1.0],
+        "real-target": [0.9, 1.0, 0.9, 1.0],
+    }
+    gap = {"identity": [0.0] * 4, "realign": [0.2] * 4, "a": [0.1] * 4, "b": [0.1, 0.1, 0.1, 0.1001]}
+    for entry in methods:
+        for repeat in range(4):
+            metrics = {"label_transfer": transfer[entry.method][repeat]}
+            if entry.method in gap:
+                metrics["centroid_gap"] = gap[entry.method][repeat]
+            entry.add(metrics)
+    return Comparison(methods, {"repeats": 4})
+
+
+def test_means_errors_and_marks_by_hand(by_hand):
+    found = {record["method"]: record for record in by_hand.to_dicts()}
+    assert found["realign"]["label_transfer"] == pytest.approx(0.55)
+    assert found["realign"]["label_transfer_se"] == pytest.approx(np.sqrt(4 * 0.05**2 / 3) / 2)
+    # a: 0.725 is best; b is behind by (0, 0.1, −0.1, 0.1), mean 0.025 within two errors of 0.048.
+    assert found["a"]["label_transfer_mark"] == "best"
+    assert found["b"]["label_transfer_mark"] == "within_noise"
+    assert "label_transfer_mark" not in found["realign"]
+    # The smaller gap is better; b is behind by 2.5e-5 with an error of 2.5e-5.
+    assert found["a"]["centroid_gap_mark"] == "best"
+    assert found["b"]["centroid_gap_mark"] == "within_noise"
+    # Controls and oracles do not compete.
+    for name in ("identity", "oracle-ridge", "real-target"):
+        assert not [key for key in found[name] if key.endswith("_mark")]
+    assert all(record["repeats"] == 4 and record["schema_version"] == 1 for record in found.values())
+    json.dumps(by_hand.to_dicts(), allow_nan=False)
+
+
+def test_closed_by_hand(by_hand):
+    found = {record["method"]: record for record in by_hand.to_dicts()}
+    # Room: mean real 0.95 − mean ReAlign 0.55 = 0.4; a gains 0.2, 0.2, 0.1, 0.2 of it.
+    assert found["a"]["closed"] == pytest.approx(0.175 / 0.4)
+    assert found["a"]["closed_se"] == pytest.approx(np.std([0.5, 0.5, 0.25, 0.5], ddof=1) / 2)
+    assert (found["realign"]["closed"], found["realign"]["closed_se"]) == (0.0, 0.0)
+    assert found["real-target"]["closed"] == pytest.approx(1.0)
+    assert found["identity"]["closed"] == pytest.approx(0.35 / 0.4)
+
+
+def test_closed_is_absent_without_labels_or_room():
+    same = [MethodScores("realign"), MethodScores("a"), MethodScores("real-target", "oracle")]
+    for entry in same:
+        entry.add({"label_transfer": 0.5})
+    assert all("closed" not in record for record in Comparison(same, {}).to_dicts())
+    records = Comparison([MethodScores("a", "method", {"centroid_gap": [0.1]})], {}).to_dicts()
+    assert "closed" not in records[0]
+    assert records[0]["centroid_gap_se"] == 0.0
+    assert "centroid_gap_mark" not in records[0]  # alone, nothing is best
+
+
+def test_a_repeat_is_the_protocol_step_by_step(planted):
+    """One repeat written out: fit on two parts of other items, measured on the third."""
+    y, x, labels = planted
+    options = {"source_labels": labels, "target_labels": labels, "repeats": 1, "seed": 5}
+    name = "gaussian-transport:strength=0.5"
+    result = compare_rows(y, x, paired=True, methods=[name], **options)
+    order = np.random.default_rng(5).permutation(300)
+    fit_x, fit_y, test = order[:120], order[120:240], order[240:]
+    model = parse_method(name).fit(y[fit_y], x[fit_x])
+    z = model.transform(y[test], dtype="float64", out_dtype="float64")
+    expected = alignment_metrics(y[test], x[test], z, paired=True, seed=5).to_dict()
+    found = {record["method"]: record for record in result.to_dicts()}
+    for key in ("geometry_consistency", "centroid_gap", "target_coverage", "paired_cosine", "mixed_recall_at_10"):
+        assert found[name][key] == pytest.approx(expected[key], rel=1e-9), key
+    train = model.transform(y[fit_y], dtype="float64", out_dtype="float64")
+    assert found[name]["label_transfer"] == label_transfer(train, labels[fit_y], x[test], labels[test])
+    real = label_transfer(x[fit_x], labels[fit_x], x[test], labels[test])
+    assert found["real-target"]["label_transfer"] == real
+    assert set(found) == {"realign", name, "oracle-procrustes", "oracle-ridge", "real-target"}
+    ridge = aa.oracle.Ridge().fit(y[fit_y], x[fit_y]).transform(y[test])
+    assert found["oracle-ridge"]["paired_cosine"] == pytest.approx((ridge * x[test]).sum(axis=1).mean())
+
+
+def test_without_pairs_nothing_is_paired_and_repeats_follow_the_seed(planted):
+    y, x, _ = planted
+    records = compare(y, x[:200], methods=["realign", "mean-shift", "random-target"], repeats=2, seed=1).to_dicts()
+    assert {record["kind"] for record in records} == {"method", "control"}
+    for record in records:
+        assert not {"paired_cosine", "label_transfer", "closed", "recall_at_1"} & set(record)
+    again = compare(y, x[:200], methods=["realign", "mean-shift", "random-target"], repeats=2, seed=1).to_dicts()
+    other = compare(y, x[:200], methods=["realign", "mean-shift", "random-target"], repeats=2, seed=9).to_dicts()
+    assert records == again
+    assert records != other
+
+
+def test_the_smallest_comparison_works(planted):
+    y, x, _ = planted
+    (record,) = compare(y[:60], x[:60], methods=["realign"], repeats=1).to_dicts()
+    assert (record["rows_test_source"], record["k"]) == (12, 10)
+    assert compare(y[:60], x[:61], methods=["realign"], repeats=1).to_dicts()[0]["rows_test_source"] == 12
+
+
+def test_comparisons_that_cannot_be_made_are_refused(planted):
+    y, x, labels = planted
+    with pytest.raises(aa.InputError, match="at least 60 rows a side: source has 40"):
+        compare(y[:40], x)
+    with pytest.raises(aa.InputError, match="pairs need equal numbers of rows"):
+        compare(y, x[:200], paired=True)
+    with pytest.raises(aa.InputError, match="give source and target labels, or neither"):
+        compare(y, x, source_labels=labels)
+    with pytest.raises(aa.InputError, match="299 target labels for 300 target rows"):
+        compare(y, x, source_labels=labels, target_labels=labels[1:])
+    with pytest.raises(aa.InputError, match="there is no method 'realin'"):
+        compare(y, x, methods=["realin"])
+    with pytest.raises(aa.InputError, match="repeats must be at least 1"):
+        compare(y, x, repeats=0)
+    for k in (1, 60):
+        with pytest.raises(aa.InputError, match=f"k must be between 2 and 59, not {k}"):
+            compare(y, x, methods=["realign"], repeats=1, k=k)
+    with pytest.raises(aa.InputError, match="strength must lie in"):
+        compare(y, x, methods=["gaussian-transport:strength=2"], repeats=1)
