@@ -22,9 +22,11 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 HERE = Path(__file__).parent
 METHODS = {"realign": {}, "gaussian-transport": {"strength": 0.5}}
@@ -82,39 +84,50 @@ def run_method(method: str, data: Path, out: Path) -> dict[str, float]:
 
 
 def run_bound(method: str, data: Path, out: Path) -> dict[str, float]:
-    """Only what the method cannot do without."""
+    """Only what the method cannot do without, shards side by side on all cores, one BLAS thread each."""
     products = method == "gaussian-transport"
     text, image = sorted((data / "text").glob("*.npy")), sorted((data / "image").glob("*.npy"))
     dim = np.load(text[0], mmap_mode="r").shape[1]
     tile = np.random.default_rng(0).standard_normal((TILE_ROWS, dim), dtype=np.float32)
-    weight, result = tile[:dim].copy(), np.empty_like(tile)
-    started = time.perf_counter()
-    for files, work in ((text, "moments"), (image, "moments"), (text, "map")):
-        for _ in _tiles(files, dim):
-            if products and work == "moments":
+    weight = tile[:dim].copy()
+
+    def moments(file: Path) -> None:
+        for _ in _tiles(file, dim):
+            if products:
                 np.matmul(tile.T, tile)
-            elif products:
+
+    def calibration(file: Path) -> None:
+        result = np.empty_like(tile)
+        for _ in _tiles(file, dim):
+            if products:
                 np.matmul(tile, weight, out=result)
-    fitted = time.perf_counter()
-    out.mkdir()
-    for file in text:
+
+    def transform(file: Path) -> None:
+        result = np.empty_like(tile)
         with (out / file.name).open("wb") as sink:
-            for buffer in _tiles([file], dim):
+            for buffer in _tiles(file, dim):
                 if products:
                     np.matmul(tile, weight, out=result)
                 sink.write(buffer)
             sink.flush()
             os.fsync(sink.fileno())
-    return {"fit": fitted - started, "transform": time.perf_counter() - fitted, "anonymous": 0.0}
+
+    out.mkdir()
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        started = time.perf_counter()
+        for work, files in ((moments, text), (moments, image), (calibration, text)):
+            list(pool.map(work, files))
+        fitted = time.perf_counter()
+        list(pool.map(transform, text))
+        return {"fit": fitted - started, "transform": time.perf_counter() - fitted, "anonymous": 0.0}
 
 
-def _tiles(files: list[Path], dim: int):  # noqa: ANN202 - memoryviews of one buffer
-    """Read files into one buffer, a tile of rows at a time."""
+def _tiles(file: Path, dim: int):
+    """Read a file into one buffer, a tile of rows at a time."""
     buffer = bytearray(TILE_ROWS * dim * 2)
-    for file in files:
-        with file.open("rb", buffering=0) as source:
-            while count := source.readinto(buffer):
-                yield memoryview(buffer)[:count]
+    with file.open("rb", buffering=0) as source:
+        while count := source.readinto(buffer):
+            yield memoryview(buffer)[:count]
 
 
 def measure(method: str, data: Path, scratch: Path, repeats: int) -> dict[str, object]:

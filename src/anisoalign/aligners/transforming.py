@@ -19,6 +19,7 @@ from anisoalign.embeddings import (
     open_embeddings,
     write_tiles,
 )
+from anisoalign.embeddings import fingerprint as data_fingerprint
 from anisoalign.statistics import float64_below
 
 if TYPE_CHECKING:
@@ -78,7 +79,12 @@ def write_transformed(
     rows = open_embeddings(source)
     check_fits(model, rows)
     precision = float64_below(rows.rows, dtype)
-    plan = {"model": fingerprint(model), "precision": precision.name, "source": _headers(rows)}
+    plan = {
+        "model": fingerprint(model),
+        "precision": precision.name,
+        "bad_rows": rows.bad_rows,
+        "source": data_fingerprint(rows),
+    }
 
     def mapped() -> Callable[[Tile], Tensor]:
         move = model.mapping(precision)
@@ -87,15 +93,3 @@ def write_transformed(
     with EmbeddingWriter(out, rows.dim, out_dtype, format, plan, overwrite) as writer:
         write_tiles(rows, writer, mapped, dtype=precision, progress=progress)
     return Path(out)
-
-
-def _headers(rows: EmbeddingSet) -> dict[str, Any]:
-    """What a continued run must find unchanged in its input: sizes and times of the files."""
-    files = [Path(shard.path) for shard in rows.shards if shard.path]
-    stats = [file.stat() for file in files]
-    return {
-        "rows": rows.rows,
-        "dtype": rows.dtype.name,
-        "bad_rows": rows.bad_rows,
-        "files": [[f.name, s.st_size, s.st_mtime_ns] for f, s in zip(files, stats, strict=True)],
-    }

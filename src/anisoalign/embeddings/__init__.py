@@ -1,7 +1,7 @@
 """Embeddings: a set of vectors on disk or in memory, opened, looked at, read in tiles, written, converted."""
 
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
-from anisoalign.embeddings.convert import convert
+from anisoalign.embeddings.convert import convert, fingerprint
 from anisoalign.embeddings.embedding_set import Dropped, EmbeddingSet
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.labels import read_labels
@@ -25,6 +25,7 @@ __all__ = [
     "Span",
     "Tile",
     "convert",
+    "fingerprint",
     "format_bytes",
     "in_order",
     "open_embeddings",

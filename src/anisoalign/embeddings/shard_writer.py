@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from anisoalign.embeddings.shard_files import WITH_COLUMNS, Sink, open_body
+from anisoalign.embeddings.shard_files import WITH_COLUMNS, PlainBody, Sink, open_body
 from anisoalign.embeddings.tiles import as_tensor, torch_dtype
 
 
@@ -37,22 +37,43 @@ class ShardWriter:
         ValueError
             If the width is another, or a value is not finite in the writer's type.
         """
-        stored = self.stored(values)
-        self.append(stored, np.arange(self.rows, self.rows + len(stored)) if positions is None else positions)
-
-    def stored(self, values: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Return a copy of rows in the writer's type, checked; may be called by several workers at once."""
         tensor = as_tensor(values) if isinstance(values, np.ndarray) else values.detach().cpu()
         if tensor.ndim != 2 or tensor.shape[1] != self._dim:
             raise ValueError(f"rows of shape (m, {self._dim}) are needed, not {tuple(tensor.shape)}")
         # Always a copy: tiles may share one buffer, and tables wait until a group of rows is full.
-        stored = tensor.to(torch_dtype(self._dtype), copy=True)
-        if not _finite(stored):
+        stored = self.memory(len(tensor))
+        self.store(tensor, stored)
+        self.append(stored, np.arange(self.rows, self.rows + len(stored)) if positions is None else positions)
+
+    @property
+    def consumes(self) -> bool:
+        """Whether what was appended may be overwritten at once."""
+        return isinstance(self._body, PlainBody)
+
+    def memory(self, rows: int) -> torch.Tensor:
+        """Return memory for rows in the writer's type, shape (rows, d)."""
+        return torch.empty(rows, self._dim, dtype=torch_dtype(self._dtype))
+
+    def store(self, values: np.ndarray | torch.Tensor, memory: torch.Tensor) -> None:
+        """Cast rows into memory, checked; several workers may do so at once.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another, or a value is not finite in the writer's type.
+        """
+        tensor = as_tensor(values) if isinstance(values, np.ndarray) else values
+        if tensor.shape != memory.shape:
+            raise ValueError(f"rows of shape {tuple(memory.shape)} are needed, not {tuple(tensor.shape)}")
+        memory.copy_(tensor)
+        if not _finite(memory):
             raise ValueError(f"a value to be written is not finite in {self._dtype}")
-        return stored
 
     def append(self, stored: torch.Tensor, positions: np.ndarray) -> None:
-        """Hand over what `stored` gave; it must not change afterwards. `positions` tell the ids of the rows."""
+        """Write rows that `store` filled; unless `consumes`, they must not change afterwards.
+
+        `positions` tell the ids of the rows.
+        """
         columns = None
         if self._beside is not None:
             columns = self._beside.take(pa.array(positions))

@@ -1,6 +1,7 @@
 """From a set, tile by tile, into a writer: ids along, dropped rows noted, finished shards skipped."""
 
 from collections.abc import Callable
+from queue import SimpleQueue
 
 import numpy as np
 import pyarrow as pa
@@ -71,17 +72,31 @@ def _write_spans(
     progress: Progress | None,
 ) -> None:
     """Write parts of a set one after another, computed side by side; ids are counted from `first_row`."""
+    pool: SimpleQueue[torch.Tensor] = SimpleQueue()
+    most = max((span.stop - span.start for span in spans), default=0)
 
-    def work(span: Span) -> list[tuple[torch.Tensor, np.ndarray]]:
+    def worker() -> Callable[[Span], tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
         moved = None if change is None else change()
         buffer = None if raw else es.tile_buffer(dtype)
-        tiles = es.tiles(dtype, raw=raw, span=span, buffer=buffer)
-        return [(out.stored(tile.values if moved is None else moved(tile)), tile.rows) for tile in tiles]
+
+        def work(span: Span) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+            # Memory that was written out is filled again: fresh memory costs more than the arithmetic.
+            memory = out.memory(most) if pool.empty() else pool.get()
+            filled, rows = 0, [np.empty(0, np.int64)]
+            for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer):
+                out.store(tile.values if moved is None else moved(tile), memory[filled : filled + len(tile)])
+                filled += len(tile)
+                rows.append(tile.rows)
+            return memory, memory[:filled], np.concatenate(rows)
+
+        return work
 
     shards = {span.shard for span in spans}
-    for span, parts in zip(spans, in_order(work, spans), strict=True):
-        for stored, rows in parts:
+    for span, (memory, stored, rows) in zip(spans, in_order(worker, spans), strict=True):
+        if len(rows):
             out.append(stored, rows - first_row)
+        if out.consumes:
+            pool.put(memory)
         _tell(progress, span.stop - span.start)
     for row in es.dropped:
         if any(_within(es, index, row.global_row) for index in shards):

@@ -1,6 +1,7 @@
 """Parts of a pass done by a few threads, their results handed back in order."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,30 +15,50 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
-def in_order(work: Callable[[Part], Result], parts: Sequence[Part], workers: int | None = None) -> Iterator[Result]:
-    """Yield `work(part)` for each part, in order, computed by as many threads as there are cores.
+Work = Callable[[Part], Result]
+
+
+def in_order(
+    worker: Callable[[], Work[Part, Result]], parts: Sequence[Part], workers: int | None = None
+) -> Iterator[Result]:
+    """Yield the result for each part, in order, computed by as many threads as there are cores.
 
     Each thread runs its operations alone (one torch thread, one BLAS thread): threads that share every small
     operation wait for one another after each, and on a busy machine that was measured to cost a factor of
-    ten. Results do not depend on the number of workers, since a part is done by one. At most two parts a
-    worker wait, so memory is bounded.
+    ten. Results do not depend on the number of workers, since a part is done by one.
+
+    Parameters
+    ----------
+    worker : callable
+        Makes, for one thread, the function that does a part; it may hold buffers.
+    parts : sequence
+    workers : int, optional
+        Threads; by default one a core. No more than one part a thread, and one over, is begun ahead of what was
+        taken, so memory is bounded.
 
     Examples
     --------
-    >>> list(in_order(lambda n: n * n, [1, 2, 3]))
+    >>> list(in_order(lambda: lambda n: n * n, [1, 2, 3]))
     [1, 4, 9]
     """
-    workers = min(len(parts), workers or len(_cores()))
+    workers = min(len(parts), workers or cores())
+    local = threading.local()
+
+    def run(part: Part) -> Result:
+        if not hasattr(local, "work"):
+            local.work = worker()
+        return local.work(part)
+
     with _operations_alone():
         if workers <= 1:
-            yield from map(work, parts)
+            yield from map(run, parts)
             return
         pool = ThreadPoolExecutor(workers, "anisoalign", initializer=torch.set_num_threads, initargs=(1,))
         waiting: deque[Future[Result]] = deque()
         try:
             for part in parts:
-                waiting.append(pool.submit(work, part))
-                if len(waiting) > 2 * workers:
+                waiting.append(pool.submit(run, part))
+                if len(waiting) > workers + 1:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -56,6 +77,6 @@ def _operations_alone() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _cores() -> set[int]:
-    """Cores this process may use."""
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

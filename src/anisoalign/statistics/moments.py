@@ -67,8 +67,8 @@ class Moments:
             return "mean"
         return "full" if self.m2.ndim == 2 else "diagonal"
 
-    def update(self, rows: Float[np.ndarray, "m d"]) -> Self:
-        """Take in a tile of rows (m, d); float32 or float64, left unchanged."""
+    def update(self, rows: Float[np.ndarray, "m d"], overwrite: bool = False) -> Self:
+        """Take in a tile of rows (m, d); float32 or float64, left as it is unless it may be overwritten."""
         if len(rows) == 0:
             return self
         # The sum as one BLAS call; float32 sums of a few thousand unit rows err by 1e-7.
@@ -76,7 +76,7 @@ class Moments:
         if self.m2 is None:
             return self.merge(Moments(len(rows), mean, None))
         # Centred first: float32 products would lose the digits that a large mean takes.
-        centred = rows - mean.astype(rows.dtype)
+        centred = np.subtract(rows, mean.astype(rows.dtype), out=rows if overwrite else None)
         # `centred.T @ centred` goes to BLAS syrk: half the operations of a GEMM.
         m2 = centred.T @ centred if self.m2.ndim == 2 else np.einsum("ij,ij->j", centred, centred)
         return self.merge(Moments(len(rows), mean, m2))

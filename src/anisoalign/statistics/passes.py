@@ -65,16 +65,21 @@ def measure(
     precision = float64_below(embeddings.rows, dtype)
     rows = tile_rows(embeddings.dim) if order == "full" else None
 
-    def span_moments(span: Span) -> Moments:
-        part, mapped = Moments.empty(embeddings.dim, order), None if change is None else change()
+    def worker() -> Callable[[Span], Moments]:
+        mapped = None if change is None else change()
         buffer = embeddings.tile_buffer(precision, rows)
-        for tile in embeddings.tiles(precision, tile_rows=rows, span=span, buffer=buffer):
-            part.update(tile.values if mapped is None else mapped(tile))
-        return part
+
+        def moments(span: Span) -> Moments:
+            part = Moments.empty(embeddings.dim, order)
+            for tile in embeddings.tiles(precision, tile_rows=rows, span=span, buffer=buffer):
+                part.update(tile.values if mapped is None else mapped(tile), overwrite=True)
+            return part
+
+        return moments
 
     total = Moments.empty(embeddings.dim, order)
     spans = embeddings.spans(rows)
-    for span, part in zip(spans, in_order(span_moments, spans), strict=True):
+    for span, part in zip(spans, in_order(worker, spans), strict=True):
         total.merge(part)
         if progress is not None:
             progress(span.stop - span.start)

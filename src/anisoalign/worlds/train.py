@@ -1,7 +1,7 @@
 """Train the two towers: ``python -m anisoalign.worlds.train --out DIR --seed 0 --steps 800``.
 
 The contrastive loss of CLIP with a fixed temperature, on scenes of which none is seen twice. The gap is what
-training leaves of the two cones that the towers start in: captions name part of a scene, and some are wrong.
+training leaves between the cones in which the towers start: captions name part of a scene, and some are wrong.
 """
 
 import argparse
