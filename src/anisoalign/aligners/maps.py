@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anisoalign.geometry.sphere import normalize_
+from anisoalign.geometry.sphere import inverse_norms, normalize_
 
 
 class AffineMap:
@@ -44,13 +44,16 @@ class AffineMap:
 
     def __call__(self, rows: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
         """Map unit rows (m, d) to unit rows; `rows` may be overwritten."""
-        moved = normalize_(self.affine(rows))
-        return moved if self.shift is None else normalize_(moved.add_(self.shift))
+        moved = self.affine(rows)
+        if self.shift is None:
+            return normalize_(moved)
+        # z / ‖z‖ + shift in one sweep over the tile.
+        return normalize_(torch.addcmul(self.shift, moved, inverse_norms(moved), out=moved))
 
     def affine(self, rows: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
         """W y + b alone, before the sphere."""
         if self.weight.ndim < 2:
-            return rows.mul_(self.weight).add_(self.bias)
+            return torch.addcmul(self.bias, rows, self.weight, out=rows)
         if len(self._scratch) < len(rows):
             self._scratch = torch.empty_like(rows)
         return torch.addmm(self.bias, rows, self.weight.T, out=self._scratch[: len(rows)])

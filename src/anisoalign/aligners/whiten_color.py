@@ -20,8 +20,8 @@ class WhitenColor(Aligner):
     --------
     >>> import numpy as np
     >>> rows = np.random.default_rng(0).normal(size=(50, 4))
-    >>> WhitenColor(shrinkage=0.1).fit(rows, rows).weight_.round(6).tolist()[0]
-    [1.0, -0.0, 0.0, 0.0]
+    >>> bool(np.allclose(WhitenColor(shrinkage=0.1).fit(rows, rows).weight_, np.eye(4)))
+    True
     """
 
     name = "whiten-color"

@@ -119,7 +119,7 @@ def _tiles(
 
 
 def _add_histograms(report: GapReport, y: EmbeddingSet, x: EmbeddingSet, seed: int) -> GapReport:
-    a, b = (s.sample(HISTOGRAM_ROWS, seed, np.float32) for s in (y, x))
+    a, b = (s.sample(HISTOGRAM_ROWS, seed, np.float64) for s in (y, x))
     within_y, within_x = (CosineHistogram.of(cosines_of_pairs(rows, *row_pairs(len(rows)))) for rows in (a, b))
     return replace(
         report,

@@ -102,7 +102,8 @@ class EmbeddingSet:
     @property
     def dropped(self) -> list[Dropped]:
         """Rows left out by the passes so far, in order."""
-        return [self._dropped[row] for row in sorted(self._dropped)]
+        with _LOCK:
+            return [self._dropped[row] for row in sorted(self._dropped)]
 
     @property
     def stems(self) -> list[str]:
@@ -250,7 +251,8 @@ class EmbeddingSet:
                     f"{self._where(shard, row)} {bad[i]}; correct it, or leave such rows out with `--bad-rows drop`"
                 )
             whole = shard.first_row + row
-            self._dropped[whole] = Dropped(shard.label, row, whole, bad[i])
+            with _LOCK:
+                self._dropped[whole] = Dropped(shard.label, row, whole, bad[i])
 
     def _where(self, shard: Shard, row: int) -> str:
         place = f"{self.name}: {shard.label}, shard {shard.index}, row {row}"

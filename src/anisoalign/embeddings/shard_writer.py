@@ -21,6 +21,7 @@ class ShardWriter:
         self._written: list[pa.Table] = []
         inside = beside is not None and format in WITH_COLUMNS
         self._inside = inside
+        self._scratch = self.memory(0)
         self._body = open_body(sink, format, rows, dim, dtype, beside.schema if beside and inside else None)
 
     def write(self, values: np.ndarray | torch.Tensor, positions: np.ndarray | None = None) -> None:
@@ -41,9 +42,17 @@ class ShardWriter:
         if tensor.ndim != 2 or tensor.shape[1] != self._dim:
             raise ValueError(f"rows of shape (m, {self._dim}) are needed, not {tuple(tensor.shape)}")
         # Always a copy: tiles may share one buffer, and tables wait until a group of rows is full.
-        stored = self.memory(len(tensor))
+        stored = self._scratch_for(len(tensor))
         self.store(tensor, stored)
         self.append(stored, np.arange(self.rows, self.rows + len(stored)) if positions is None else positions)
+
+    def _scratch_for(self, rows: int) -> torch.Tensor:
+        """Return memory to cast rows into: the same again where the file has taken what it held."""
+        if not self.consumes:
+            return self.memory(rows)
+        if len(self._scratch) < rows:
+            self._scratch = self.memory(rows)
+        return self._scratch[:rows]
 
     @property
     def consumes(self) -> bool:

@@ -41,66 +41,98 @@ def write_tiles(
     dtype, raw
         How tiles are read, see `EmbeddingSet.tiles`.
     progress : callable, optional
-        Called with the number of stored rows that are done since the last call.
+        Called with the number of stored rows that are done since the last call, by several threads.
     """
     if writer.single:
-        ids = _all_metadata(es)
-        known = es.rows if es.bad_rows == "error" else None
-        with writer.shard(0, known, ids=ids) as out:
-            _write_spans(es, es.spans(), 0, out, change, dtype, raw, progress)
-            es.check_some_kept()
-        return
-    for shard, stem in zip(es.shards, es.stems, strict=True):
-        if writer.done(shard.index):
-            _tell(progress, shard.rows)
-            continue
-        known = shard.rows if es.bad_rows == "error" else None
-        spans = [span for span in es.spans() if span.shard == shard.index]
-        with writer.shard(shard.index, known, stem, es.metadata(shard.index)) as out:
-            _write_spans(es, spans, shard.first_row, out, change, dtype, raw, progress)
+        _write_file(es, writer, change, dtype, raw, progress)
+    else:
+        _write_folder(es, writer, change, dtype, raw, progress)
     es.check_some_kept()
 
 
-def _write_spans(
+def _write_folder(
     es: EmbeddingSet,
-    spans: list[Span],
-    first_row: int,
-    out: ShardWriter,
+    writer: EmbeddingWriter,
     change: Callable[[], Change] | None,
     dtype: np.typing.DTypeLike,
     raw: bool,
     progress: Progress | None,
 ) -> None:
-    """Write parts of a set one after another, computed side by side; ids are counted from `first_row`."""
-    pool: SimpleQueue[torch.Tensor] = SimpleQueue()
-    most = max((span.stop - span.start for span in spans), default=0)
+    """Write shards side by side: each thread reads, changes and writes one, a tile at a time."""
+    stems = es.stems
 
-    def worker() -> Callable[[Span], tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
+    def worker() -> Callable[[int], None]:
         moved = None if change is None else change()
         buffer = None if raw else es.tile_buffer(dtype)
 
-        def work(span: Span) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-            # Memory that was written out is filled again: fresh memory costs more than the arithmetic.
-            memory = out.memory(most) if pool.empty() else pool.get()
-            filled, rows = 0, [np.empty(0, np.int64)]
-            for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer):
-                out.store(tile.values if moved is None else moved(tile), memory[filled : filled + len(tile)])
-                filled += len(tile)
-                rows.append(tile.rows)
-            return memory, memory[:filled], np.concatenate(rows)
+        def work(index: int) -> None:
+            shard = es.shards[index]
+            known = shard.rows if es.bad_rows == "error" else None
+            with writer.shard(index, known, stems[index], es.metadata(index)) as out:
+                for tile in es.tiles(dtype, raw=raw, span=Span(index, 0, shard.rows), buffer=buffer):
+                    out.write(tile.values if moved is None else moved(tile), tile.rows - shard.first_row)
+                    _tell(progress, len(tile))
+                _note_dropped(es, out, {index}, shard.first_row, progress)
 
         return work
 
-    shards = {span.shard for span in spans}
-    for span, (memory, stored, rows) in zip(spans, in_order(worker, spans), strict=True):
-        if len(rows):
-            out.append(stored, rows - first_row)
-        if out.consumes:
-            pool.put(memory)
-        _tell(progress, span.stop - span.start)
+    todo = []
+    for shard in es.shards:
+        if writer.done(shard.index):
+            _tell(progress, shard.rows)
+        else:
+            todo.append(shard.index)
+    for _ in in_order(worker, todo):
+        pass
+
+
+def _write_file(
+    es: EmbeddingSet,
+    writer: EmbeddingWriter,
+    change: Callable[[], Change] | None,
+    dtype: np.typing.DTypeLike,
+    raw: bool,
+    progress: Progress | None,
+) -> None:
+    """Write one file: parts are changed side by side and written one after another."""
+    spans = es.spans()
+    most = max(span.stop - span.start for span in spans)
+    known = es.rows if es.bad_rows == "error" else None
+    with writer.shard(0, known, ids=_all_metadata(es)) as out:
+        pool: SimpleQueue[torch.Tensor] = SimpleQueue()
+
+        def worker() -> Callable[[Span], tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
+            moved = None if change is None else change()
+            buffer = None if raw else es.tile_buffer(dtype)
+
+            def work(span: Span) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+                # Memory that was written out is filled again: fresh memory costs more than the arithmetic.
+                memory = out.memory(most) if pool.empty() else pool.get()
+                filled, rows = 0, [np.empty(0, np.int64)]
+                for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer):
+                    out.store(tile.values if moved is None else moved(tile), memory[filled : filled + len(tile)])
+                    filled += len(tile)
+                    rows.append(tile.rows)
+                return memory, memory[:filled], np.concatenate(rows)
+
+            return work
+
+        for memory, stored, rows in in_order(worker, spans):
+            if len(rows):
+                out.append(stored, rows)
+                _tell(progress, len(rows))
+            if out.consumes:
+                pool.put(memory)
+        _note_dropped(es, out, {shard.index for shard in es.shards}, 0, progress)
+
+
+def _note_dropped(
+    es: EmbeddingSet, out: ShardWriter, shards: set[int], first_row: int, progress: Progress | None
+) -> None:
     for row in es.dropped:
         if any(_within(es, index, row.global_row) for index in shards):
             out.drop(row.global_row - first_row, row.reason)
+            _tell(progress, 1)
 
 
 def _within(es: EmbeddingSet, index: int, row: int) -> bool:

@@ -21,7 +21,12 @@ def normalize(rows: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m d"]:
     return rows / np.where(norms > 0, norms, 1.0).astype(rows.dtype)
 
 
+def inverse_norms(rows: Float[Tensor, "m d"]) -> Float[Tensor, "m 1"]:
+    """1 / ‖z‖ of each row, shape (m, 1); 1 for a zero row."""
+    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return norms.masked_fill_(norms == 0, 1.0).reciprocal_()
+
+
 def normalize_(rows: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
     """Scale rows to unit norm in place; a zero row stays zero."""
-    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return rows.div_(norms.masked_fill_(norms == 0, 1.0))
+    return rows.mul_(inverse_norms(rows))

@@ -1,5 +1,6 @@
-"""Shards in numpy's `.npy` format, memory-mapped."""
+"""Shards in numpy's `.npy` format: passes read them front to back, single rows come from a mapping."""
 
+import io
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,11 +51,32 @@ class NpySource:
         return flat.reshape((self.rows, self.dim), order="F" if self._fortran else "C")
 
     def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[Block]:
-        """Yield views of the mapped file."""
-        array = self._map()
+        """Yield rows in one buffer, each block valid until the next.
+
+        Reading was measured a third cheaper than touching mapped pages one by one, and a file that shrinks
+        meanwhile is an error here where a mapping would end the process.
+        """
         end = self.rows if stop is None else stop
-        for first in range(start, end, size):
-            yield array[first : min(first + size, end)], None
+        if self._fortran:
+            array = self._map()
+            for first in range(start, end, size):
+                yield array[first : min(first + size, end)], None
+            return
+        buffer = np.empty((min(size, end - start), self.dim), self._stored)
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self._offset + start * self.dim * self._stored.itemsize)
+            for first in range(start, end, size):
+                block = buffer[: min(size, end - first)]
+                self._fill(file, block, first)
+                yield block, None
+
+    def _fill(self, file: io.FileIO, block: np.ndarray, first: int) -> None:
+        view, filled = block.data.cast("B"), 0
+        while filled < len(view):
+            count = file.readinto(view[filled:])
+            if not count:
+                raise InputError(f"{self.path} ended within rows {first} to {first + len(block) - 1} while it was read")
+            filled += count
 
     def take(self, rows: np.ndarray) -> Block:
         """Return a copy of the given rows."""
