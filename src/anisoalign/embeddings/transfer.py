@@ -11,7 +11,7 @@ from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.shards import Span
 from anisoalign.embeddings.tiles import Tile
-from anisoalign.embeddings.workers import in_order
+from anisoalign.embeddings.workers import cores, in_order
 from anisoalign.embeddings.writer import EmbeddingWriter
 
 Change = Callable[[Tile], "np.ndarray | torch.Tensor"]
@@ -82,7 +82,8 @@ def _write_folder(
             _tell(progress, shard.rows)
         else:
             todo.append(shard.index)
-    for _ in in_order(worker, todo):
+    # One thread more than cores, since one or another waits for the disk to sync what they wrote.
+    for _ in in_order(worker, todo, workers=cores() + 1):
         pass
 
 
