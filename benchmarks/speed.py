@@ -209,9 +209,8 @@ def main() -> None:
     record = {"rows": options.rows, "dim": options.dim, "cores": os.cpu_count(), "methods": results}
     record["command_line_realign_seconds"] = whole_process(data, options.data)
     print(f"{options.rows:,} x {options.dim} float16 rows a side, {options.repeats} runs, {os.cpu_count()} cores")
-    print(
-        f"{'method':20} {'fit rows/s':>12} {'transform rows/s':>17} {'ratio to bound':>24} {'anonymous MB (a tenth)':>23}"
-    )
+    head = ("method", "fit rows/s", "transform rows/s", "ratio to bound", "anon. MB (a tenth)")
+    print("{:20} {:>12} {:>17} {:>20} {:>20}".format(*head))
     for r in results:
         ratio = f"{r['ratio']:.2f} ({r['ratio_min']:.2f} - {r['ratio_max']:.2f})"
         memory = f"{r['peak_anonymous_bytes'] / 1e6:.0f} ({r['peak_anonymous_bytes_on_a_tenth'] / 1e6:.0f})"

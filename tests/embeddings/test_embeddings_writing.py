@@ -1,7 +1,6 @@
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
 import zlib
