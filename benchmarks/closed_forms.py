@@ -55,7 +55,10 @@ def main() -> None:
     (HERE / "closed_forms.json").write_text(json.dumps(results, indent=1) + "\n")
     page = HERE.parent / "docs" / "closed-forms.md"
     head = page.read_text().split("<!-- tables -->")[0] if page.is_file() else ""
-    tables = [f"## {name}\n\n{comparison_markdown(records).split(chr(10) * 2 + '*')[0]}\n" for name, records in results.items()]
+    tables = [
+        f"## {name}\n\n{comparison_markdown(records).split(chr(10) * 2 + '*')[0]}\n"
+        for name, records in results.items()
+    ]
     page.write_text(head + "<!-- tables -->\n\n" + "\n".join(tables))
 
 

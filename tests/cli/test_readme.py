@@ -1,6 +1,5 @@
 """Every command and every line of Python in the README runs, in order, in one folder."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -73,7 +72,6 @@ def test_the_speed_table_is_what_the_benchmark_printed():
         assert f"{method['peak_anonymous_bytes'] / 1e6:.0f} MB" in row
 
 
-@pytest.mark.skipif(os.name == "nt", reason="make")
 def test_each_target_sets_itself_up():
     ended = subprocess.run(["make", "--dry-run", "--always-make", "demo"], cwd=ROOT, capture_output=True, text=True)
     assert "-m venv" in ended.stdout

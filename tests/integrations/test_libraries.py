@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from anisoalign.geometry import normalize
 from anisoalign.embeddings import convert, open_embeddings
+from anisoalign.geometry import normalize
 
 pytestmark = pytest.mark.integration
 
@@ -15,7 +15,8 @@ def rows() -> np.ndarray:
 
 
 def test_datasets_reads_what_we_write(rows, tmp_path):
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     np.save(tmp_path / "rows.npy", rows)
     convert(tmp_path / "rows.npy", tmp_path / "hf", format="hf")
     found = datasets.load_from_disk(str(tmp_path / "hf")).with_format("numpy")["embedding"][:]
@@ -23,7 +24,8 @@ def test_datasets_reads_what_we_write(rows, tmp_path):
 
 
 def test_we_read_what_datasets_writes(rows, tmp_path):
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     datasets.Dataset.from_dict({"id": list(range(60)), "embedding": rows.tolist()}).save_to_disk(str(tmp_path / "hf"))
     opened = open_embeddings(tmp_path / "hf")
     assert opened.ids().to_pylist() == list(range(60))
@@ -31,7 +33,7 @@ def test_we_read_what_datasets_writes(rows, tmp_path):
 
 
 def test_faiss_finds_the_neighbours_that_torch_finds(monkeypatch):
-    pytest.importorskip("faiss")
+
     from anisoalign.diagnostics import neighbours
     from anisoalign.diagnostics import neighbours as function
 
