@@ -28,8 +28,15 @@ METHODS = (*DEFAULT_METHODS, "gaussian-transport:strength=0.25", "gaussian-trans
 def on_world() -> list[dict[str, Any]]:
     """5,000 pairs of the shifted domain, five splits."""
     pairs = RenderedWorld.load().embed(rows=5_000, seed=7)
-    labels = {"source_labels": pairs.label, "target_labels": pairs.label}
-    return aa.compare(pairs.text, pairs.image, paired=True, methods=METHODS, repeats=5, **labels).to_dicts()
+    return aa.compare(
+        pairs.text,
+        pairs.image,
+        paired=True,
+        methods=METHODS,
+        repeats=5,
+        source_labels=pairs.label,
+        target_labels=pairs.label,
+    ).to_dicts()
 
 
 def on_real(folder: Path) -> list[dict[str, Any]]:

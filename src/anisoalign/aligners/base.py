@@ -20,6 +20,7 @@ from anisoalign.statistics import Moments, Order, check_widths, float64_below, m
 
 Progress = Callable[[int], None]
 Mapping = Callable[[Tensor, np.ndarray], Tensor]
+TileMapping = Callable[[Tile], Tensor]
 
 
 def torch_dtype(dtype: np.dtype) -> torch.dtype:
@@ -101,11 +102,16 @@ class Aligner(BaseEstimator):
         """Store μ̂, the mean of the mapped source, in one pass, so that one row can be transformed alone."""
         source = open_embeddings(source, name="source")
 
-        def mapped() -> Callable[[Tile], np.ndarray]:
+        def mapped() -> Callable[[Tile], Moments]:
             move = self._map(float64_below(source.rows, dtype), calibrate=False)
-            return lambda tile: move(torch.from_numpy(tile.values)).numpy()
 
-        self.calibration_mean_ = measure(source, "mean", dtype=dtype, change=mapped, progress=progress).mean
+            def summary(tile: Tile) -> Moments:
+                assert tile.scale is not None, "tiles come undivided where a mean is all that is asked for"
+                return Moments(len(tile), move.mean(tile.values, tile.scale), None)
+
+            return summary
+
+        self.calibration_mean_ = measure(source, "mean", dtype=dtype, summary=mapped, progress=progress).mean
         return self
 
     def _map(self, dtype: np.dtype, calibrate: bool = True) -> AffineMap:
@@ -125,6 +131,19 @@ class Aligner(BaseEstimator):
         """
         move = self._map(dtype)
         return lambda rows, numbers: move(rows)
+
+    @property
+    def takes_undivided(self) -> bool:
+        """Whether the mapping is the affine map alone, which makes rows unit as it goes."""
+        return type(self).mapping is Aligner.mapping
+
+    def tile_mapping(self, dtype: np.dtype, first_row: int = 0) -> TileMapping:
+        """`mapping` of a tile, read undivided where the model takes that."""
+        if self.takes_undivided:
+            move = self._map(dtype)
+            return lambda tile: move(torch.from_numpy(tile.values), tile.scale)
+        mapping = self.mapping(dtype)
+        return lambda tile: mapping(torch.from_numpy(tile.values), tile.rows + first_row)
 
     def transform(
         self,

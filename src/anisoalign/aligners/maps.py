@@ -9,6 +9,9 @@ from torch import Tensor
 
 from anisoalign.geometry.sphere import inverse_norms, normalize_
 
+CANCELLED = 0.05
+"""Share of s² + ‖b‖² below which ‖s y + b‖², expanded, has lost digits and is computed row by row."""
+
 
 class AffineMap:
     """z = Norm(W y + b), and where `shift` is given e = Norm(z + shift).
@@ -42,18 +45,40 @@ class AffineMap:
         self.shift = None if shift is None else torch.as_tensor(shift, dtype=dtype)
         self._scratch = torch.empty(0, dtype=dtype)
 
-    def __call__(self, rows: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
-        """Map unit rows (m, d) to unit rows; `rows` may be overwritten."""
-        moved = self.affine(rows)
+    def __call__(
+        self, rows: Float[Tensor, "m d"], scale: Float[np.ndarray, " m"] | None = None
+    ) -> Float[Tensor, "m d"]:
+        """Map rows (m, d) that are unit, or unit times `scale`, to unit rows; `rows` may be overwritten."""
+        moved = self.affine(rows, scale)
         if self.shift is None:
             return normalize_(moved)
         # z / ‖z‖ + shift in one sweep over the tile.
         return normalize_(torch.addcmul(self.shift, moved, inverse_norms(moved), out=moved))
 
-    def affine(self, rows: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
-        """W y + b alone, before the sphere."""
-        if self.weight.ndim < 2:
-            return torch.addcmul(self.bias, rows, self.weight, out=rows)
+    def affine(self, rows: Float[Tensor, "m d"], scale: Float[np.ndarray, " m"] | None = None) -> Float[Tensor, "m d"]:
+        """W y + b alone, before the sphere; row i of y is ``scale[i] * rows[i]``."""
+        column = None if scale is None else torch.from_numpy(scale)[:, None]
+        if self.weight.ndim == 0:
+            return torch.addcmul(self.bias, rows, self.weight if column is None else self.weight * column, out=rows)
+        if self.weight.ndim == 1:
+            unit = rows if column is None else rows.mul_(column)
+            return torch.addcmul(self.bias, unit, self.weight, out=rows)
         if len(self._scratch) < len(rows):
             self._scratch = torch.empty_like(rows)
-        return torch.addmm(self.bias, rows, self.weight.T, out=self._scratch[: len(rows)])
+        moved = self._scratch[: len(rows)]
+        if column is None:
+            return torch.addmm(self.bias, rows, self.weight.T, out=moved)
+        return torch.addcmul(self.bias, torch.mm(rows, self.weight.T, out=moved), column, out=moved)
+
+    def mean(self, rows: Float[np.ndarray, "m d"], scale: Float[np.ndarray, " m"]) -> Float[np.ndarray, " d"]:
+        """Mean of z, float64, shape (d,), without a sweep that makes its rows unit; `rows` may be overwritten."""
+        if self.weight.ndim == 0:
+            factor, bias = scale * self.weight.item(), self.bias.numpy()
+            # ‖s y + b‖² = s² + 2 s y·b + ‖b‖² for unit y: products with a vector in place of sweeps.
+            whole = float(self.weight) ** 2 + float(bias @ bias)
+            squares = whole + 2 * factor * (rows @ bias)
+            if squares.min() > CANCELLED * whole:
+                inverse = squares**-0.5
+                return ((inverse * factor) @ rows + inverse.sum() * bias).astype(np.float64) / len(rows)
+        moved = self.affine(torch.from_numpy(rows), scale)
+        return (inverse_norms(moved)[:, 0].numpy() @ moved.numpy()).astype(np.float64) / len(rows)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sklearn.exceptions import NotFittedError
 from anisoalign import __version__
 from anisoalign.aligners.base import Aligner
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.atomic import replace_folder, writable
 
 SCHEMA_VERSION = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -40,21 +42,22 @@ def save(model: Aligner, path: str | Path) -> None:
         "params": model.get_params(),
         "fitted": plain,
     }
-    partial = path.with_name(path.name + ".partial")
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
         (partial / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True, default=_plain) + "\n")
         # One entry: the order of several is not fixed, and equal models should be equal files.
         save_file(arrays, str(partial / WEIGHTS), {"schema_version": str(SCHEMA_VERSION)})
         (partial / CARD).write_text(card(model, config))
         for file in partial.iterdir():
             _fsync(file)
-        if path.exists():
-            shutil.rmtree(path)
-        partial.rename(path)
+        partial.chmod(0o777 & ~_umask())
+        replace_folder(partial, path)
     except OSError as error:
         raise InputError(f"cannot write the model to {path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_free(path: Path) -> None:
@@ -62,11 +65,33 @@ def check_free(path: Path) -> None:
 
     A saved model may be replaced, anything else that exists is left alone.
     """
-    if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not _replaceable(path):
         raise InputError(f"{path} exists and is not a saved model; it is left alone")
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise InputError(f"cannot write the model to {path}: {parent} is not a folder that can be written")
+
+
+def _replaceable(path: Path) -> bool:
+    """Whether a folder is empty, or a model that this library wrote with nothing else beside it."""
+    if not path.is_dir():
+        return False
+    names = {file.name for file in path.iterdir()}
+    if not names:
+        return True
+    if names != {CONFIG, WEIGHTS, CARD}:
+        return False
+    try:
+        config = json.loads((path / CONFIG).read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        return False
+    return isinstance(config, dict) and {"schema_version", "library_version", "method"} <= config.keys()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def load(path: str | Path) -> Aligner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from anisoalign.embeddings import (
     EmbeddingSet,
     EmbeddingWriter,
     InputError,
-    Tile,
     open_embeddings,
     write_tiles,
 )
@@ -43,9 +43,9 @@ def transform_rows(
     rows = open_embeddings(source[None] if single else source)
     check_fits(model, rows)
     precision = float64_below(rows.rows, dtype)
-    aligned, filled, move = np.empty((rows.rows, rows.dim), out_dtype), 0, model.mapping(precision)
-    for tile in rows.tiles(dtype=precision):
-        aligned[filled : filled + len(tile)] = move(torch.from_numpy(tile.values), tile.rows + first_row).numpy()
+    aligned, filled, move = np.empty((rows.rows, rows.dim), out_dtype), 0, model.tile_mapping(precision, first_row)
+    for tile in rows.tiles(dtype=precision, divide=not model.takes_undivided):
+        aligned[filled : filled + len(tile)] = move(tile).numpy()
         filled += len(tile)
     aligned = aligned[0] if single else aligned[:filled]
     return torch.from_numpy(aligned).to(source.device) if isinstance(source, Tensor) else aligned
@@ -86,10 +86,7 @@ def write_transformed(
         "source": data_fingerprint(rows),
     }
 
-    def mapped() -> Callable[[Tile], Tensor]:
-        move = model.mapping(precision)
-        return lambda tile: move(torch.from_numpy(tile.values), tile.rows)
-
     with EmbeddingWriter(out, rows.dim, out_dtype, format, plan, overwrite) as writer:
-        write_tiles(rows, writer, mapped, dtype=precision, progress=progress)
+        move = partial(model.tile_mapping, precision)
+        write_tiles(rows, writer, move, dtype=precision, divide=not model.takes_undivided, progress=progress)
     return Path(out)

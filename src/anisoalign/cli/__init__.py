@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import NoReturn
 
@@ -43,12 +44,17 @@ def _root(
     """Measure the modality gap of contrastive embeddings and close it without pairs."""
 
 
+class Interrupted(BaseException):
+    """Ctrl-C, under a name that the argument parser does not take for its own."""
+
+
 def main() -> None:
-    """Run the command line: exit 0 when done, 1 when something failed, 2 on bad usage or bad input."""
+    """Run the command line: exit 0 when done, 1 when something failed, 2 on bad usage or bad input, 130 on Ctrl-C."""
+    before = signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
-    except KeyboardInterrupt:
-        _stop("interrupted; the same command continues where it stopped", 130)
+    except Interrupted:
+        _stop("interrupted; where a folder OUT.partial is left, the same command goes on from there", 130)
     except MemoryError:
         _stop("out of memory; --memory bounds what a pass may hold, --sample what is measured", 1)
     except Exception as error:
@@ -59,6 +65,12 @@ def main() -> None:
         if isinstance(error, OSError):
             _stop(str(error), 1)
         raise  # a fault of ours: the traceback is what a bug report needs, and Python exits with 1
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise Interrupted
 
 
 def _stop(message: str, code: int) -> NoReturn:

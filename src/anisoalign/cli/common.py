@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ MemoryOption = Annotated[str | None, typer.Option("--memory", help='Budget for w
 DtypeOption = Annotated[
     Dtype, typer.Option("--dtype", help="Precision of the passes; auto is float64 up to 200,000 rows.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of every random draw.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of every random draw.")]
 
 
 def console() -> Console:
@@ -108,6 +109,8 @@ def open_set(
     """Open a set and state what it is, on stderr."""
     from anisoalign.embeddings import format_bytes, open_embeddings
 
+    if column is None and all((path / kind).is_dir() for kind in ("img_emb", "text_emb")):
+        column = {"source": "text", "target": "image"}.get(name)  # clip-retrieval's layout holds both
     opened = open_embeddings(path, name=name, column=column, bad_rows=bad_rows.value, norms=norms.value, memory=memory)
     about = opened.describe()
     say(
@@ -173,6 +176,21 @@ def read_side_labels(
         None if source_labels is None else read_labels(source_labels, source_rows),
         None if target_labels is None else read_labels(target_labels, target_rows),
     )
+
+
+def check_report(path: Path | None) -> None:
+    """Raise InputError, before any work, where a page could not be written."""
+    from importlib.util import find_spec
+
+    from anisoalign.embeddings import InputError
+
+    if path is None:
+        return
+    if not (find_spec("matplotlib") and find_spec("jinja2")):
+        raise InputError('a report needs matplotlib and jinja2: pip install "anisoalign[report]"')
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"{path} cannot be written: it must be a file in a folder that exists")
 
 
 def write_report(path: Path, **parts: Any) -> None:

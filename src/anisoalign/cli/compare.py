@@ -20,9 +20,9 @@ def compare(
     method: Annotated[
         list[str] | None, typer.Option("--method", help="NAME or NAME:param=value,...; all methods by default.")
     ] = None,
-    repeats: Annotated[int, typer.Option("--repeats", help="Splits.")] = 30,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Splits.")] = 30,
     k: Annotated[int | None, typer.Option("--k", help="Neighbours; 20, or 10 below 500 tested rows.")] = None,
-    sample: Annotated[int, typer.Option("--sample", help="Rows a side that are used at most.")] = 20_000,
+    sample: Annotated[int, typer.Option("--sample", min=60, help="Rows a side that are used at most.")] = 20_000,
     source_column: common.SourceColumn = None,
     target_column: common.TargetColumn = None,
     json: common.JsonOption = False,
@@ -38,6 +38,7 @@ def compare(
     With --json an array is printed, one flat object a method: every metric, <metric>_se, <metric>_mark (best or
     within_noise), and with labels label_transfer and closed, the share of the way from ReAlign to real targets.
     """
+    common.check_report(report)
     import anisoalign as aa
     from anisoalign.comparison import DEFAULT_METHODS
     from anisoalign.comparison.repeating import steps
@@ -65,11 +66,11 @@ def compare(
         )
     common.tell_dropped(y, x)
     records = result.to_dicts()
-    if report is not None:
-        common.write_report(report, comparison=records)
     if json:
         common.print_json(records)
-        return
-    from anisoalign.report import comparison_table
+    else:
+        from anisoalign.report import comparison_table
 
-    common.print_rich(comparison_table(records))
+        common.print_rich(comparison_table(records))
+    if report is not None:
+        common.write_report(report, comparison=records)

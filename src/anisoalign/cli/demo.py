@@ -15,6 +15,20 @@ from anisoalign.cli import common
 if TYPE_CHECKING:
     from anisoalign.worlds import WorldPairs
 
+LEFT = {
+    "aligned.npy",
+    "caption.txt",
+    "figures",
+    "image.npy",
+    "label.txt",
+    "model",
+    "report.html",
+    "results.json",
+    "table.md",
+    "text.npy",
+}
+"""What a demo leaves, and may find again from an earlier one, finished or not."""
+
 METHODS = (
     "identity",
     "mean-shift",
@@ -43,12 +57,12 @@ def demo(
     """
     from anisoalign.embeddings import InputError
 
-    if out.exists() and any(out.iterdir()) and not (out / "results.json").is_file():
-        raise InputError(f"{out} exists and is no folder of a demo; name another with --out")
+    if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= LEFT):
+        raise InputError(f"{out} exists and holds other things than a demo's; name another with --out")
     started = time.perf_counter()
     pairs = _embed(out, rows, seed)
     source, target = out / "text.npy", out / "image.npy"
-    results = {"diagnose": _diagnose(source, target), **_align(out, source, target)}
+    results = {"diagnose": _diagnose(source, target), **_align(out, source, target, seed)}
     results["compare"] = _compare(pairs, repeats, seed)
     _leave(out, results)
     common.say(f"done in {time.perf_counter() - started:.0f} s; open {out / 'report.html'}")
@@ -84,16 +98,19 @@ def _diagnose(source: Path, target: Path) -> dict[str, Any]:
     return gap.to_dict()
 
 
-def _align(out: Path, source: Path, target: Path) -> dict[str, Any]:
+def _align(out: Path, source: Path, target: Path, seed: int) -> dict[str, Any]:
     import anisoalign as aa
+    from anisoalign.comparison import split_in_step
 
     common.say("3. fit GaussianTransport without pairs, transform the texts, evaluate")
-    model = aa.GaussianTransport(strength=0.5).fit(source, target)
+    text, image = np.load(source), np.load(target)
+    part = split_in_step(len(text), seed)  # what is measured was not fitted, and no pair was seen
+    model = aa.GaussianTransport(strength=0.5).fit(text[part.fit_source], image[part.fit_target])
     model.save(out / "model")
-    aligned = out / "aligned.npy"
-    model.transform(source, aligned, overwrite=True)
-    before = aa.evaluate(source, target, source, paired=True)
-    after = aa.evaluate(source, target, aligned, paired=True)
+    model.transform(source, out / "aligned.npy", overwrite=True)
+    y, x = text[part.test_source], image[part.test_target]
+    before = aa.evaluate(y, x, y, paired=True)
+    after = aa.evaluate(y, x, model.transform(y), paired=True)
     return {"evaluate_before": before.to_dict(), "evaluate": after.to_dict()}
 
 

@@ -37,6 +37,7 @@ def diagnose(
     With --json one flat object is printed (an array of them, one a pair of sets, with --also): the fields of
     GapReport, and control_<transform>_<metric> for the diagnostic transforms.
     """
+    common.check_report(report)
     import anisoalign as aa
     from anisoalign.diagnostics.controls import CONTROL_ROWS
 
@@ -49,22 +50,22 @@ def diagnose(
         sets[name] = common.open_set(path, name, None, bad_rows, norms, memory)
     records, verdict = [], []
     for a, b in combinations(sets, 2):
-        passes = 4 if paired else 2
-        with common.progress(f"{a} / {b}", passes * sets[a].rows) as done:
+        total = (2 if paired else 1) * (sets[a].rows + sets[b].rows)
+        with common.progress(f"{a} / {b}", total) as done:
             gap = aa.diagnose(sets[a], sets[b], paired=paired, q=q, dtype=dtype.value, seed=seed, progress=done)
         names = {"source": a, "target": b, "source_norms": sets[a].norms, "target_norms": sets[b].norms}
         controls = _controls(sets[a], sets[b], paired, CONTROL_ROWS, seed)
         records.append({**gap.to_dict(), **names, **controls})
         verdict = verdict or gap.verdict()
     common.tell_dropped(*sets.values())
-    if report is not None:
-        common.write_report(report, gap=records)
     if json:
         common.print_json(records if also else records[0])
-        return
-    from anisoalign.report import gap_table
+    else:
+        from anisoalign.report import gap_table
 
-    common.print_rich(gap_table(records), "", *verdict)
+        common.print_rich(gap_table(records), "", *verdict)
+    if report is not None:
+        common.write_report(report, gap=records)
 
 
 def _named(text: str, taken: dict[str, Any]) -> tuple[str, Path]:

@@ -18,7 +18,7 @@ def evaluate(
     source_labels: Annotated[Path | None, typer.Option("--source-labels", help="Labels of the source rows.")] = None,
     target_labels: Annotated[Path | None, typer.Option("--target-labels", help="Labels of the target rows.")] = None,
     k: Annotated[int | None, typer.Option("--k", help="Neighbours; 20, or 10 below 500 rows a side.")] = None,
-    sample: Annotated[int, typer.Option("--sample", help="Rows a side that are measured at most.")] = 20_000,
+    sample: Annotated[int, typer.Option("--sample", min=12, help="Rows a side that are measured at most.")] = 20_000,
     source_column: common.SourceColumn = None,
     target_column: common.TargetColumn = None,
     json: common.JsonOption = False,
@@ -30,6 +30,7 @@ def evaluate(
     seed: common.SeedOption = 0,
 ) -> None:
     """Is the meaning kept, and is the target reached? With --json the fields of AlignmentReport."""
+    common.check_report(report)
     import anisoalign as aa
 
     y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
@@ -51,14 +52,14 @@ def evaluate(
         )
     common.tell_dropped(y, x, z)
     record = scores.to_dict()
-    if report is not None:
-        common.write_report(report, alignment=record)
     if json:
         common.print_json(record)
-        return
-    from anisoalign.report import alignment_table
+    else:
+        from anisoalign.report import alignment_table
 
-    common.print_rich(alignment_table(record))
+        common.print_rich(alignment_table(record))
+    if report is not None:
+        common.write_report(report, alignment=record)
 
 
 def console_status(text: str):

@@ -71,6 +71,16 @@ def evaluate(
         raise InputError(f"aligned has width {z.dim}, target has width {x.dim}")
     _check_labels("source", source_labels, y)
     _check_labels("target", target_labels, x)
+    if not paired and (source_labels is None) != (target_labels is None):
+        raise InputError("label transfer needs labels for both sides where rows are not paired")
+    if paired and source_labels is not None and target_labels is not None:
+        apart = np.flatnonzero(np.asarray(source_labels) != np.asarray(target_labels))
+        if len(apart):
+            i = int(apart[0])
+            raise InputError(
+                f"paired rows must share a label: row {i} is {source_labels[i]!r} in the source, "
+                f"{target_labels[i]!r} in the target"
+            )
     rows_y, rows_z = _source_rows(y, z)
     rows_x = _kept(x)
     if paired:

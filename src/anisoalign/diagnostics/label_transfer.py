@@ -10,6 +10,8 @@ from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from anisoalign.embeddings import InputError
+
 C = 30.0
 """Inverse regularisation of the logistic regression, as in the protocol."""
 
@@ -31,12 +33,12 @@ def label_transfer(
 
     Raises
     ------
-    ValueError
+    InputError
         If the training labels are all the same.
     """
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
     if len(np.unique(train_labels)) < 2:
-        raise ValueError("label transfer needs at least two different labels among the training rows")
+        raise InputError("label transfer needs at least two different labels among the training rows")
     # The products of a few hundred rows are too small to share: on a busy machine a second BLAS thread was
     # measured to make the fit 75 times slower.
     with threadpool_limits(limits=1, user_api="blas"), warnings.catch_warnings():

@@ -34,7 +34,7 @@ def _place(gap: GapReport) -> str:
 
 
 def _shape(gap: GapReport) -> str:
-    shared = "share no more directions than chance"
+    shared = "are not shown to share directions"
     if gap.subspace_overlap is None:
         shared = f"cannot be compared in {gap.q} leading directions (too few distinct rows)"
     elif gap.subspace_overlap_p is not None and gap.subspace_overlap_p <= 0.01:
@@ -63,7 +63,7 @@ def _cosine(gap: GapReport) -> str:
             f"{gap.paired_cosine_std:.2f}, unmatched ones {low:.2f}, and no pairing of these rows could average "
             f"above {high:.2f}; compare rows with each other, not with 1."
         )
-    answer = "is to be expected here" if low <= ASKED <= high else "is not what to expect here"
+    answer = "is possible here, and pairs would tell" if low <= ASKED <= high else "is not what to expect here"
     return (
         f"A paired cosine near {ASKED} {answer}: unmatched rows average {low:.2f} and no pairing of rows that lie "
         f"like these could average above {high:.2f}; compare rows with each other, not with 1."

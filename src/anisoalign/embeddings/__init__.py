@@ -1,7 +1,7 @@
 """Embeddings: a set of vectors on disk or in memory, opened, looked at, read in tiles, written, converted."""
 
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
-from anisoalign.embeddings.convert import convert, fingerprint
+from anisoalign.embeddings.convert import check_apart, convert, file_states, fingerprint
 from anisoalign.embeddings.embedding_set import Dropped, EmbeddingSet
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.labels import read_labels
@@ -24,7 +24,9 @@ __all__ = [
     "ShardWriter",
     "Span",
     "Tile",
+    "check_apart",
     "convert",
+    "file_states",
     "fingerprint",
     "format_bytes",
     "in_order",

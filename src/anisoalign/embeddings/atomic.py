@@ -65,7 +65,9 @@ def check_free(out: Path, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:
-        raise InputError(f"{out} already exists; choose another name, or ask to overwrite it")
+        raise InputError(
+            f"{out} already exists; choose another name, or ask to replace it (`--overwrite`, `overwrite=True`)"
+        )
     if out.is_dir() and read_manifest(out) is None and not is_lance(out):
         raise InputError(f"{out} was not written by this library and is not overwritten; remove it yourself")
 

@@ -4,6 +4,7 @@ import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -87,17 +88,18 @@ def convert(
         _write_lance(es, out, kind, overwrite, progress)
     else:
         plan = {"command": "convert", "bad_rows": es.bad_rows, "source": fingerprint(es)}
-        with EmbeddingWriter(out, es.dim, kind, format, plan, overwrite) as writer:
+        check_apart(es, out)
+        with EmbeddingWriter(out, es.dim, kind, format, plan, overwrite, file_states(es)) as writer:
             write_tiles(es, writer, dtype=kind, raw=True, progress=progress)
     load_pickle.cache_clear()
     return open_embeddings(out, name=out.name, id_column=id_column, norms="normalize")
 
 
 def fingerprint(es: EmbeddingSet) -> str:
-    """Return eight digits that change with the set's shards and, for all practical purposes, its values.
+    """Return eight digits for the lengths, types and a few rows of each shard.
 
-    Lengths, types and a few rows of each shard are summed up, not paths or times: the same data give
-    the same digits on another machine. It tells an unfinished run whether it is still the same run.
+    They name the data in a manifest: the same data give the same digits on another machine. They do not see
+    every change of a value; `file_states` tells an unfinished run whether its input was touched.
     """
     value = 0
     for shard in es.shards:
@@ -106,6 +108,26 @@ def fingerprint(es: EmbeddingSet) -> str:
             peek = np.ascontiguousarray(shard.source.peek(min(16, shard.rows)))
             value = zlib.crc32(peek.tobytes(), value)
     return f"{value:08x}"
+
+
+def file_states(es: EmbeddingSet) -> list[list[Any]]:
+    """Return name, size and time of change of every file of a set."""
+    files = [shard.path for shard in es.shards if shard.path is not None]
+    return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in map(Path, files)]
+
+
+def check_apart(es: EmbeddingSet, out: Path) -> None:
+    """Refuse to write a result over the set that it is made from.
+
+    Raises
+    ------
+    InputError
+        If `out` is the set, one of its files, or a folder that holds it.
+    """
+    place = out.resolve()
+    for path in (es.path, *(shard.path for shard in es.shards)):
+        if path is not None and (place == Path(path).resolve() or place in Path(path).resolve().parents):
+            raise InputError(f"{out} is where the rows come from; name another place for the result")
 
 
 def _pickles(source: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from anisoalign.embeddings.finding import compare_headers
 from anisoalign.embeddings.metadata import choose_ids, trailing_number
 from anisoalign.embeddings.norms import Verdict, look, refuse_mixed, sentence, verdict
 from anisoalign.embeddings.shards import Block, Shard, Source, Span, make_shards
-from anisoalign.embeddings.tiles import Tile, normalized, tile_rows_for, torch_dtype, verbatim
+from anisoalign.embeddings.tiles import Tile, normalized, tile_rows_for, torch_dtype, undivided, verbatim
 
 BadRows = Literal["error", "drop"]
 Norms = Literal["auto", "normalize"]
@@ -124,6 +124,7 @@ class EmbeddingSet:
         shards: Iterable[int] | None = None,
         span: Span | None = None,
         buffer: torch.Tensor | None = None,
+        divide: bool = True,
     ) -> Iterator[Tile]:
         """Yield the set in order, a few thousand unit rows at a time, never across shards.
 
@@ -144,6 +145,8 @@ class EmbeddingSet:
             Read this part of a shard only, one of those that `spans` gives for the same `tile_rows`.
         buffer : Tensor, shape (tile_rows, d), optional
             Memory for the values of every tile, which is then valid until the next one; see `tile_buffer`.
+        divide : bool
+            Whether rows are made unit. If not, a tile says by `scale` what its rows are to be multiplied with.
 
         Raises
         ------
@@ -163,10 +166,11 @@ class EmbeddingSet:
         if not raw and dtype not in (np.float32, np.float64):
             raise InputError(f"unit rows are read as float32 or float64, not {dtype}")
         if span is not None:
-            yield from self._span_tiles(span, dtype, size, raw, buffer)
+            yield from self._span_tiles(span, dtype, size, raw, buffer, divide)
             return
         for index in range(len(self.shards)) if shards is None else shards:
-            yield from self._span_tiles(Span(index, 0, self.shards[index].rows), dtype, size, raw, buffer)
+            whole = Span(index, 0, self.shards[index].rows)
+            yield from self._span_tiles(whole, dtype, size, raw, buffer, divide)
         self.check_some_kept()
 
     def check_some_kept(self) -> None:
@@ -191,7 +195,7 @@ class EmbeddingSet:
         return torch.empty(tile_rows or tile_rows_for(self.dim), self.dim, dtype=torch_dtype(np.dtype(dtype)))
 
     def _span_tiles(
-        self, span: Span, dtype: np.dtype, size: int, raw: bool, buffer: torch.Tensor | None
+        self, span: Span, dtype: np.dtype, size: int, raw: bool, buffer: torch.Tensor | None, divide: bool
     ) -> Iterator[Tile]:
         shard, start = self.shards[span.shard], span.start
         if span.stop == span.start:
@@ -200,7 +204,7 @@ class EmbeddingSet:
         blocks = shard.source.blocks(size) if whole else shard.source.blocks(size, span.start, span.stop)  # pyright: ignore[reportCallIssue]
         for block in blocks:
             rows = np.arange(start, start + len(block[0]))
-            tile = self._tile(shard, block, rows, dtype, raw, buffer)
+            tile = self._tile(shard, block, rows, dtype, raw, buffer, divide)
             start += len(rows)
             if len(tile):
                 yield tile
@@ -217,6 +221,7 @@ class EmbeddingSet:
         dtype: np.dtype,
         raw: bool,
         buffer: torch.Tensor | None = None,
+        divide: bool = True,
     ) -> Tile:
         """Turn stored rows (positions within their shard) into a tile: checked, divided, thinned."""
         stored, nulls = block
@@ -226,9 +231,13 @@ class EmbeddingSet:
             except OverflowError as error:
                 at = self._where(shard, int(rows[error.args[0]]))
                 raise InputError(f"{at} holds values beyond the range of {dtype}") from error
-            norms = None
-        else:
+            norms = scale = None
+        elif divide:
             values, norms, bad = normalized(stored, dtype, buffer)
+            scale = None
+        else:
+            values, lengths, norms, bad = undivided(stored, dtype, buffer)
+            scale = 1 / lengths
         if nulls is not None:
             bad |= {int(i): "is null" for i in np.flatnonzero(nulls)}
         if bad:
@@ -236,11 +245,12 @@ class EmbeddingSet:
             self._report(shard, rows, bad)
             start, values, rows = int(rows[0]), values[kept], rows[kept]
             norms = None if norms is None else norms[kept]
+            scale = None if scale is None else scale[kept]
         else:
             start = int(rows[0])
         if norms is not None:
             self._look_again(shard, rows, norms)
-        return Tile(values, rows + shard.first_row, shard.index, start)
+        return Tile(values, rows + shard.first_row, shard.index, start, scale)
 
     def _report(self, shard: Shard, rows: np.ndarray, bad: dict[int, str]) -> None:
         """Refuse the first bad row, or note all of them as dropped."""

@@ -75,7 +75,7 @@ class ShardWriter:
         if tensor.shape != memory.shape:
             raise ValueError(f"rows of shape {tuple(memory.shape)} are needed, not {tuple(tensor.shape)}")
         memory.copy_(tensor)
-        if not _finite(memory):
+        if not (_small(tensor) or _finite(memory)):
             raise ValueError(f"a value to be written is not finite in {self._dtype}")
 
     def append(self, stored: torch.Tensor, positions: np.ndarray) -> None:
@@ -101,6 +101,16 @@ class ShardWriter:
         if self._beside is None or self._inside:
             return None
         return pa.concat_tables(self._written).combine_chunks() if self._written else self._beside.slice(0, 0)
+
+
+def _small(values: torch.Tensor) -> bool:
+    """Tell, by one product of BLAS, whether every value is finite and well within the range of float16."""
+    if values.dtype not in (torch.float32, torch.float64) or not values.is_contiguous():
+        return False
+    flat = values.reshape(-1).numpy()
+    # No value is larger than the root of the sum of squares, and a NaN or an infinity stays in the sum.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.dot(flat, flat) < 2.0**30)
 
 
 def _finite(values: torch.Tensor) -> bool:

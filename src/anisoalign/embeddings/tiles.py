@@ -26,20 +26,23 @@ class Tile:
     Attributes
     ----------
     values : ndarray, shape (m, d)
-        C-contiguous; unit rows unless read raw. Freshly allocated, so a tile stays valid, unless tiles were
-        asked to share one buffer.
+        C-contiguous; unit rows unless read raw or undivided. Freshly allocated, so a tile stays valid, unless
+        tiles were asked to share one buffer.
     rows : ndarray of int64, shape (m,)
         Global row numbers, counted before any row was dropped.
     shard : int
         Index of the shard.
     start : int
         Row of the shard at which the tile begins (before dropping).
+    scale : ndarray, shape (m,), or None
+        Where tiles are read undivided: what each row of `values` is multiplied with to be unit.
     """
 
     values: np.ndarray
     rows: np.ndarray
     shard: int
     start: int
+    scale: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -92,19 +95,37 @@ def normalized(
     >>> values[0].tolist(), bad
     ([0.5999999642372131, 0.800000011920929], {1: 'is zero'})
     """
+    values, lengths, norms, bad = undivided(stored, dtype, out)
+    torch.from_numpy(values).div_(torch.from_numpy(lengths)[:, None])
+    return values, norms, bad
+
+
+def undivided(
+    stored: np.ndarray, dtype: np.dtype, out: torch.Tensor | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[int, str]]:
+    """Return the rows of a block, what each is to be divided by, its norm, and what is wrong with bad rows.
+
+    Like `normalized`, but for one sweep over the rows, which sums and linear maps can do with the next.
+    Rows whose squares leave the type's range are unit already, to be divided by 1.
+
+    Examples
+    --------
+    >>> values, lengths, norms, bad = undivided(np.array([[3e30, 4e30], [3, 4]], np.float32), np.dtype("float32"))
+    >>> values[1].tolist(), lengths.tolist()
+    ([3.0, 4.0], [1.0, 5.0])
+    """
     tensor = as_tensor(stored)
     work = tensor.to(torch_dtype(dtype), copy=True) if out is None else out[: len(tensor)].copy_(tensor)
-    lengths = torch.linalg.vector_norm(work, dim=1)
-    work.div_(lengths[:, None])
-    values, norms = work.numpy(), lengths.numpy()
+    values, norms = work.numpy(), torch.linalg.vector_norm(work, dim=1).numpy()
     odd = _odd_rows(norms, work.dtype)
-    bad: dict[int, str] = {}
-    if len(odd):
-        units, exact, bad = _scaled(stored[odd], odd)
-        values[odd] = units
-        # A norm beyond the type's range is still a norm; only its size is lost.
-        norms[odd] = np.clip(exact, 0, np.finfo(norms.dtype).max)
-    return values, norms, bad
+    if not len(odd):
+        return values, norms, norms, {}
+    units, exact, bad = _scaled(stored[odd], odd)
+    lengths = norms.copy()
+    values[odd], lengths[odd] = units, 1
+    # A norm beyond the type's range is still a norm; only its size is lost.
+    norms[odd] = np.clip(exact, 0, np.finfo(norms.dtype).max)
+    return values, lengths, norms, bad
 
 
 def verbatim(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, dict[int, str]]:

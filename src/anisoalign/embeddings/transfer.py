@@ -25,6 +25,7 @@ def write_tiles(
     *,
     dtype: np.typing.DTypeLike = np.float32,
     raw: bool = False,
+    divide: bool = True,
     progress: Progress | None = None,
 ) -> None:
     """Write every row of a set, changed by a function of its tile, shard for shard.
@@ -38,15 +39,15 @@ def write_tiles(
         Makes, for one worker, a function from a tile of m rows to an array or tensor of shape
         (m, writer.dim), valid until its next call. It must depend on the tile alone, so that an interrupted
         run can continue.
-    dtype, raw
+    dtype, raw, divide
         How tiles are read, see `EmbeddingSet.tiles`.
     progress : callable, optional
         Called with the number of stored rows that are done since the last call, by several threads.
     """
     if writer.single:
-        _write_file(es, writer, change, dtype, raw, progress)
+        _write_file(es, writer, change, dtype, raw, divide, progress)
     else:
-        _write_folder(es, writer, change, dtype, raw, progress)
+        _write_folder(es, writer, change, dtype, raw, divide, progress)
     es.check_some_kept()
 
 
@@ -56,6 +57,7 @@ def _write_folder(
     change: Callable[[], Change] | None,
     dtype: np.typing.DTypeLike,
     raw: bool,
+    divide: bool,
     progress: Progress | None,
 ) -> None:
     """Write shards side by side: each thread reads, changes and writes one, a tile at a time."""
@@ -69,7 +71,7 @@ def _write_folder(
             shard = es.shards[index]
             known = shard.rows if es.bad_rows == "error" else None
             with writer.shard(index, known, stems[index], es.metadata(index)) as out:
-                for tile in es.tiles(dtype, raw=raw, span=Span(index, 0, shard.rows), buffer=buffer):
+                for tile in es.tiles(dtype, raw=raw, span=Span(index, 0, shard.rows), buffer=buffer, divide=divide):
                     out.write(tile.values if moved is None else moved(tile), tile.rows - shard.first_row)
                     _tell(progress, len(tile))
                 _note_dropped(es, out, {index}, shard.first_row, progress)
@@ -93,6 +95,7 @@ def _write_file(
     change: Callable[[], Change] | None,
     dtype: np.typing.DTypeLike,
     raw: bool,
+    divide: bool,
     progress: Progress | None,
 ) -> None:
     """Write one file: parts are changed side by side and written one after another."""
@@ -110,7 +113,7 @@ def _write_file(
                 # Memory that was written out is filled again: fresh memory costs more than the arithmetic.
                 memory = out.memory(most) if pool.empty() else pool.get()
                 filled, rows = 0, [np.empty(0, np.int64)]
-                for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer):
+                for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer, divide=divide):
                     out.store(tile.values if moved is None else moved(tile), memory[filled : filled + len(tile)])
                     filled += len(tile)
                     rows.append(tile.rows)

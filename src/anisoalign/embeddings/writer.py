@@ -63,6 +63,9 @@ class EmbeddingWriter:
         continues an unfinished one.
     overwrite : bool
         Replace an `out` that exists, once the new one is complete.
+    inputs : optional
+        JSON-able state of the input, as `file_states` gives it, without which an unfinished run is not
+        continued. Unlike the plan it is not kept in the manifest, since the same data may lie elsewhere.
 
     Raises
     ------
@@ -89,11 +92,13 @@ class EmbeddingWriter:
         format: str | None = None,
         plan: dict[str, Any] | None = None,
         overwrite: bool = False,
+        inputs: Any = None,
     ):
         self.out = Path(out)
         self.format, self.single = choose_format(self.out, format)
         self.dim, self.dtype = dim, np.dtype(dtype)
         self.plan = json.loads(to_json(plan or {}))
+        self._inputs = json.loads(to_json({"files": inputs}))["files"]
         self._overwrite = overwrite
         self._shards: dict[int, dict[str, Any]] = {}
         self._numbers: dict[int, int] = {}
@@ -117,7 +122,13 @@ class EmbeddingWriter:
 
     def _begin_folder(self) -> None:
         run = self.partial / _RUN
-        settings = {"format": self.format, "dim": self.dim, "dtype": self.dtype.name, "plan": self.plan}
+        settings = {
+            "format": self.format,
+            "dim": self.dim,
+            "dtype": self.dtype.name,
+            "plan": self.plan,
+            "inputs": self._inputs,
+        }
         run.mkdir(parents=True, exist_ok=True)
         self._lock_run(run)
         found = self._earlier_settings(run)
@@ -141,7 +152,8 @@ class EmbeddingWriter:
             for index, record in enumerate(manifest["shards"]):
                 write_synced(run / f"shard-{index}.json", to_json(record))
             (self.partial / MANIFEST).unlink()
-            return {key: manifest[key] for key in ("format", "dim", "dtype", "plan")}
+            # All shards are done, so it does not matter what the input is now.
+            return {**{key: manifest[key] for key in ("format", "dim", "dtype", "plan")}, "inputs": self._inputs}
         plan = run / "plan.json"
         return json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else None
 

@@ -67,14 +67,22 @@ class Moments:
             return "mean"
         return "full" if self.m2.ndim == 2 else "diagonal"
 
-    def update(self, rows: Float[np.ndarray, "m d"], overwrite: bool = False) -> Self:
-        """Take in a tile of rows (m, d); float32 or float64, left as it is unless it may be overwritten."""
+    def update(
+        self, rows: Float[np.ndarray, "m d"], overwrite: bool = False, scale: Float[np.ndarray, " m"] | None = None
+    ) -> Self:
+        """Take in a tile of rows (m, d); float32 or float64, left as it is unless it may be overwritten.
+
+        With `scale`, row i counts as ``scale[i] * rows[i]``: for a mean alone that costs no sweep over the rows.
+        """
         if len(rows) == 0:
             return self
         # The sum as one BLAS call; float32 sums of a few thousand unit rows err by 1e-7.
-        mean = (np.ones(len(rows), rows.dtype) @ rows).astype(np.float64) / len(rows)
+        factors = np.ones(len(rows), rows.dtype) if scale is None else scale
+        mean = (factors @ rows).astype(np.float64) / len(rows)
         if self.m2 is None:
             return self.merge(Moments(len(rows), mean, None))
+        if scale is not None:
+            rows, overwrite = rows * scale[:, None], True
         # Centred first: float32 products would lose the digits that a large mean takes.
         centred = np.subtract(rows, mean.astype(rows.dtype), out=rows if overwrite else None)
         # `centred.T @ centred` goes to BLAS syrk: half the operations of a GEMM.

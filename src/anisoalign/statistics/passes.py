@@ -9,7 +9,7 @@ import numpy as np
 from anisoalign.embeddings import EmbeddingSet, InputError, Span, Tile, in_order, open_embeddings
 from anisoalign.statistics.moments import Moments, Order
 
-Change = Callable[[Tile], np.ndarray]
+Summary = Callable[[Tile], Moments]
 
 FLOAT64_ROWS = 200_000
 """Sets of up to this many rows are measured in float64 unless the user asks otherwise."""
@@ -43,7 +43,7 @@ def measure(
     order: Order = "full",
     *,
     dtype: str = "auto",
-    change: Callable[[], Change] | None = None,
+    summary: Callable[[], Summary] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Moments:
     """Moments of a whole set, in one pass: parts of shards are summed by several threads and merged in order.
@@ -56,8 +56,9 @@ def measure(
         How much of the second moment to keep.
     dtype : {"auto", "float32", "float64"}
         Precision of the products within a tile.
-    change : callable, optional
-        Makes, for one worker, the function that maps each tile before it is summed.
+    summary : callable, optional
+        Makes, for one worker, the function that gives the moments of what the rows of a tile are mapped to; it may
+        overwrite them. By default the moments of the rows. For a mean, tiles come undivided, with their `scale`.
     progress : callable, optional
         Called with the number of rows of each tile.
     """
@@ -66,13 +67,13 @@ def measure(
     rows = tile_rows(embeddings.dim) if order == "full" else None
 
     def worker() -> Callable[[Span], Moments]:
-        mapped = None if change is None else change()
+        tile_moments = _own_moments(order) if summary is None else summary()
         buffer = embeddings.tile_buffer(precision, rows)
 
         def moments(span: Span) -> Moments:
             part = Moments.empty(embeddings.dim, order)
-            for tile in embeddings.tiles(precision, tile_rows=rows, span=span, buffer=buffer):
-                part.update(tile.values if mapped is None else mapped(tile), overwrite=True)
+            for tile in embeddings.tiles(precision, rows, span=span, buffer=buffer, divide=order != "mean"):
+                part.merge(tile_moments(tile))
             return part
 
         return moments
@@ -85,3 +86,7 @@ def measure(
             progress(span.stop - span.start)
     embeddings.check_some_kept()
     return total
+
+
+def _own_moments(order: Order) -> Summary:
+    return lambda tile: Moments.empty(tile.values.shape[1], order).update(tile.values, True, tile.scale)

@@ -1,0 +1,137 @@
+"""What is not ours is never deleted, no input is written over, no result is thrown away."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import anisoalign as aa
+from anisoalign.embeddings import InputError
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(120, 6)).astype(np.float32))
+    return tmp_path / "rows.npy"
+
+
+def anisoalign(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "anisoalign", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_model_of_another_library_is_left_alone(rows, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text('{"model_type": "llama"}')
+    (other / "weights.bin").write_text("precious")
+    with pytest.raises(InputError, match="left alone"):
+        aa.ReAlign().fit(np.load(rows), np.load(rows)).save(other)
+    assert (other / "weights.bin").read_text() == "precious"
+
+
+def test_a_model_with_other_files_beside_it_is_left_alone(rows, tmp_path):
+    model = aa.ReAlign().fit(np.load(rows), np.load(rows))
+    model.save(tmp_path / "m")
+    (tmp_path / "m" / "notes.txt").write_text("precious")
+    with pytest.raises(InputError, match="left alone"):
+        model.save(tmp_path / "m")
+    assert (tmp_path / "m" / "notes.txt").is_file()
+
+
+def test_saving_leaves_an_unfinished_run_of_the_same_name_alone(rows, tmp_path):
+    (tmp_path / "m.partial").mkdir()
+    (tmp_path / "m.partial" / "shard.npy").write_text("precious")
+    aa.ReAlign().fit(np.load(rows), np.load(rows)).save(tmp_path / "m")
+    assert (tmp_path / "m.partial" / "shard.npy").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "m.partial", "rows.npy"]
+
+
+def test_a_result_is_never_written_over_its_own_source(rows, tmp_path):
+    before = rows.read_bytes()
+    model = aa.ReAlign().fit(rows, rows)
+    with pytest.raises(InputError, match="where the rows come from"):
+        model.transform(rows, rows, overwrite=True)
+    with pytest.raises(InputError, match="where the rows come from"):
+        aa.embeddings.convert(rows, rows, dtype="float16", overwrite=True)
+    assert rows.read_bytes() == before
+
+
+def test_an_unfinished_run_is_not_continued_on_changed_input(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(3):
+        np.save(folder / f"s_{i}.npy", np.random.default_rng(i).normal(size=(300, 4)).astype(np.float32))
+    model = aa.ReAlign().fit(folder, folder)
+    done = 0
+
+    def interrupt(count: int) -> None:
+        nonlocal done
+        done += count
+        if done >= 600:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.transform(folder, tmp_path / "out", progress=interrupt)
+    assert (tmp_path / "out.partial").is_dir()
+    changed = np.load(folder / "s_0.npy")
+    changed[5] += 1
+    np.save(folder / "s_0.npy", changed)
+    os.utime(folder / "s_0.npy", ns=(1, 1))
+    with pytest.raises(InputError, match="unfinished run with another inputs"):
+        model.transform(folder, tmp_path / "out")
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_any_work(rows, tmp_path):
+    for command in (["diagnose"], ["compare", "--repeats", 1], ["evaluate", "--aligned", rows]):
+        page = tmp_path / "nowhere" / "page.html"
+        ended = anisoalign(*command, "--source", rows, "--target", rows, "--report", page)
+        assert ended.returncode == 2
+        assert "page.html cannot be written" in ended.stderr
+        assert ended.stdout == ""
+
+
+def test_labels_that_cannot_be_used_are_refused(rows, tmp_path):
+    (tmp_path / "one.txt").write_text("cat\n" * 120)
+    (tmp_path / "two.txt").write_text("cat\ndog\n" * 60)
+    both = ("--source", rows, "--target", rows)
+    ended = anisoalign("compare", *both, "--labels", tmp_path / "one.txt", "--method", "realign", "--repeats", 1)
+    assert (ended.returncode, "two different labels" in ended.stderr) == (2, True)
+    ended = anisoalign("evaluate", *both, "--aligned", rows, "--source-labels", tmp_path / "two.txt")
+    assert (ended.returncode, "labels for both sides" in ended.stderr) == (2, True)
+    labels = ("--source-labels", tmp_path / "one.txt", "--target-labels", tmp_path / "two.txt")
+    ended = anisoalign("evaluate", *both, "--aligned", rows, "--paired", *labels)
+    assert (ended.returncode, "row 1 is 'cat' in the source, 'dog' in the target" in ended.stderr) == (2, True)
+
+
+def test_a_demo_that_was_interrupted_can_be_begun_again(tmp_path):
+    (tmp_path / "demo").mkdir()
+    np.save(tmp_path / "demo" / "text.npy", np.ones((3, 3)))
+    assert anisoalign("demo", "--out", tmp_path / "demo", "--rows", 500, "--repeats", 1).returncode == 0
+
+
+def test_ctrl_c_says_so_and_the_same_command_goes_on(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(12):
+        np.save(folder / f"s_{i}.npy", np.random.default_rng(i).normal(size=(40_000, 128)).astype(np.float16))
+    model = aa.GaussianTransport().fit(np.load(folder / "s_0.npy")[:500], np.load(folder / "s_1.npy")[:500])
+    model.save(tmp_path / "m")
+    arguments = ["transform", tmp_path / "m", "--source", folder, "--out", tmp_path / "out"]
+    run = subprocess.Popen([sys.executable, "-m", "anisoalign", *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+    while not list((tmp_path / "out.partial").glob("[!.]*.npy")) and run.poll() is None:
+        time.sleep(0.01)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate()
+    if run.returncode == 0:
+        pytest.fail("the run ended before it could be interrupted; give it more rows")
+    assert run.returncode == 130
+    assert "interrupted" in err
+    assert not (tmp_path / "out").exists()
+    assert anisoalign(*arguments).returncode == 0
+    assert len(list((tmp_path / "out").glob("*.npy"))) == 12
