@@ -123,7 +123,9 @@ def test_ctrl_c_says_so_and_the_same_command_goes_on(tmp_path):
     model = aa.GaussianTransport().fit(np.load(folder / "s_0.npy")[:500], np.load(folder / "s_1.npy")[:500])
     model.save(tmp_path / "m")
     arguments = ["transform", tmp_path / "m", "--source", folder, "--out", tmp_path / "out"]
-    run = subprocess.Popen([sys.executable, "-m", "anisoalign", *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "anisoalign", *map(str, arguments)], stderr=subprocess.PIPE, text=True
+    )
     while not list((tmp_path / "out.partial").glob("[!.]*.npy")) and run.poll() is None:
         time.sleep(0.01)
     run.send_signal(signal.SIGINT)

@@ -16,6 +16,8 @@ from anisoalign.embeddings import (
     EmbeddingSet,
     EmbeddingWriter,
     InputError,
+    check_apart,
+    file_states,
     open_embeddings,
     write_tiles,
 )
@@ -32,6 +34,12 @@ def check_fits(model: Aligner, source: EmbeddingSet) -> None:
         raise InputError(f"{source.name} has width {source.dim}, the model was fitted on width {model.n_features_in_}")
 
 
+def check_out_dtype(out_dtype: str) -> None:
+    """Raise InputError for a type in which unit rows cannot be kept."""
+    if str(out_dtype) not in ("float16", "float32", "float64"):
+        raise InputError(f"aligned rows are float16, float32 or float64, not {out_dtype!r}")
+
+
 def transform_rows(
     model: Aligner, source: Any, *, dtype: str = "auto", out_dtype: str = "float32", first_row: int = 0
 ) -> Any:
@@ -39,6 +47,7 @@ def transform_rows(
 
     `first_row` is the global number of the first row, by which random draws are keyed.
     """
+    check_out_dtype(out_dtype)
     single = isinstance(source, np.ndarray | Tensor) and source.ndim == 1
     rows = open_embeddings(source[None] if single else source)
     check_fits(model, rows)
@@ -74,10 +83,12 @@ def write_transformed(
     format : {"npy", "parquet", "safetensors", "arrow", "hf"}, optional
         By default what the ending of `out` says, npy for a folder.
     progress : callable, optional
-        Called with the number of rows done.
+        Called with the number of rows done, by several threads.
     """
     rows = open_embeddings(source)
     check_fits(model, rows)
+    check_out_dtype(out_dtype)
+    check_apart(rows, Path(out))
     precision = float64_below(rows.rows, dtype)
     plan = {
         "model": fingerprint(model),
@@ -86,7 +97,7 @@ def write_transformed(
         "source": data_fingerprint(rows),
     }
 
-    with EmbeddingWriter(out, rows.dim, out_dtype, format, plan, overwrite) as writer:
+    with EmbeddingWriter(out, rows.dim, out_dtype, format, plan, overwrite, file_states(rows)) as writer:
         move = partial(model.tile_mapping, precision)
         write_tiles(rows, writer, move, dtype=precision, divide=not model.takes_undivided, progress=progress)
     return Path(out)

@@ -1,7 +1,7 @@
 """From a set, tile by tile, into a writer: ids along, dropped rows noted, finished shards skipped."""
 
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import numpy as np
 import pyarrow as pa
@@ -85,7 +85,9 @@ def _write_folder(
         else:
             todo.append(shard.index)
     # One thread more than cores, since one or another waits for the disk to sync what they wrote.
-    for _ in in_order(worker, todo, workers=cores() + 1):
+    # A pickle is held whole while it is read: one at a time.
+    workers = 1 if es.format == "pickle" else cores() + 1
+    for _ in in_order(worker, todo, workers=workers):
         pass
 
 
@@ -102,6 +104,9 @@ def _write_file(
     spans = es.spans()
     most = max(span.stop - span.start for span in spans)
     known = es.rows if es.bad_rows == "error" else None
+    in_flight = (cores() + 2) * most * es.dim * (8 + writer.dtype.itemsize)
+    # What a budget does not hold side by side is done by one thread, which holds one part.
+    workers = None if es.memory is None or in_flight <= es.memory else 1
     with writer.shard(0, known, ids=_all_metadata(es)) as out:
         pool: SimpleQueue[torch.Tensor] = SimpleQueue()
 
@@ -111,7 +116,10 @@ def _write_file(
 
             def work(span: Span) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
                 # Memory that was written out is filled again: fresh memory costs more than the arithmetic.
-                memory = out.memory(most) if pool.empty() else pool.get()
+                try:
+                    memory = pool.get_nowait()
+                except Empty:
+                    memory = out.memory(most)
                 filled, rows = 0, [np.empty(0, np.int64)]
                 for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer, divide=divide):
                     out.store(tile.values if moved is None else moved(tile), memory[filled : filled + len(tile)])
@@ -121,7 +129,7 @@ def _write_file(
 
             return work
 
-        for memory, stored, rows in in_order(worker, spans):
+        for memory, stored, rows in in_order(worker, spans, workers):
             if len(rows):
                 out.append(stored, rows)
                 _tell(progress, len(rows))

@@ -8,12 +8,15 @@ from typing import Literal, Self
 
 import numpy as np
 from jaxtyping import Float
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 Order = Literal["mean", "diagonal", "full"]
 """How much of the second moment is kept: nothing, its diagonal, or the whole matrix."""
 
 SCHEMA_VERSION = 1
+_KEY = "anisoalign_moments"
+"""The one entry of a file's metadata: the order of several is not fixed, and equal moments are equal files."""
 
 
 @dataclass
@@ -143,10 +146,20 @@ class Moments:
         arrays = {"n": np.array([self.n], dtype=np.int64), "mean": self.mean}
         if self.m2 is not None:
             arrays["m2"] = np.ascontiguousarray(self.m2)
-        save_file(arrays, str(path), {"schema_version": str(SCHEMA_VERSION)})
+        save_file(arrays, str(path), {_KEY: str(SCHEMA_VERSION)})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read back what `save` wrote, to the last bit."""
+        """Read back what `save` wrote, to the last bit.
+
+        Raises
+        ------
+        ValueError
+            If the file is not one of moments, or of another schema version.
+        """
+        with safe_open(str(path), framework="numpy") as file:
+            about = file.metadata() or {}
+        if about.get(_KEY) != str(SCHEMA_VERSION):
+            raise ValueError(f"{path} holds no moments of schema version {SCHEMA_VERSION}")
         arrays = load_file(str(path))
         return cls(int(arrays["n"][0]), arrays["mean"], arrays.get("m2"))
