@@ -25,12 +25,21 @@ def _place(gap: GapReport) -> str:
     if within > across + 0.05:
         return sentence + (
             f", and a source row has cosine {within:.2f} with another source row but {across:.2f} with a target "
-            "row, so in a mixed index sources outrank targets whatever they mean."
+            f"row, so in a mixed index {_outranked(gap, within)}."
         )
     return sentence + (
         f", and a source row has cosine {within:.2f} with another source row and {across:.2f} with a target row, "
         "so a mixed index treats both alike."
     )
+
+
+def _outranked(gap: GapReport, within: float) -> str:
+    """Who wins a mixed index: only pairs tell whether a row's own target still comes first."""
+    if gap.paired_cosine is None:
+        return "unrelated sources outrank unrelated targets"
+    if within > gap.paired_cosine:
+        return "sources outrank targets whatever they mean"
+    return f"unrelated sources outrank unrelated targets, though not a row's own ({gap.paired_cosine:.2f})"
 
 
 def _shape(gap: GapReport) -> str:
