@@ -2,10 +2,11 @@
 
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
 from anisoalign.embeddings.convert import check_apart, convert, file_states, fingerprint
-from anisoalign.embeddings.embedding_set import Dropped, EmbeddingSet
+from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.labels import read_labels
 from anisoalign.embeddings.manifest import verify
+from anisoalign.embeddings.notes import Dropped
 from anisoalign.embeddings.opening import open_embeddings
 from anisoalign.embeddings.pairs import paired_tiles, read_pairs
 from anisoalign.embeddings.shard_writer import ShardWriter

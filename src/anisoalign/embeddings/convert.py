@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from anisoalign.embeddings.atomic import check_free, replace_folder, writable
-from anisoalign.embeddings.embedding_set import BadRows, EmbeddingSet
+from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.finding import PICKLES, shard_files
 from anisoalign.embeddings.formats.lance_ import is_lance, lance_library
+from anisoalign.embeddings.notes import BadRows
 from anisoalign.embeddings.opening import open_embeddings
 from anisoalign.embeddings.pickles import PickleSource, load_pickle
 from anisoalign.embeddings.shard_files import VECTORS

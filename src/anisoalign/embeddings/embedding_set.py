@@ -1,10 +1,8 @@
 """A set of vectors on disk or in memory, read in tiles, in batches or whole."""
 
-import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,28 +12,13 @@ from anisoalign.embeddings.budget import format_bytes, parse_bytes
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.finding import compare_headers
 from anisoalign.embeddings.metadata import choose_ids, trailing_number
-from anisoalign.embeddings.norms import Verdict, look, refuse_mixed, sentence, verdict
+from anisoalign.embeddings.norms import Verdict
+from anisoalign.embeddings.notes import BadRows, Dropped, Norms, Notes
 from anisoalign.embeddings.shards import Block, Shard, Source, Span, make_shards
 from anisoalign.embeddings.tiles import Tile, normalized, tile_rows_for, torch_dtype, undivided, verbatim
 
-BadRows = Literal["error", "drop"]
-Norms = Literal["auto", "normalize"]
-
 _SPAN_TILES = 8
 """Tiles of a span: enough for a thread to be left alone with, few enough for a small set to be shared."""
-
-_LOCK = threading.Lock()
-"""Held while workers of one pass note what they saw of a set."""
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """A row that was left out: its file, its row there, its row in the whole set, and why."""
-
-    file: str
-    row: int
-    global_row: int
-    reason: str
 
 
 class EmbeddingSet:
@@ -69,8 +52,6 @@ class EmbeddingSet:
         norms: Norms = "auto",
         memory: int | str | None = None,
     ):
-        _one_of("bad_rows", bad_rows, ("error", "drop"))
-        _one_of("norms", norms, ("auto", "normalize"))
         self.shards = make_shards(sources)
         compare_headers(name, [shard.source for shard in self.shards])
         self.name, self.path, self.format = name, path, format
@@ -79,13 +60,8 @@ class EmbeddingSet:
         self.rows = sum(shard.rows for shard in self.shards)
         self.bad_rows, self.id_column = bad_rows, id_column
         self.memory = None if memory is None else parse_bytes(memory)
-        self._refuse = norms == "auto"
-        self._dropped: dict[int, Dropped] = {}
-        self._passed: dict[int, set[tuple[int, int]]] = {}
         self._check_budget(0, "a tile")
-        self._norms = [look(shard) for shard in self.shards]
-        if self._refuse:
-            refuse_mixed(name, self.shards, self._norms)
+        self._notes = Notes(name, self.shards, bad_rows, norms)
 
     def __len__(self) -> int:
         return self.rows
@@ -97,13 +73,12 @@ class EmbeddingSet:
     @property
     def norms(self) -> Verdict:
         """`"unit"`, `"not unit"` or `"mixed"`: by a first look, and exactly once a pass is over."""
-        return verdict(self._norms)
+        return self._notes.norms
 
     @property
     def dropped(self) -> list[Dropped]:
         """Rows left out by the passes so far, in order."""
-        with _LOCK:
-            return [self._dropped[row] for row in sorted(self._dropped)]
+        return self._notes.dropped
 
     @property
     def stems(self) -> list[str]:
@@ -175,8 +150,7 @@ class EmbeddingSet:
 
     def check_some_kept(self) -> None:
         """Raise InputError if passes have dropped every row."""
-        if len(self._dropped) == self.rows:
-            raise InputError(f"{self.name}: every row is bad, none is left ({self.dropped[0].reason}, ...)")
+        self._notes.check_some_kept()
 
     def spans(self, tile_rows: int | None = None) -> list[Span]:
         """Return the set cut into parts of a few tiles, in order: what workers may do side by side.
@@ -210,8 +184,7 @@ class EmbeddingSet:
                 yield tile
         if start != span.stop:
             raise InputError(f"{shard.label} has {start} rows where its header says {shard.rows}")
-        with _LOCK:
-            self._passed.setdefault(shard.index, set()).add((span.start, span.stop))
+        self._notes.add_passed(span)
 
     def _tile(
         self,
@@ -229,7 +202,7 @@ class EmbeddingSet:
             try:
                 values, bad = verbatim(stored, dtype)
             except OverflowError as error:
-                at = self._where(shard, int(rows[error.args[0]]))
+                at = self._notes.where(shard, int(rows[error.args[0]]))
                 raise InputError(f"{at} holds values beyond the range of {dtype}") from error
             norms = scale = None
         elif divide:
@@ -242,40 +215,15 @@ class EmbeddingSet:
             bad |= {int(i): "is null" for i in np.flatnonzero(nulls)}
         if bad:
             kept = np.delete(np.arange(len(rows)), list(bad))
-            self._report(shard, rows, bad)
+            self._notes.add_bad(shard, rows, bad)
             start, values, rows = int(rows[0]), values[kept], rows[kept]
             norms = None if norms is None else norms[kept]
             scale = None if scale is None else scale[kept]
         else:
             start = int(rows[0])
         if norms is not None:
-            self._look_again(shard, rows, norms)
+            self._notes.add_norms(shard, norms)
         return Tile(values, rows + shard.first_row, shard.index, start, scale)
-
-    def _report(self, shard: Shard, rows: np.ndarray, bad: dict[int, str]) -> None:
-        """Refuse the first bad row, or note all of them as dropped."""
-        for i in sorted(bad):
-            row = int(rows[i])
-            if self.bad_rows == "error":
-                raise InputError(
-                    f"{self._where(shard, row)} {bad[i]}; correct it, or leave such rows out with `--bad-rows drop`"
-                )
-            whole = shard.first_row + row
-            with _LOCK:
-                self._dropped[whole] = Dropped(shard.label, row, whole, bad[i])
-
-    def _where(self, shard: Shard, row: int) -> str:
-        place = f"{self.name}: {shard.label}, shard {shard.index}, row {row}"
-        return place if len(self.shards) == 1 else f"{place} (row {shard.first_row + row} of the set)"
-
-    def _look_again(self, shard: Shard, rows: np.ndarray, norms: np.ndarray) -> None:
-        """Correct the first look by rows it did not see, and refuse a set that turns out mixed."""
-        with _LOCK:
-            found = self._norms[shard.index]
-            before = (found.seen, found.unit)
-            found.add(norms)
-            if self._refuse and len(self.shards) > 1 and (found.seen, found.unit) != before:
-                refuse_mixed(self.name, self.shards, self._norms)
 
     def batches(self, batch_size: int, dtype: np.typing.DTypeLike = np.float32) -> Iterator[np.ndarray]:
         """Yield arrays of exactly `batch_size` unit rows across ragged shards; the last may be shorter.
@@ -367,18 +315,9 @@ class EmbeddingSet:
         With `bad_rows="drop"` a pass is made over shards that none has covered yet.
         """
         if self.bad_rows == "drop":
-            for _ in self.tiles(shards=[shard.index for shard in self.shards if not self._covered(shard)]):
+            for _ in self.tiles(shards=[shard.index for shard in self.shards if not self._notes.covered(shard)]):
                 pass
-        return np.delete(np.arange(self.rows), sorted(self._dropped))
-
-    def _covered(self, shard: Shard) -> bool:
-        """Tell whether passes have read every row of a shard."""
-        seen = 0
-        for start, stop in sorted(self._passed.get(shard.index, ())):
-            if start > seen:
-                return False
-            seen = max(seen, stop)
-        return seen >= shard.rows
+        return np.delete(np.arange(self.rows), [row.global_row for row in self.dropped])
 
     def metadata(self, shard: int) -> pa.Table | None:
         """Return the columns beside a shard's vectors, one row a stored row, or None."""
@@ -423,8 +362,8 @@ class EmbeddingSet:
             "dtype": self.dtype.name,
             "shards": len(self.shards),
             "bytes": sum(shard.source.nbytes for shard in self.shards),
-            "norms": sentence(self._norms),
-            "dropped": len(self._dropped),
+            "norms": self._notes.norms_in_words,
+            "dropped": len(self.dropped),
         }
 
     def _check_budget(self, extra: int, what: str) -> None:
@@ -435,8 +374,3 @@ class EmbeddingSet:
             raise InputError(
                 f"{self.name}: {what} needs {format_bytes(needed)}, the memory budget is {format_bytes(self.memory)}"
             )
-
-
-def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"{what} must be one of {', '.join(choices)}, not {value!r}")

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from anisoalign.embeddings.embedding_set import BadRows, EmbeddingSet, Norms
+from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.finding import compare_manifest, open_path
 from anisoalign.embeddings.formats.memory import MemorySource, from_tensor
+from anisoalign.embeddings.notes import BadRows, Norms
 
 
 def open_embeddings(

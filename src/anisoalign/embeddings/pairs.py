@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anisoalign.embeddings.embedding_set import Dropped, EmbeddingSet
+from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.notes import Dropped
 from anisoalign.embeddings.tiles import Tile, tile_rows_for
 
 
