@@ -312,6 +312,28 @@ def test_dropped_rows_are_left_out_of_values_ids_and_counts(make_set, ragged, tm
         assert item["crc32"] == f"{zlib.crc32(data):08x}"
 
 
+def test_a_continued_run_knows_the_rows_that_the_run_before_it_dropped(make_set, tmp_path):
+    parts = [np.random.default_rng(i).normal(size=(6, 4)).astype(np.float32) for i in range(3)]
+    parts[0][2], parts[2][5] = 0, np.nan
+    folder = make_set(parts)
+
+    def run(fail_at: int | None = None) -> list[tuple]:
+        def change(tile):
+            if tile.shard == fail_at:
+                raise KeyboardInterrupt
+            return tile.values
+
+        es = open_embeddings(folder, bad_rows="drop")
+        with EmbeddingWriter(tmp_path / "out", 4) as writer:
+            write_tiles(es, writer, lambda: change)
+        return [(Path(row.file).name, row.row, row.global_row, row.reason) for row in es.dropped]
+
+    with pytest.raises(KeyboardInterrupt):
+        run(fail_at=2)
+    assert (tmp_path / "out.partial" / "part-000.npy").is_file()
+    assert run() == [("part-0.npy", 2, 2, "is zero"), ("part-2.npy", 5, 17, "holds NaN")]
+
+
 def test_stems_and_boundaries_of_the_input_are_kept(tmp_path, ragged):
     for names, stems in (
         (["img_emb_7", "img_emb_8"], ["img_emb_007", "img_emb_008"]),

@@ -128,6 +128,9 @@ def test_bad_rows_are_dropped_counted_and_listed_if_asked(good, tmp_path):
     assert sum(len(np.load(file)) for file in (tmp_path / "z").glob("*.npy")) == ROWS - 1
     ended = anisoalign("evaluate", *both, "--aligned", tmp_path / "z", "--paired", "--json")
     assert ended.returncode == 0, ended.stderr
+    ended = anisoalign("convert", good, tmp_path / "c", "--bad-rows", "drop")
+    assert ended.returncode == 0
+    assert "part_1.npy, row 7: holds NaN" in ended.stderr
 
 
 def test_labels_of_the_wrong_length_are_refused(good, tmp_path):

@@ -39,19 +39,24 @@ def convert(
 ) -> None:
     """Copy embeddings into another format: values as stored, not normalised, ids along."""
     from anisoalign.embeddings import convert as convert_files
+    from anisoalign.embeddings import open_to_convert
 
+    rows = open_to_convert(
+        source,
+        allow_pickle=allow_pickle,
+        column=column,
+        id_column=id_column,
+        bad_rows=bad_rows.value,
+        memory=memory,
+    )
     with common.counter("convert") as done:
         result = convert_files(
-            source,
+            rows,
             out,
             None if format is None else format.value,
             None if dtype is None else dtype.value,
-            allow_pickle=allow_pickle,
-            column=column,
-            id_column=id_column,
-            bad_rows=bad_rows.value,
-            memory=memory,
             overwrite=overwrite,
             progress=done,
         )
+    common.tell_dropped(rows)
     common.say(f"{result.rows:,} x {result.dim} {result.dtype}, {result.format}: {out}")

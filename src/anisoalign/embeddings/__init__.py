@@ -1,7 +1,7 @@
 """Embeddings: a set of vectors on disk or in memory, opened, looked at, read in tiles, written, converted."""
 
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
-from anisoalign.embeddings.convert import check_apart, convert, file_states, fingerprint
+from anisoalign.embeddings.convert import check_apart, convert, file_states, fingerprint, open_to_convert
 from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.labels import read_labels
@@ -32,6 +32,7 @@ __all__ = [
     "format_bytes",
     "in_order",
     "open_embeddings",
+    "open_to_convert",
     "paired_tiles",
     "parse_bytes",
     "read_labels",

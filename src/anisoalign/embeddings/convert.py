@@ -69,21 +69,9 @@ def convert(
     ('parquet', 3, dtype('float16'))
     """
     out = Path(out)
-    if isinstance(source, str | Path) and allow_pickle and (pickles := _pickles(Path(source))):
-        es = EmbeddingSet(
-            [PickleSource(path) for path in pickles],
-            format="pickle",
-            path=Path(source),
-            id_column=id_column,
-            bad_rows=bad_rows,
-            norms="normalize",
-            memory=memory,
-        )
-    else:
-        # Nothing is normalised here, so mixed norms are no reason to refuse.
-        es = open_embeddings(
-            source, column=column, id_column=id_column, bad_rows=bad_rows, norms="normalize", memory=memory
-        )
+    es = open_to_convert(
+        source, allow_pickle=allow_pickle, column=column, id_column=id_column, bad_rows=bad_rows, memory=memory
+    )
     kind = np.dtype(es.dtype if dtype is None else dtype)
     if format == "lance" or (format is None and out.suffix == ".lance"):
         _write_lance(es, out, kind, overwrite, progress)
@@ -93,7 +81,33 @@ def convert(
         with EmbeddingWriter(out, es.dim, kind, format, plan, overwrite, file_states(es)) as writer:
             write_tiles(es, writer, dtype=kind, raw=True, progress=progress)
     load_pickle.cache_clear()
-    return open_embeddings(out, name=out.name, id_column=id_column, norms="normalize")
+    return open_embeddings(out, name=out.name, id_column=es.id_column, norms="normalize")
+
+
+def open_to_convert(
+    source: str | Path | np.ndarray | EmbeddingSet,
+    *,
+    allow_pickle: bool = False,
+    column: str | None = None,
+    id_column: str | None = None,
+    bad_rows: BadRows = "error",
+    memory: int | str | None = None,
+) -> EmbeddingSet:
+    """Open what `convert` reads, which may be pickles; for who wants to know afterwards which rows were dropped."""
+    if isinstance(source, str | Path) and allow_pickle and (pickles := _pickles(Path(source))):
+        return EmbeddingSet(
+            [PickleSource(path) for path in pickles],
+            format="pickle",
+            path=Path(source),
+            id_column=id_column,
+            bad_rows=bad_rows,
+            norms="normalize",
+            memory=memory,
+        )
+    # Nothing is normalised here, so mixed norms are no reason to refuse.
+    return open_embeddings(
+        source, column=column, id_column=id_column, bad_rows=bad_rows, norms="normalize", memory=memory
+    )
 
 
 def fingerprint(es: EmbeddingSet) -> str:

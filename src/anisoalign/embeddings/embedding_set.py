@@ -80,6 +80,10 @@ class EmbeddingSet:
         """Rows left out by the passes so far, in order."""
         return self._notes.dropped
 
+    def add_dropped(self, shard: int, row: int, reason: str) -> None:
+        """Note a row of a shard that an earlier run left out, whose work is continued."""
+        self._notes.add_dropped(self.shards[shard], row, reason)
+
     @property
     def stems(self) -> list[str]:
         """Names for the shards of a result: the shards' own, numbers zero-padded, all distinct."""

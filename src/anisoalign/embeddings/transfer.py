@@ -81,6 +81,8 @@ def _write_folder(
     todo = []
     for shard in es.shards:
         if writer.done(shard.index):
+            for row, reason in writer.dropped(shard.index):
+                es.add_dropped(shard.index, row, reason)
             _tell(progress, shard.rows)
         else:
             todo.append(shard.index)

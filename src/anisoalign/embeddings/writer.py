@@ -198,6 +198,10 @@ class EmbeddingWriter:
         self._shards[index] = record
         return True
 
+    def dropped(self, index: int) -> list[tuple[int, str]]:
+        """Return the rows that a finished shard's source had and it has not: row in the source, and why."""
+        return [(item["row"], item["reason"]) for item in self._shards[index].get("dropped", [])]
+
     @contextlib.contextmanager
     def shard(
         self,
