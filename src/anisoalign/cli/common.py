@@ -104,20 +104,40 @@ def print_rich(*parts: Any) -> None:
 
 
 def open_set(
-    path: Path, name: str, column: str | None, bad_rows: BadRows, norms: Norms, memory: str | None
+    path: Path,
+    name: str,
+    column: str | None,
+    bad_rows: BadRows,
+    norms: Norms,
+    memory: str | None,
+    column_flag: str | None = None,
 ) -> EmbeddingSet:
-    """Open a set and state what it is, on stderr."""
+    """Open a set and state what it is, on stderr; `column_flag` is --NAME-column where nothing else is said."""
     from anisoalign.embeddings import format_bytes, open_embeddings
 
     if column is None and all((path / kind).is_dir() for kind in ("img_emb", "text_emb")):
         column = {"source": "text", "target": "image"}.get(name)  # clip-retrieval's layout holds both
-    opened = open_embeddings(path, name=name, column=column, bad_rows=bad_rows.value, norms=norms.value, memory=memory)
+    with column_named_by(column_flag or f"--{name}-column"):
+        opened = open_embeddings(
+            path, name=name, column=column, bad_rows=bad_rows.value, norms=norms.value, memory=memory
+        )
     about = opened.describe()
     say(
         f"{name}: {about['rows']:,} x {about['dim']} {about['dtype']}, {about['format']}, {about['shards']} shard(s), "
         f"{format_bytes(about['bytes'])}; {about['norms']}"
     )
     return opened
+
+
+@contextmanager
+def column_named_by(flag: str) -> Iterator[None]:
+    """Let a message that asks for a column name the flag of this command."""
+    from anisoalign.embeddings import ColumnError
+
+    try:
+        yield
+    except ColumnError as error:
+        raise ColumnError(error.problem, error.choices, flag) from error
 
 
 def tell_dropped(*sets: EmbeddingSet) -> None:

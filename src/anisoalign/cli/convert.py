@@ -41,14 +41,15 @@ def convert(
     from anisoalign.embeddings import convert as convert_files
     from anisoalign.embeddings import open_to_convert
 
-    rows = open_to_convert(
-        source,
-        allow_pickle=allow_pickle,
-        column=column,
-        id_column=id_column,
-        bad_rows=bad_rows.value,
-        memory=memory,
-    )
+    with common.column_named_by("--column"):
+        rows = open_to_convert(
+            source,
+            allow_pickle=allow_pickle,
+            column=column,
+            id_column=id_column,
+            bad_rows=bad_rows.value,
+            memory=memory,
+        )
     with common.counter("convert") as done:
         result = convert_files(
             rows,

@@ -47,7 +47,7 @@ def diagnose(
     }
     for text in also or []:
         name, path = _named(text, sets)
-        sets[name] = common.open_set(path, name, None, bad_rows, norms, memory)
+        sets[name] = common.open_set(path, name, None, bad_rows, norms, memory, "anisoalign convert --column")
     records, verdict = [], []
     for a, b in combinations(sets, 2):
         total = (2 if paired else 1) * (sets[a].rows + sets[b].rows)

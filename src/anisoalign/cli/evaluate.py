@@ -21,6 +21,9 @@ def evaluate(
     sample: Annotated[int, typer.Option("--sample", min=12, help="Rows a side that are measured at most.")] = 20_000,
     source_column: common.SourceColumn = None,
     target_column: common.TargetColumn = None,
+    aligned_column: Annotated[
+        str | None, typer.Option("--aligned-column", help="The same for the aligned rows.")
+    ] = None,
     json: common.JsonOption = False,
     report: common.ReportOption = None,
     bad_rows: common.BadRowsOption = common.BadRows.error,
@@ -35,7 +38,7 @@ def evaluate(
 
     y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
-    z = common.open_set(aligned, "aligned", None, bad_rows, norms, memory)
+    z = common.open_set(aligned, "aligned", aligned_column, bad_rows, norms, memory)
     labels = common.read_side_labels(None, source_labels, target_labels, y.rows, x.rows)
     with console_status("measuring"):
         scores = aa.evaluate(

@@ -3,7 +3,7 @@
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
 from anisoalign.embeddings.convert import check_apart, convert, file_states, fingerprint, open_to_convert
 from anisoalign.embeddings.embedding_set import EmbeddingSet
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import ColumnError, InputError
 from anisoalign.embeddings.labels import read_labels
 from anisoalign.embeddings.manifest import verify
 from anisoalign.embeddings.notes import Dropped
@@ -17,6 +17,7 @@ from anisoalign.embeddings.workers import in_order
 from anisoalign.embeddings.writer import EmbeddingWriter
 
 __all__ = [
+    "ColumnError",
     "Dropped",
     "EmbeddingSet",
     "EmbeddingWriter",

@@ -1,4 +1,4 @@
-"""The one error of this room that the user, not the programmer, must act on."""
+"""The errors of this room that the user, not the programmer, must act on."""
 
 
 class InputError(ValueError):
@@ -6,6 +6,14 @@ class InputError(ValueError):
 
     The command line turns it into exit code 2 and one message on stderr.
     """
+
+
+class ColumnError(InputError):
+    """Several tables of vectors where one must be named: by `column`, or by the flag that stands for it."""
+
+    def __init__(self, problem: str, choices: str, by: str = "column"):
+        super().__init__(f"{problem}, say which with `{by}`: {choices}")
+        self.problem, self.choices = problem, choices
 
 
 def one_line(error: BaseException) -> str:

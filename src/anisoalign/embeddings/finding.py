@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import ColumnError, InputError
 from anisoalign.embeddings.formats.arrow import ArrowSource, hf_files, is_hf_dataset
 from anisoalign.embeddings.formats.lance_ import is_lance, open_fragments
 from anisoalign.embeddings.formats.npy import NpySource
@@ -117,10 +117,8 @@ def _choose_kind(folder: Path, kinds: dict[str, Path], column: str | None) -> Pa
     if column is None and len(kinds) == 1:
         return next(iter(kinds.values()))
     if column is None:
-        raise InputError(
-            f"{folder} holds several kinds of embeddings, say which with `column` or open the folder: "
-            + ", ".join(f"{kind} ({path})" for kind, path in kinds.items())
-        )
+        listed = ", ".join(f"{kind} ({path})" for kind, path in kinds.items())
+        raise ColumnError(f"{folder} holds several kinds of embeddings", listed)
     for kind, path in kinds.items():
         if column in (kind, path.name):
             return path

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import ColumnError, InputError
 from anisoalign.embeddings.shards import Block
 
 
@@ -44,7 +44,7 @@ def choose_column(schema: pa.Schema, column: str | None, label: str) -> str:
         return candidates[0]
     listed = ", ".join(candidates) or "none"
     if column is None and candidates:
-        raise InputError(f"{label} has several columns of vectors, say which with `column`: {listed}")
+        raise ColumnError(f"{label} has several columns of vectors", listed)
     if column is None:
         columns = ", ".join(f"{item.name} ({item.type})" for item in schema)
         raise InputError(f"{label} has no column of float vectors; its columns: {columns or 'none'}")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 from safetensors import SafetensorError, safe_open
 
-from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.embeddings.errors import ColumnError, InputError, one_line
 from anisoalign.embeddings.shards import ID_COLUMNS, Block
 
 _TYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.float32}
@@ -80,7 +80,7 @@ def _choose_key(shapes: dict[str, tuple[int, ...]], kinds: dict[str, str], colum
     if column is None and len(candidates) == 1:
         return candidates[0]
     if column is None and candidates:
-        raise InputError(f"{label} has several tables of vectors, say which with `column`: {listed}")
+        raise ColumnError(f"{label} has several tables of vectors", listed)
     if column is None:
         held = ", ".join(f"{key} {kinds[key]}{list(shapes[key])}" for key in sorted(shapes))
         raise InputError(f"{label} has no float table of shape (rows, width); it holds: {held or 'nothing'}")

@@ -1,0 +1,60 @@
+"""Files with several columns of vectors: each command has a flag to name one, and its messages say which."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+
+@pytest.fixture
+def table(sides, tmp_path):
+    """Both sets of `sides` and an alignment of the text, each a column of one parquet file."""
+    text, image = np.load(sides.text), np.load(sides.image)
+    aligned = text - text.mean(axis=0) + image.mean(axis=0)
+    columns = {"text": text, "image": image, "aligned": aligned}
+    width = text.shape[1]
+    made = {name: pa.FixedSizeListArray.from_arrays(rows.reshape(-1), width) for name, rows in columns.items()}
+    pq.write_table(pa.table(made), tmp_path / "all.parquet")
+    return tmp_path / "all.parquet"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [
+        (("diagnose", "--target", "T"), "--source-column"),
+        (("diagnose", "--target", "T", "--source-column", "text"), "--target-column"),
+        (("fit", "realign", "--target", "T", "--out", "M"), "--source-column"),
+        (("plan", "realign", "--target", "T"), "--source-column"),
+        (("compare", "--target", "T", "--source-column", "text"), "--target-column"),
+        (
+            ("evaluate", "--target", "T", "--aligned", "T", "--source-column", "text", "--target-column", "image"),
+            "--aligned-column",
+        ),
+        (
+            ("diagnose", "--target", "T", "--also", "x=T", "--source-column", "text", "--target-column", "image"),
+            "anisoalign convert --column",
+        ),
+    ],
+)
+def test_a_message_names_the_flag_that_helps(run, table, tmp_path, arguments, flag):
+    places = {"T": table, "x=T": f"x={table}", "M": tmp_path / "m"}
+    ended = run(*(places.get(part, part) for part in arguments), "--source", table)
+    assert ended.code == 2
+    assert f"has several columns of vectors, say which with `{flag}`: text, image, aligned" in ended.err
+
+
+def test_convert_names_its_flag_and_takes_a_column_out(run, table, sides, tmp_path):
+    ended = run("convert", table, tmp_path / "text2.npy")
+    assert (ended.code, "say which with `--column`: text, image" in ended.err) == (2, True)
+    assert run("convert", table, tmp_path / "image2.npy", "--column", "image").code == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "image2.npy"), np.load(sides.image))
+
+
+def test_evaluate_takes_all_three_from_one_file(run, table):
+    columns = ("--source-column", "text", "--target-column", "image", "--aligned-column", "aligned")
+    ended = run("evaluate", "--source", table, "--target", table, "--aligned", table, *columns, "--paired", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["instance_consistency"] < 0.9
+    assert json.loads(ended.out)["centroid_gap"] < 0.5
