@@ -167,3 +167,17 @@ def test_comparisons_that_cannot_be_made_are_refused(planted):
             compare(y, x, methods=["realign"], repeats=1, k=k)
     with pytest.raises(aa.InputError, match="strength must lie in"):
         compare(y, x, methods=["gaussian-transport:strength=2"], repeats=1)
+
+
+def test_a_comparison_in_float32_is_one_in_float32_and_close(planted):
+    options = {"paired": True, "repeats": 2, "source_labels": planted.labels, "target_labels": planted.labels}
+    found = {d: compare(planted.source, planted.target, dtype=d, **options).to_dicts() for d in ("auto", "float32")}
+    auto, narrow = found["auto"], found["float32"]
+    assert auto == compare(planted.source, planted.target, dtype="float64", **options).to_dicts()
+    assert [record.keys() for record in auto] == [record.keys() for record in narrow]
+    for wide, small in zip(auto, narrow, strict=True):
+        assert small.get("instance_consistency") == pytest.approx(wide.get("instance_consistency"), abs=1e-4)
+        assert small.get("centroid_gap") == pytest.approx(wide.get("centroid_gap"), abs=1e-4)
+        assert small.get("label_transfer") == pytest.approx(wide.get("label_transfer"), abs=0.03)
+    differing = [wide["method"] for wide, small in zip(auto, narrow, strict=True) if wide != small]
+    assert len(differing) >= 10  # so it was really computed in another precision

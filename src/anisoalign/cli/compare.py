@@ -30,6 +30,7 @@ def compare(
     bad_rows: common.BadRowsOption = common.BadRows.error,
     norms: common.NormsOption = common.Norms.auto,
     memory: common.MemoryOption = None,
+    dtype: common.DtypeOption = common.Dtype.auto,
     seed: common.SeedOption = 0,
 ) -> None:
     """Fit every method on one part of the rows, measure on another, repeat: mean ± standard error.
@@ -60,6 +61,7 @@ def compare(
             methods=methods,
             repeats=repeats,
             sample=sample,
+            dtype=dtype.value,
             seed=seed,
             k=k,
             progress=lambda _: done(1),

@@ -10,7 +10,7 @@ import numpy as np
 from anisoalign.comparison.repeating import compare_rows
 from anisoalign.comparison.table import Comparison
 from anisoalign.embeddings import EmbeddingSet, InputError, Tile, open_embeddings
-from anisoalign.statistics import check_widths
+from anisoalign.statistics import check_widths, float64_below
 
 SAMPLE_ROWS = 20_000
 """Rows a side that are used, a seeded sample where there are more."""
@@ -25,6 +25,7 @@ def compare(
     source_labels: Labels | None = None,
     target_labels: Labels | None = None,
     sample: int = SAMPLE_ROWS,
+    dtype: str = "auto",
     seed: int = 0,
     **options: Any,
 ) -> Comparison:
@@ -38,6 +39,8 @@ def compare(
         One label a row.
     sample : int
         Rows a side that are used at most.
+    dtype : {"auto", "float32", "float64"}
+        Precision of fits, maps and metrics; "auto" is float64 up to 200,000 rows used.
     **options
         Of `compare_rows`: ``paired``, ``methods``, ``repeats``, ``k``, ``progress``.
 
@@ -60,7 +63,7 @@ def compare(
     for side, labels, embeddings in (("source", source_labels, y), ("target", target_labels, x)):
         if labels is not None and len(labels) != embeddings.rows:
             raise InputError(f"{len(labels)} {side} labels for {embeddings.rows} {side} rows")
-    a, b = _read(y, x, sample, seed)
+    a, b = _read(y, x, sample, seed, float64_below(min(sample, max(y.rows, x.rows)), dtype))
     return compare_rows(
         a.values,
         b.values,
@@ -71,11 +74,11 @@ def compare(
     )
 
 
-def _read(y: EmbeddingSet, x: EmbeddingSet, sample: int, seed: int) -> tuple[Tile, Tile]:
+def _read(y: EmbeddingSet, x: EmbeddingSet, sample: int, seed: int, dtype: np.dtype) -> tuple[Tile, Tile]:
     """Rows of both sets in memory; in step where the sets are equally long, so that a bad row takes its pair."""
-    a = y.take(y.sample_rows(sample, seed), np.float64)
-    b = x.take(x.sample_rows(sample, seed), np.float64)
+    a = y.take(y.sample_rows(sample, seed), dtype)
+    b = x.take(x.sample_rows(sample, seed), dtype)
     if y.rows == x.rows and len(a) + len(b) < 2 * min(sample, y.rows):
         both = np.intersect1d(a.rows, b.rows)
-        a, b = y.take(both, np.float64), x.take(both, np.float64)
+        a, b = y.take(both, dtype), x.take(both, dtype)
     return a, b

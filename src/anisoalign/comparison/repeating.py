@@ -55,7 +55,8 @@ def compare_rows(
     Parameters
     ----------
     source, target : ndarray, shapes (m, d) and (n, d), unit rows
-        Where m = n they are split in step, since row i of both may be one item.
+        Where m = n they are split in step, since row i of both may be one item. Everything is done in their type,
+        float32 or float64.
     paired : bool
         Row i of both is one item: adds the metrics that need pairs, and the oracle rows.
     source_labels, target_labels : sequences, optional
@@ -146,17 +147,18 @@ def _fit(
     """Fit from the moments of the split, taken once for all methods; oracles on the sources' own targets."""
     if isinstance(model, Oracle):
         return model.fit(source[part.fit_source], target[part.fit_source])
+    precision = fit_y.dtype.name
     if model.keeps_rows:
-        return model.fit(fit_y, fit_x)
+        return model.fit(fit_y, fit_x, dtype=precision)
     model.fit_from_statistics(*moments[model.order])
-    return model.calibrate(fit_y) if model.calibrated else model
+    return model.calibrate(fit_y, dtype=precision) if model.calibrated else model
 
 
 def _transform(model: Aligner | Oracle, rows: np.ndarray, first: int) -> np.ndarray:
-    """Aligned rows in float64; `first` is the row number of the first, so that draws do not repeat."""
+    """Aligned rows in the type of `rows`; `first` is the row number of the first, so that draws do not repeat."""
     if isinstance(model, Oracle):
-        return model.transform(rows)
-    return model.transform(rows, dtype="float64", out_dtype="float64", first_row=first)
+        return model.transform(rows).astype(rows.dtype, copy=False)
+    return model.transform(rows, dtype=rows.dtype.name, out_dtype=rows.dtype.name, first_row=first)
 
 
 def _check(
