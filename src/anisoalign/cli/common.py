@@ -41,6 +41,13 @@ class Dtype(StrEnum):
     float64 = "float64"
 
 
+class Engine(StrEnum):
+    """What carries out the passes."""
+
+    local = "local"
+    ray = "ray"
+
+
 class Format(StrEnum):
     """Formats that can be written."""
 
@@ -49,6 +56,14 @@ class Format(StrEnum):
     safetensors = "safetensors"
     arrow = "arrow"
     hf = "hf"
+
+
+def _refuse_ray(engine: Engine) -> Engine:
+    if engine is Engine.ray:
+        from anisoalign.embeddings import InputError
+
+        raise InputError("--engine ray is not available yet; there is --engine local: all cores of this machine")
+    return engine
 
 
 SourceOption = Annotated[Path, typer.Option("--source", help="Source embeddings (texts): a file or folder of shards.")]
@@ -72,6 +87,9 @@ NormsOption = Annotated[
 MemoryOption = Annotated[str | None, typer.Option("--memory", help='Budget for what is resident, like "2GB".')]
 DtypeOption = Annotated[
     Dtype, typer.Option("--dtype", help="Precision of the passes; auto is float64 up to 200,000 rows.")
+]
+EngineOption = Annotated[
+    Engine, typer.Option("--engine", callback=_refuse_ray, help="What carries out the passes; ray is not there yet.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of every random draw.")]
 

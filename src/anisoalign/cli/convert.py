@@ -32,6 +32,7 @@ def convert(
     id_column: Annotated[str | None, typer.Option("--id-column", help="Column of the ids.")] = None,
     bad_rows: common.BadRowsOption = common.BadRows.error,
     memory: common.MemoryOption = None,
+    engine: common.EngineOption = common.Engine.local,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT once the new one is complete.")] = False,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Read .pkl files, constructing nothing but numpy arrays.")
