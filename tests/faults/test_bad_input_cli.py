@@ -180,6 +180,11 @@ def test_a_pickle_that_would_run_code_does_not(tmp_path):
         (("fit", "gaussian-transport", "--set", "strength=2"), r"strength must lie in \[0, 1\]"),
         (("fit", "gaussian-transport", "--set", "rank=-3"), "rank must be"),
         (("fit", "whiten-color", "--set", "shrinkage=much"), "shrinkage must be"),
+        (("fit", "memory-projection", "--set", "memory=much"), "memory must be"),
+        (("fit", "random-target", "--set", "memory=-1"), "memory must be"),
+        (("fit", "realign", "--device", "cuda"), "realign is fitted on the CPU"),
+        (("fit", "realign", "--device", "tpu"), "auto, cpu, cuda or cuda:N"),
+        (("fit", "realign", "--engine", "ray"), "not available yet"),
     ],
 )
 def test_bad_usage_is_refused(good, tmp_path, arguments, message):

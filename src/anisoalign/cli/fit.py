@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from anisoalign.cli import common
+from anisoalign.cli.plan import estimate, tell_plan
+
+if TYPE_CHECKING:
+    from anisoalign.aligners import Aligner
 
 
 def fit(
@@ -19,11 +24,15 @@ def fit(
     out: Annotated[Path, typer.Option("--out", help="Folder for the fitted model.")],
     setting: Annotated[list[str] | None, typer.Option("--set", help="name=value: a parameter of the method.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with parameters of the method.")] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda or cuda:N, for methods that run on more than the CPU.")
+    ] = "auto",
     source_column: common.SourceColumn = None,
     target_column: common.TargetColumn = None,
     bad_rows: common.BadRowsOption = common.BadRows.error,
     norms: common.NormsOption = common.Norms.auto,
     memory: common.MemoryOption = None,
+    engine: common.EngineOption = common.Engine.local,
     dtype: common.DtypeOption = common.Dtype.auto,
     seed: common.SeedOption = 0,
 ) -> None:
@@ -33,14 +42,18 @@ def fit(
     from anisoalign.embeddings import InputError
 
     params = {**_read_config(config), **dict(parse_setting(text) for text in setting or [])}
-    if method in METHODS and "seed" in METHODS[method]().get_params():
+    known = METHODS[method]().get_params() if method in METHODS else {}
+    if "seed" in known:
         params.setdefault("seed", seed)
+    if "device" in known and device != "auto":  # auto leaves the choice to the method
+        params["device"] = device
     model = make(method, params)
+    _check_device(device, model)
     check_free(out)
     y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
+    tell_plan(estimate(model, y, x, dtype.value, transform=False))
     passes = 2 if model.calibrated else 1
-    common.say(f"plan: {passes} pass(es) over the source, 1 over the target")
     started = time.perf_counter()
     try:
         with common.progress(f"fit {method}", passes * y.rows + x.rows) as done:
@@ -52,6 +65,23 @@ def fit(
     model.save(out)
     seconds = time.perf_counter() - started
     common.say(f"fitted {model!r} on {y.rows:,} + {x.rows:,} rows in {seconds:.1f} s: {out}")
+
+
+def _check_device(device: str, model: Aligner) -> None:
+    """Raise InputError for a device that is none, that the method has no use for, or that is not there."""
+    from anisoalign.embeddings import InputError
+
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device):
+        raise InputError(f"--device is auto, cpu, cuda or cuda:N, not {device!r}")
+    if not device.startswith("cuda"):
+        return
+    if "device" not in model.get_params():
+        raise InputError(f"{model.name} is fitted on the CPU: leave --device {device} out")
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(device.partition(":")[2] or 0) >= there:
+        raise InputError(f"--device {device} is not there: PyTorch finds {there} CUDA device(s) on this machine")
 
 
 def _origin(embeddings: Any) -> dict[str, Any]:

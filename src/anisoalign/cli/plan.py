@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
     from anisoalign.aligners import Aligner
     from anisoalign.embeddings import EmbeddingSet
 
-_PROBE_ROWS = 4096
+_PROBES = 3
+_PROBE_OPERATIONS = 1 << 30
+"""Size of a product that is timed: some hundredths of a second, however wide the rows are."""
+
+_WRITE_RATE = 500e6
+"""Bytes per second that are taken for writing, since trying it out would take a place to write."""
 
 
 def plan(
@@ -24,18 +30,22 @@ def plan(
     source_column: common.SourceColumn = None,
     target_column: common.TargetColumn = None,
     json: common.JsonOption = False,
+    bad_rows: common.BadRowsOption = common.BadRows.error,
+    norms: common.NormsOption = common.Norms.auto,
+    memory: common.MemoryOption = None,
+    engine: common.EngineOption = common.Engine.local,
     dtype: common.DtypeOption = common.Dtype.auto,
 ) -> None:
     """State rows, bytes, passes, memory and time of fitting a method and transforming the source.
 
-    The time is an estimate from a product and a read that are timed on the spot.
+    The time is an estimate from a product and a read that are timed on the spot, and from 500 MB/s of writing.
     """
     from anisoalign.aligners import parse_method
     from anisoalign.embeddings import format_bytes
 
     model = parse_method(method)
-    y = common.open_set(source, "source", source_column, common.BadRows.error, common.Norms.auto, None)
-    x = common.open_set(target, "target", target_column, common.BadRows.error, common.Norms.auto, None)
+    y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
+    x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
     record = estimate(model, y, x, dtype.value)
     if json:
         common.print_json(record)
@@ -45,43 +55,113 @@ def plan(
         print(f"{key:22} {shown}")
 
 
-def estimate(model: Aligner, y: EmbeddingSet, x: EmbeddingSet, dtype: str) -> dict[str, Any]:
-    """Rows, bytes, passes, operations, memory and seconds of a fit followed by a transform."""
+def estimate(
+    model: Aligner,
+    y: EmbeddingSet,
+    x: EmbeddingSet | None,
+    dtype: str,
+    *,
+    transform: bool = True,
+    out_dtype: str = "float32",
+) -> dict[str, Any]:
+    """Rows, bytes, passes, operations, memory and seconds of a fit followed by a transform.
+
+    Of the transform alone where there is no target, of the fit alone without `transform`. Memory is what comes
+    on top of Python and its libraries.
+    """
+    from anisoalign.embeddings.workers import cores
     from anisoalign.statistics import float64_below
     from anisoalign.statistics.passes import tile_rows
 
     d, full = y.dim, model.order == "full"
-    precision = float64_below(max(y.rows, x.rows), dtype)
-    y_bytes, x_bytes = (s.describe()["bytes"] for s in (y, x))
-    fit_passes = 2 if model.calibrated else 1
-    moments = (y.rows + x.rows) * d * d if full else 0  # syrk: half of a product's 2 m d²
-    maps = 2 * y.rows * d * d if full else 0
-    read_rate, flop_rate = _measure(y, d, precision)
-    read = (fit_passes + 1) * y_bytes + x_bytes
-    written = y.rows * d * 4
-    seconds = (read + written) / read_rate + (moments + fit_passes * maps) / flop_rate
+    target_rows = 0 if x is None else x.rows
+    precision = float64_below(max(y.rows, target_rows), dtype)
+    # A method that keeps target rows does not read the source; calibration reads it a second time.
+    fit_passes = 0 if x is None or model.keeps_rows else 2 if model.calibrated else 1
+    passes = fit_passes + transform
+    kept = _kept_rows(model, target_rows)
+    operations = _operations(model, y.rows, target_rows, d, kept, fit_passes, transform)
+    read = passes * y.describe()["bytes"] + (0 if x is None else x.describe()["bytes"])
+    written = y.rows * d * np.dtype(out_dtype).itemsize if transform else 0
+    read_rate, flop_rate = _measure(y, precision, operations > 0)
+    seconds = read / read_rate + written / _WRITE_RATE + operations / flop_rate
+    tiles = 2 * cores() * tile_rows(d) * d * precision.itemsize
     return {
         "method": repr(model),
         "precision": precision.name,
         "source_rows": y.rows,
-        "target_rows": x.rows,
-        "passes_over_source": fit_passes + 1,
-        "passes_over_target": 1,
+        "target_rows": target_rows,
+        "passes_over_source": passes,
+        "passes_over_target": 0 if x is None else 1,
         "read_bytes": read,
         "written_bytes": written,
-        "operations": moments + fit_passes * maps,
-        "memory_bytes": 4 * tile_rows(d) * d * precision.itemsize + (8 * d * d * 8 if full else 0),
+        "operations": operations,
+        "memory_bytes": tiles + (8 * d * d * 8 if full else 0) + kept * d * precision.itemsize,
         "seconds": round(seconds, 1),
     }
 
 
-def _measure(y: EmbeddingSet, d: int, precision: np.dtype) -> tuple[float, float]:
-    """Bytes read and normalised per second, and operations per second of a product, timed here and now."""
-    rows = min(_PROBE_ROWS, y.rows)
+def tell_plan(record: dict[str, Any]) -> None:
+    """State a plan in a line, on stderr, before the work begins."""
+    from anisoalign.embeddings import format_bytes
+
+    passes = f"{record['passes_over_source']} pass(es) over {record['source_rows']:,} source rows"
+    if record["passes_over_target"]:
+        passes += f" and {record['passes_over_target']} over {record['target_rows']:,} target rows"
+    written = f", write {format_bytes(record['written_bytes'])}" if record["written_bytes"] else ""
+    common.say(
+        f"plan: {passes}: read {format_bytes(record['read_bytes'])}{written}; "
+        f"about {format_bytes(record['memory_bytes'])} of memory and {record['seconds']} s, in {record['precision']}"
+    )
+
+
+def _operations(
+    model: Aligner, source_rows: int, target_rows: int, d: int, kept: int, fit_passes: int, transform: bool
+) -> int:
+    """Operations of the products, beside which those of sweeps over the rows are few."""
+    from anisoalign.aligners import MemoryProjection
+
+    if isinstance(model, MemoryProjection):
+        return 4 * source_rows * kept * d if transform else 0
+    if model.order != "full":
+        return 0
+    moments = (source_rows + target_rows) * d * d if target_rows else 0  # syrk: half of a product's 2 m d²
+    maps = max(fit_passes - 1, 0) + transform
+    return moments + maps * 2 * source_rows * d * d
+
+
+def _kept_rows(model: Aligner, target_rows: int) -> int:
+    """Target rows that a fitted model holds, or will."""
+    if not model.keeps_rows:
+        return 0
+    if not target_rows:
+        return len(vars(model)["rows_"])
+    memory = model.get_params()["memory"]
+    return min(memory, target_rows) if isinstance(memory, int) and memory > 0 else 0  # which a fit refuses
+
+
+def _measure(y: EmbeddingSet, precision: np.dtype, products: bool) -> tuple[float, float]:
+    """Bytes read and normalised per second, and operations of products per second, timed here and now.
+
+    Both are timed in one thread, as a worker does them, a few times: the best counts, since passes are long.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from anisoalign.embeddings.workers import cores
+
+    d, reads, times = y.dim, [], []
     started = time.perf_counter()
-    y.take(np.arange(rows), precision)
-    read = rows * d * y.dtype.itemsize / (time.perf_counter() - started)
-    probe = np.ones((_PROBE_ROWS, d), precision)
-    started = time.perf_counter()
-    np.matmul(probe, np.ones((d, d), precision))
-    return read, 2 * _PROBE_ROWS * d * d / (time.perf_counter() - started)
+    # Tiles and no more, so that a memory budget that is enough for passes is enough for the plan.
+    for tile in islice(y.tiles(precision, buffer=y.tile_buffer(precision)), _PROBES):
+        reads.append(len(tile) * d * y.dtype.itemsize / (time.perf_counter() - started))
+        started = time.perf_counter()
+    if not products:
+        return cores() * max(reads), 1.0
+    rows = min(4096, max(_PROBE_OPERATIONS // (2 * d * d), 256))
+    probe, matrix = np.ones((rows, d), precision), np.ones((d, d), precision)
+    with threadpool_limits(limits=1, user_api="blas"):
+        for _ in range(_PROBES):
+            started = time.perf_counter()
+            np.matmul(probe, matrix)
+            times.append(time.perf_counter() - started)
+    return cores() * max(reads), cores() * 2 * rows * d * d / min(times)

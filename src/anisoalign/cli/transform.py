@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from anisoalign.cli import common
+from anisoalign.cli.plan import estimate, tell_plan
 
 
 class OutDtype(StrEnum):
@@ -31,16 +32,19 @@ def transform(
     bad_rows: common.BadRowsOption = common.BadRows.error,
     norms: common.NormsOption = common.Norms.auto,
     memory: common.MemoryOption = None,
+    engine: common.EngineOption = common.Engine.local,
     dtype: common.DtypeOption = common.Dtype.auto,
 ) -> None:
     """Turn source embeddings into substitutes for target embeddings: unit rows, ids along.
 
-    OUT appears when it is complete; an interrupted run continues with the same command.
+    OUT appears when it is complete; an interrupted run continues with the same command. Random draws belong to the
+    model: they are fixed by the seed it was fitted with and by the number of the row.
     """
     import anisoalign as aa
 
     fitted = aa.load(model)
     y = common.open_set(source, "source", column, bad_rows, norms, memory)
+    tell_plan(estimate(fitted, y, None, dtype.value, out_dtype=out_dtype.value))
     started = time.perf_counter()
     with common.progress("transform", y.rows) as done:
         fitted.transform(
