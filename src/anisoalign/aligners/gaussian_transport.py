@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from jaxtyping import Float
 
 from anisoalign.aligners.base import Aligner, in_unit_interval
 from anisoalign.aligners.realign import trace_scale
@@ -55,20 +58,44 @@ class GaussianTransport(Aligner):
         self.strength = strength
 
     def _fit(self, source: Moments, target: Moments) -> None:
-        t = in_unit_interval("strength", self.strength)
-        d = source.dim
-        sy, sx = source.covariance, target.covariance
-        frame = joint_frame(sx, sy, rank=(d + 1) // 2 if self.rank is None else self.rank)
-        self.shrinkage_ = [shrinkage_amount(m, self.shrinkage) for m in (source, target)]
-        inside_y, inside_x = frame.inside(sy), frame.inside(sx)
-        transport = gaussian_transport(shrink(inside_y, self.shrinkage_[0]), shrink(inside_x, self.shrinkage_[1]))
-        rest_y = np.trace(sy) - np.trace(inside_y)
-        rest_x = np.trace(sx) - np.trace(inside_x)
-        self.scale_ = trace_scale(source, target)
-        s_v = float(np.sqrt(rest_x / rest_y)) if rest_y > 1e-12 and rest_x > 0 else self.scale_
-        outside = (1.0 - t) * self.scale_ + t * s_v
-        inside = (1.0 - t) * self.scale_ * np.eye(frame.rank) + t * transport
-        q = frame.basis
-        self.rank_ = frame.rank
-        self.weight_ = outside * np.eye(d) + q @ (inside - outside * np.eye(frame.rank)) @ q.T
+        dialled = dialled_transport(
+            source, target, rank=self.rank, shrinkage=self.shrinkage, strength=in_unit_interval("strength", self.strength)
+        )
+        self.rank_, self.shrinkage_, self.scale_ = dialled.rank, dialled.shrinkage, dialled.scale
+        self.weight_ = dialled.weight
         self.bias_ = target.mean - self.weight_ @ source.mean
+
+
+class Dialled(NamedTuple):
+    """A_t, shape (d, d), with the rank r of U, both amounts of shrinkage and s."""
+
+    weight: Float[np.ndarray, "d d"]
+    rank: int
+    shrinkage: list[float]
+    scale: float
+
+
+def dialled_transport(
+    source: Moments,
+    target: Moments,
+    *,
+    rank: int | float | None = None,
+    shrinkage: float | str = "auto",
+    strength: float = 1.0,
+) -> Dialled:
+    """A_t of `GaussianTransport`, from the moments of both sets."""
+    d = source.dim
+    sy, sx = source.covariance, target.covariance
+    frame = joint_frame(sx, sy, rank=(d + 1) // 2 if rank is None else rank)
+    amounts = [shrinkage_amount(m, shrinkage) for m in (source, target)]
+    inside_y, inside_x = frame.inside(sy), frame.inside(sx)
+    transport = gaussian_transport(shrink(inside_y, amounts[0]), shrink(inside_x, amounts[1]))
+    rest_y = np.trace(sy) - np.trace(inside_y)
+    rest_x = np.trace(sx) - np.trace(inside_x)
+    scale = trace_scale(source, target)
+    s_v = float(np.sqrt(rest_x / rest_y)) if rest_y > 1e-12 and rest_x > 0 else scale
+    outside = (1.0 - strength) * scale + strength * s_v
+    inside = (1.0 - strength) * scale * np.eye(frame.rank) + strength * transport
+    q = frame.basis
+    weight = outside * np.eye(d) + q @ (inside - outside * np.eye(frame.rank)) @ q.T
+    return Dialled(weight, frame.rank, amounts, scale)

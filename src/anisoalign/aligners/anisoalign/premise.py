@@ -1,0 +1,98 @@
+"""What must hold before a correction makes sense, and before a fitted one is applied to new rows."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from anisoalign.diagnostics.gap import overlap_p_value
+from anisoalign.embeddings import InputError
+from anisoalign.geometry.spectra import eigenvalues, numerical_rank, principal_subspace
+from anisoalign.statistics import Moments
+
+SIGNIFICANT = 0.01
+FEWEST = 20
+"""Rows a side below which subspaces are too uncertain to be compared, and drift to be told from chance."""
+DEVIATIONS = 6.0
+"""Sampling errors that a mean or an energy may be off before new rows count as drifted."""
+
+
+class AlignmentWarning(UserWarning):
+    """Something about the data makes a result less trustworthy than it looks."""
+
+
+def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> float | None:
+    """Permutation p-value of the subspace overlap; None where the sets are too small to tell.
+
+    Spectral correlation cannot serve: it is high for unrelated sets.
+
+    Raises
+    ------
+    InputError
+        If the leading subspaces overlap no more than chance, unless `force`.
+    """
+    sx, sy = target.covariance, source.covariance
+    q = min(max(1, source.dim // 10), numerical_rank(eigenvalues(sx)), numerical_rank(eigenvalues(sy)))
+    if min(source.n, target.n) < FEWEST or q < 1 or q >= source.dim // 2:
+        return None
+    p = overlap_p_value(principal_subspace(sx)[:, :q], principal_subspace(sy)[:, :q], seed)
+    if p > SIGNIFICANT:
+        message = (
+            f"source and target share no leading directions beyond chance (permutation p = {p:.2f}): "
+            "are both from the same model, and about the same kind of thing? There is no shared frame to align in"
+        )
+        if not force:
+            raise InputError(f"{message}; force=True (--set force=True) fits all the same")
+        warnings.warn(message, AlignmentWarning, stacklevel=4)
+    return p
+
+
+def check_sizes(source: Float[np.ndarray, "n d"], rank: int, rows: int) -> None:
+    """Warn of too few rows for the rank, and of sources that are mostly the same."""
+    if rows <= rank:
+        warnings.warn(
+            f"{rows} rows for a frame of {rank} directions: covariances are rank-deficient and lean on shrinkage",
+            AlignmentWarning,
+            stacklevel=4,
+        )
+    distinct = len(np.unique(np.round(source, 6), axis=0))
+    if distinct < len(source) / 2:
+        warnings.warn(
+            f"only {distinct} of {len(source)} sources looked at are different: what is learned rests on those",
+            AlignmentWarning,
+            stacklevel=4,
+        )
+
+
+def drift_statistics(rows: Float[np.ndarray, "n d"], mean: Float[np.ndarray, " d"]) -> dict[str, Any]:
+    """Mean and spread of ‖y − μy‖² over the fitted sources, against which new rows are held."""
+    energy = ((rows - mean) ** 2).sum(axis=1)
+    return {"energy": float(energy.mean()), "spread": float(energy.std()), "rows": len(rows)}
+
+
+def check_drift(
+    rows: Float[np.ndarray, "n d"], mean: Float[np.ndarray, " d"], fitted: dict[str, Any], dimension: float
+) -> None:
+    """Warn where new rows have another mean or energy than the fitted ones, beyond sampling error.
+
+    For n rows with tr Σ = E the squared distance of means is E (1/n + 1/N) on average, with a standard deviation
+    of that times sqrt(2 / effective dimension).
+    """
+    if len(rows) < FEWEST:
+        return
+    share = 1 / len(rows) + 1 / fitted["rows"]
+    expected = fitted["energy"] * share
+    distance = float(((rows.mean(axis=0) - mean) ** 2).sum())
+    now = drift_statistics(rows, mean)
+    error = max(fitted["spread"], now["spread"]) * share**0.5
+    if distance > expected * (1 + DEVIATIONS * (2 / max(dimension, 1.0)) ** 0.5) + 1e-9:
+        _drifted(f"their mean is {distance**0.5:.3f} away, where {expected**0.5:.3f} is sampling error")
+    elif abs(now["energy"] - fitted["energy"]) > DEVIATIONS * error + 1e-9:
+        _drifted(f"their energy about the mean is {now['energy']:.3f}, not {fitted['energy']:.3f}")
+
+
+def _drifted(what: str) -> None:
+    warnings.warn(f"these rows have drifted from the fitted sources: {what}; fit again", AlignmentWarning, stacklevel=5)

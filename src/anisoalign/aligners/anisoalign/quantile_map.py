@@ -1,0 +1,58 @@
+"""Radial quantile maps: each block's radii of the source onto those of the target (method.md section 4, Stage II)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anisoalign.statistics.radii import RadiusHistogram
+
+KNOTS = 65
+"""Quantile levels a map is built on, evenly spaced and half a step from 0 and 1."""
+
+
+@dataclass(frozen=True)
+class RadialMap:
+    """ρ ↦ F_x^{-1}(F_y(ρ)) of every block: piecewise linear, monotone, continued linearly outside the seen range.
+
+    Parameters
+    ----------
+    source, target : Tensor, shapes (m, KNOTS)
+        Quantiles of the two distributions at the same levels, rising along the second axis.
+
+    Examples
+    --------
+    >>> line = torch.linspace(1, 2, KNOTS)[None]
+    >>> RadialMap(line, 3 * line)(torch.tensor([[1.5], [4.0]])).flatten().tolist()
+    [4.5, 12.0]
+    """
+
+    source: Float[Tensor, "m knots"]
+    target: Float[Tensor, "m knots"]
+
+    @classmethod
+    def between(cls, source: RadiusHistogram, target: RadiusHistogram) -> RadialMap:
+        """Map from one measured distribution onto another."""
+        levels = (np.arange(KNOTS) + 0.5) / KNOTS
+        return cls(_rising(source.quantiles(levels)), _rising(target.quantiles(levels)))
+
+    def __call__(self, radius: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+        """Mapped radii, not below zero."""
+        source, target = self.source.to(radius), self.target.to(radius)
+        columns = radius.T.contiguous()
+        # The segment of each radius; the outermost ones are continued.
+        place = torch.searchsorted(source, columns).clamp_(1, source.shape[1] - 1)
+        low, high = source.gather(1, place - 1), source.gather(1, place)
+        start, end = target.gather(1, place - 1), target.gather(1, place)
+        mapped = start + (columns - low) * (end - start) / (high - low)
+        return mapped.clamp_min_(0.0).T
+
+
+def _rising(quantiles: np.ndarray) -> Float[Tensor, "m knots"]:
+    """Strictly rising, so that a slope exists where many radii are equal."""
+    steps = np.maximum(np.diff(quantiles, axis=1), 1e-9 * np.maximum(quantiles[:, :1], 1e-6))
+    return torch.from_numpy(np.concatenate([quantiles[:, :1], quantiles[:, :1] + np.cumsum(steps, axis=1)], axis=1))
