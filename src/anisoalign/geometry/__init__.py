@@ -1,7 +1,8 @@
-"""Pure functions and frozen values of the geometry: sphere, shared frame, spectra, Gaussian maps."""
+"""Pure functions and frozen values of the geometry: sphere, shared frame, polar blocks, spectra, Gaussian maps."""
 
 from anisoalign.geometry.frame import Frame, joint_frame
 from anisoalign.geometry.gaussian import gaussian_transport, inverse_sqrt, sqrt_psd
+from anisoalign.geometry.polar import to_cartesian, to_polar, wrap
 from anisoalign.geometry.spectra import (
     anisotropy,
     effective_dimension,
@@ -29,4 +30,7 @@ __all__ = [
     "spectral_correlation",
     "sqrt_psd",
     "subspace_overlap",
+    "to_cartesian",
+    "to_polar",
+    "wrap",
 ]

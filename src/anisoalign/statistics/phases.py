@@ -110,8 +110,8 @@ class PhaseStatistics:
         """All of it as real arrays by name, for a safetensors file, which knows no complex128."""
         return {
             "n": np.array([self.n], dtype=np.int64),
-            "first": np.stack([self.first.real, self.first.imag], axis=-1),
-            "pairs": np.stack([self.pairs.real, self.pairs.imag], axis=-1),
+            "first": np.stack([np.real(self.first), np.imag(self.first)], axis=-1),
+            "pairs": np.stack([np.real(self.pairs), np.imag(self.pairs)], axis=-1),
             "energy": self.energy,
         }
 
