@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from anisoalign.aligners import (
         C3,
         Aligner,
+        AnisoAlign,
         BlockwiseCovariance,
         GaussianTransport,
         Identity,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "C3",
     "Aligner",
+    "AnisoAlign",
     "BlockwiseCovariance",
     "GaussianTransport",
     "Identity",

@@ -1,6 +1,7 @@
 """One short file a method, over one small base."""
 
 from anisoalign.aligners import oracle
+from anisoalign.aligners.anisoalign.aligner import AnisoAlign
 from anisoalign.aligners.base import Aligner
 from anisoalign.aligners.blockwise_covariance import BlockwiseCovariance
 from anisoalign.aligners.c3 import C3
@@ -19,6 +20,7 @@ __all__ = [
     "C3",
     "METHODS",
     "Aligner",
+    "AnisoAlign",
     "BlockwiseCovariance",
     "GaussianTransport",
     "Identity",

@@ -56,7 +56,11 @@ class Aligner(BaseEstimator):
     bias_: np.ndarray
     provenance_: dict[str, Any]
     keeps_rows: ClassVar[bool] = False
-    """Whether the fitted model holds target rows and so cannot be fitted from statistics."""
+    """Whether the fitted model holds target rows."""
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Named sets of parameters."""
+    from_statistics: ClassVar[bool] = True
+    """Whether moments determine the method; otherwise there is only `fit`."""
 
     def fit(self, source: Any, target: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
         """Fit on unpaired rows.
@@ -190,6 +194,10 @@ class Aligner(BaseEstimator):
         if isinstance(source, (str, Path)) or (isinstance(source, EmbeddingSet) and source.path is not None):
             raise InputError("transforming a file or folder needs out=PATH, where the aligned rows are written")
         return transform_rows(self, source, dtype=dtype, out_dtype=out_dtype, first_row=first_row)
+
+    def notes(self) -> list[str]:
+        """What a person should know of this fit, in sentences; none for most methods."""
+        return []
 
     def save(self, path: str | Path) -> None:
         """Write config.json, model.safetensors and a README.md card into the folder `path`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from anisoalign.aligners.anisoalign.aligner import AnisoAlign
 from anisoalign.aligners.base import Aligner
 from anisoalign.aligners.blockwise_covariance import BlockwiseCovariance
 from anisoalign.aligners.c3 import C3
@@ -31,12 +32,13 @@ METHODS: dict[str, type[Aligner]] = {
         GaussianTransport,
         MemoryProjection,
         RandomTarget,
+        AnisoAlign,
     )
 }
 
 
-def make(name: str, params: dict[str, Any] | None = None) -> Aligner:
-    """Unfitted aligner of the given name and parameters.
+def make(name: str, params: dict[str, Any] | None = None, preset: str | None = None) -> Aligner:
+    """Unfitted aligner of the given name and parameters, on top of a preset of the method where one is named.
 
     Raises
     ------
@@ -51,12 +53,15 @@ def make(name: str, params: dict[str, Any] | None = None) -> Aligner:
     if name not in METHODS:
         raise InputError(f"there is no method {name!r}; the methods are {', '.join(METHODS)}")
     method, params = METHODS[name], params or {}
+    if preset is not None and preset not in method.presets:
+        listed = ", ".join(method.presets) or "none"
+        raise InputError(f"{name} has no preset {preset!r}; its presets are: {listed}")
     known = method().get_params()
     for key in params:
         if key not in known:
             listed = ", ".join(known) or "none"
             raise InputError(f"{name} has no parameter {key!r}; its parameters are: {listed}")
-    return method(**params)
+    return method(**{**(method.presets[preset] if preset else {}), **params})
 
 
 def parse_value(text: str) -> Any:
@@ -74,15 +79,19 @@ def parse_value(text: str) -> Any:
 
 
 def parse_method(spec: str) -> Aligner:
-    """Aligner from `NAME` or `NAME:param=value,param=value`.
+    """Aligner from `NAME` or `NAME:param=value,param=value`, where a preset may come first.
 
     Examples
     --------
     >>> parse_method("gaussian-transport:strength=0.5,shrinkage=0.3")
     GaussianTransport(shrinkage=0.3, strength=0.5)
+    >>> parse_method("aniso-align:paper,strength=0.5").initial
+    'radial'
     """
     name, _, rest = spec.partition(":")
-    return make(name, dict(parse_setting(part) for part in rest.split(",") if part))
+    parts = [part for part in rest.split(",") if part]
+    preset = parts.pop(0).strip() if parts and "=" not in parts[0] else None
+    return make(name, dict(parse_setting(part) for part in parts), preset)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -15,6 +15,7 @@ class RowKeeper(Aligner):
     """Keeps up to `memory` target rows, drawn without replacement; cannot be fitted from statistics."""
 
     keeps_rows = True
+    from_statistics = False
     memory: int
     seed: int
 

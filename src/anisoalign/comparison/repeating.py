@@ -148,7 +148,7 @@ def _fit(
     if isinstance(model, Oracle):
         return model.fit(source[part.fit_source], target[part.fit_source])
     precision = fit_y.dtype.name
-    if model.keeps_rows:
+    if not model.from_statistics:
         return model.fit(fit_y, fit_x, dtype=precision)
     model.fit_from_statistics(*moments[model.order])
     return model.calibrate(fit_y, dtype=precision) if model.calibrated else model

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,10 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anisoalign.aligners.anisoalign.coupling import FEWEST, bandwidth_for, coupling, regress
+from anisoalign.aligners.anisoalign.mixing import mixing_matrix
 from anisoalign.aligners.anisoalign.path import Affine, Anchor, Arrays, Guide, RowMap, blend, share_of_turn
-from anisoalign.aligners.anisoalign.polar_stage import PolarStage
+from anisoalign.aligners.anisoalign.polar_stage import PolarStage, fit_polar
+from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
 from anisoalign.aligners.gaussian_transport import dialled_transport
 from anisoalign.aligners.realign import trace_scale
+from anisoalign.geometry import joint_frame
 from anisoalign.geometry.turn import Turn
 from anisoalign.statistics import Moments
 
@@ -74,6 +78,20 @@ class Correction:
                 anchors = {share: self.anchor.at(share, rows.dtype)(rows)}
             found.append(blend(anchors[share], full, strength).mean(dim=0))
         return torch.stack(found).double().numpy()
+
+    def relative_bounds(self, rows: Tensor) -> Float[Tensor, "parts n"]:
+        """ε of each bounded part, one after the other, for unit source rows: sines of the angles they may turn by."""
+        found = [torch.zeros(len(rows), dtype=rows.dtype)]
+        order: list[Any] = [self.initial, self.guide, self.restore]
+        for part in [self.polar, *order] if self.polar_first else [*order, self.polar]:
+            if part is None:
+                continue
+            if isinstance(part, Guide):
+                found.append(torch.linalg.vector_norm(part.delta(rows.dtype)(rows), dim=1))
+            elif isinstance(part, PolarStage):
+                found.append(part.relative_bound(rows))
+            rows = part.at(rows.dtype)(rows)
+        return torch.stack(found)
 
     def arrays(self) -> Arrays:
         """Everything as arrays by name."""
@@ -161,3 +179,88 @@ def fit_restore(
     moments = Moments.empty(target.dim).update(rows.numpy())
     weight = dialled_transport(moments, target, rank=rank, shrinkage=shrinkage, strength=strength).weight
     return Affine(weight, target.mean - weight @ moments.mean)
+
+
+class Made(NamedTuple):
+    """A fitted correction and the rank of its frame."""
+
+    correction: Correction
+    rank: int
+
+
+def fit_correction(
+    model: Any,
+    moments_y: Moments,
+    moments_x: Moments,
+    rows_y: Float[np.ndarray, "n d"],
+    rows_x: Float[np.ndarray, "m d"],
+    stages: Callable[[str, int, int], None] | None = None,
+    checkpoint: str | Path | None = None,
+) -> Made:
+    """Fit all parts that `model.terms` names, each on what the ones before it made of the sample.
+
+    Parameters
+    ----------
+    model : AnisoAlign
+        For its parameters alone.
+    moments_y, moments_x : Moments
+        Of all rows of source and target.
+    rows_y, rows_x : ndarray, float64
+        Unit rows of samples of both.
+    """
+    terms, anchor = parse_terms(model.terms), anchor_of(moments_y, moments_x, model.turn)
+    basis = _frame(model, moments_y, moments_x, rows_y, rows_x)
+    rows = torch.from_numpy(rows_y)
+    initial = guide = restore = polar = None
+    radial = model.initial == "radial"
+
+    def stage(now: Tensor) -> PolarStage:
+        return fit_polar(
+            now,
+            torch.from_numpy(rows_x),
+            basis,
+            polar_settings(model),
+            radial=radial,
+            seed=model.seed,
+            device=device_of(model.device),
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            progress=stages,
+        )
+
+    if radial and terms & {"init", "refine"}:
+        polar = stage(rows)
+        rows = polar.at(rows.dtype)(rows)
+    else:
+        dial = model.initial_strength if "init" in terms else 0.0
+        initial = fit_initial(moments_y, moments_x, rows, anchor.turn, model.rank, model.shrinkage, dial)
+        rows = initial.at(rows.dtype)(rows)
+    if "guide" in terms:
+        found = fit_guide(
+            rows.numpy(), rows_x, model.neighbours, model.balance, model.guide_step, model.guide_bound
+        )
+        rows = found.at(rows.dtype)(rows)
+        guide, restore = found, fit_restore(rows, moments_x, model.rank, model.shrinkage, model.restore_strength)
+        rows = restore.at(rows.dtype)(rows)
+    if not radial and "refine" in terms:
+        polar = stage(rows)
+    return Made(Correction(anchor, initial, guide, restore, polar, radial), basis.shape[1])
+
+
+def _frame(model: Any, moments_y: Moments, moments_x: Moments, rows_y: np.ndarray, rows_x: np.ndarray) -> Tensor:
+    """Q R, with an even number of columns, since blocks are pairs."""
+    d = moments_y.dim
+    rank = (d + 1) // 2 if model.rank is None else model.rank
+    frame = joint_frame(moments_x.covariance, moments_y.covariance, rank=rank).basis
+    basis = frame[:, : max(2, len(frame[0]) // 2 * 2)] if d > 1 else frame
+    if not parse_terms(model.terms) & {"refine"} and model.initial != "radial":
+        return torch.from_numpy(np.ascontiguousarray(basis))
+    x, y = torch.from_numpy(rows_x @ basis), torch.from_numpy((rows_y - moments_y.mean + moments_x.mean) @ basis)
+    mixed = basis @ mixing_matrix(model.mixing, basis.shape[1], model.seed, x, y)
+    return torch.from_numpy(np.ascontiguousarray(mixed))
+
+
+def device_of(name: str) -> str:
+    """`name`, and for "auto" a GPU where there is one."""
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -118,7 +118,7 @@ class PolarStage:
         stage = self.cast(dtype)
 
         def apply(rows: Tensor) -> Tensor:
-            with torch.inference_mode():
+            with torch.no_grad():
                 return normalize_(stage.unnormalised(stage.refine(stage.initialise(rows))))
 
         return apply

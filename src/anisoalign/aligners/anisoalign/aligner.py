@@ -1,0 +1,411 @@
+"""AnisoAlign: the parts of this folder strung together, in two presets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.exceptions import NotFittedError
+from torch import Tensor
+
+from anisoalign.aligners.anisoalign.correction import Correction, anchor_of, fit_correction
+from anisoalign.aligners.anisoalign.guarantee import angle_bound
+from anisoalign.aligners.anisoalign.path import share_of_turn
+from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, check_sizes, drift_statistics
+from anisoalign.aligners.anisoalign.settings import TERMS, check_settings
+from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
+from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interval, torch_dtype
+from anisoalign.embeddings import InputError, Tile, open_embeddings
+from anisoalign.geometry.spectra import effective_dimension, eigenvalues
+from anisoalign.statistics import Moments, check_widths, float64_below, measure
+
+PAPER = {
+    "terms": "init+refine+prior+phase",
+    "turn": False,
+    "initial": "radial",
+    "rank": 0.9,
+    "mixing": "haar",
+    "complement": "coordinate",
+    "strength": 1.0,
+}
+
+
+class AnisoAlign(Aligner):
+    """AnisoAlign (arXiv 2605.07825), unpaired: substitutes that lie where targets lie and mean what sources meant.
+
+    The default, `AnisoAlign()`: sources are turned so that their mean points where the target's does (a rotation:
+    no inner product changes), moved by shrunk Gaussian transport inside the shared dominant frame U, led a bounded
+    step towards the targets that each speaks of (learned from an entropic coupling of unpaired samples), transported
+    once more to restore the spread that the step took, and centred. `AnisoAlign.paper()` is the published method: a
+    periodic phase prior learned from targets alone (Stage I), a radial initialisation and a bounded refinement under
+    that prior (Stage II), and a centroid calibration.
+
+    Parameters
+    ----------
+    strength : float or "auto"
+        t in [0, 1] scales the whole correction; 0 is ReAlign exactly. "auto" is chosen on held-out unpaired rows
+        (`strength.choose_strength`).
+    terms : str
+        Parts joined by "+": init, guide, refine, and the losses of the refinement prior, phase, support, structure.
+    rank : int, float or None
+        Directions of U: a number, a share of energy in (0, 1], or None for half of the width.
+    shrinkage : float or "auto"
+        Of both covariances inside U towards their mean eigenvalue.
+    turn : bool
+        Whether the means are brought together by rotation first.
+    initial : {"transport", "radial"}
+        Initialisation: Gaussian transport inside U, or the source's radial quantile maps.
+    initial_strength, restore_strength : float
+        Strength of the transport before and after the guided step, in [0, 1].
+    guide_step, guide_bound : float
+        β, share of the way towards the estimated target, and the longest step; a row turns by at most
+        arcsin(guide_bound) in it.
+    neighbours : float
+        Share of the targets that a source is coupled with, by perplexity.
+    balance : float
+        0 couples each source by itself, 1 uses all targets equally.
+    mixing : {"identity", "haar", "learned"}
+        Orthogonal mixing of the frame before blocks are formed.
+    centre : {"origin", "mean"}
+        The point that polar coordinates are taken about.
+    phase_bound, radius_bound, complement_bound : float
+        αθ in radians, αρ in log radius, αv.
+    complement : {"relative", "coordinate"}
+        αv bounds the move in V relative to its length, or, as in the source, each coordinate.
+    edges : int
+        p: blocks that each block is coupled with in the potential.
+    drift_step : float
+        τ.
+    noise : float
+        Largest σ of Stage I.
+    centred_coupling, degree_normalised : bool
+        Couple blocks by M_kl − m_k m̄_l, and by degree; both off in the source.
+    support : {"sliced", "energy", "mmd"}
+        Loss of the term "support".
+    prior_steps, refine_steps : int
+        Longest Stage I (it stops early) and length of Stage II.
+    fit_rows : int
+        Rows a side that stages beyond the moments are fitted on, spread over the set.
+    force : bool
+        Fit where the two sets share no geometry.
+    device : str
+        "auto", "cpu", "cuda" or "cuda:N", of the neural stages.
+    seed : int
+        Of every draw.
+
+    Attributes
+    ----------
+    strength_ : float
+        t in use.
+    strength_curve_ : dict or None
+        Held-out geometry kept and target reached at each strength, where it was chosen.
+    calibration_means_ : ndarray, shape (11, d)
+        μ̂ at strengths 0, 0.1, …, 1, so that the strength can be changed without refitting.
+    overlap_p_ : float or None
+        Permutation p-value of the premise that both sets share leading directions.
+    bound_ : float
+        Largest angle, in radians, by which the bounded parts turn any fitted source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> scene = rng.normal(size=(600, 16)) * np.linspace(3, 0.3, 16)
+    >>> text, image = scene[:300] + 4, (scene[300:] * np.linspace(1, 2, 16)) - 4
+    >>> model = AnisoAlign(strength=0.5).fit(text, image)
+    >>> model.transform(text).shape
+    (300, 16)
+    """
+
+    name = "aniso-align"
+    order = "full"
+    calibrated = True
+    from_statistics = False
+    presets = {"paper": PAPER}  # noqa: RUF012 - a ClassVar of the base
+
+    def __init__(
+        self,
+        *,
+        strength: float | str = "auto",
+        terms: str = "init+guide",
+        rank: int | float | None = None,
+        shrinkage: float | str = 0.3,
+        turn: bool = True,
+        initial: str = "transport",
+        initial_strength: float = 0.5,
+        restore_strength: float = 0.6,
+        guide_step: float = 0.5,
+        guide_bound: float = 0.6,
+        neighbours: float = 0.02,
+        balance: float = 0.5,
+        mixing: str = "identity",
+        centre: str = "origin",
+        phase_bound: float = 0.3,
+        radius_bound: float = 0.2,
+        complement_bound: float = 0.2,
+        complement: str = "relative",
+        edges: int = 4,
+        drift_step: float = 0.1,
+        noise: float = 1.5,
+        centred_coupling: bool = False,
+        degree_normalised: bool = False,
+        support: str = "sliced",
+        prior_steps: int = 1500,
+        refine_steps: int = 400,
+        fit_rows: int = 20_000,
+        force: bool = False,
+        device: str = "auto",
+        seed: int = 0,
+    ):
+        self.strength = strength
+        self.terms = terms
+        self.rank = rank
+        self.shrinkage = shrinkage
+        self.turn = turn
+        self.initial = initial
+        self.initial_strength = initial_strength
+        self.restore_strength = restore_strength
+        self.guide_step = guide_step
+        self.guide_bound = guide_bound
+        self.neighbours = neighbours
+        self.balance = balance
+        self.mixing = mixing
+        self.centre = centre
+        self.phase_bound = phase_bound
+        self.radius_bound = radius_bound
+        self.complement_bound = complement_bound
+        self.complement = complement
+        self.edges = edges
+        self.drift_step = drift_step
+        self.noise = noise
+        self.centred_coupling = centred_coupling
+        self.degree_normalised = degree_normalised
+        self.support = support
+        self.prior_steps = prior_steps
+        self.refine_steps = refine_steps
+        self.fit_rows = fit_rows
+        self.force = force
+        self.device = device
+        self.seed = seed
+
+    @classmethod
+    def paper(cls, **changes: Any) -> Self:
+        """The published method to the letter; `changes` override single parameters.
+
+        Examples
+        --------
+        >>> AnisoAlign.paper().terms
+        'init+refine+prior+phase'
+        """
+        return cls(**{**PAPER, **changes})
+
+    def fit(
+        self,
+        source: Any,
+        target: Any,
+        *,
+        dtype: str = "auto",
+        progress: Progress | None = None,
+        stages: Callable[[str, int, int], None] | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Self:
+        """Fit on unpaired rows: moments of all of them, later stages on samples, calibration on all sources.
+
+        Parameters
+        ----------
+        source, target : array (n, d), tensor, path or EmbeddingSet
+        dtype : {"auto", "float32", "float64"}
+            Precision of the passes.
+        progress : callable, optional
+            Called with the number of rows of each tile read.
+        stages : callable, optional
+            Called with the name of a neural stage, the step and the number of steps.
+        checkpoint : path, optional
+            File in which Stage I keeps its state; an interrupted fit goes on from it.
+
+        Raises
+        ------
+        InputError
+            If the widths differ, a row is unusable, or the two sets share no leading directions (unless `force`).
+        """
+        check_settings(self)
+        source, target = open_embeddings(source, name="source"), open_embeddings(target, name="target")
+        check_widths(source, target)
+        moments_y = measure(source, "full", dtype=dtype, progress=progress)
+        moments_x = measure(target, "full", dtype=dtype, progress=progress)
+        self.overlap_p_ = check_premise(moments_y, moments_x, self.force, self.seed)
+        rows_y = source.sample(self.fit_rows, self.seed, np.float64)
+        rows_x = target.sample(self.fit_rows, self.seed + 1, np.float64)
+        self.n_features_in_ = source.dim
+        self.target_mean_ = moments_x.mean.copy()
+        made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint)
+        check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))
+        self._keep(made.correction)
+        self.rank_ = made.rank
+        self.source_energy_ = drift_statistics(rows_y, moments_y.mean)
+        self.source_dimension_ = source.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
+        self.strength_curve_ = None
+        self._choose_strength(rows_y, rows_x)
+        self.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES)
+        self.bound_ = float(self._bounds(rows_y).max())
+        return self.calibrate(source, dtype=dtype, progress=progress)
+
+    def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
+        """Not possible: the coupling and the prior are no functions of moments; use `fit`."""
+        raise TypeError("AnisoAlign needs rows; moments do not determine it, use fit")
+
+    def calibrate(self, source: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
+        """Store μ̂ of all sources at the strength in use."""
+        source = open_embeddings(source, name="source")
+        correction, strength = self._correction(), self.strength_
+
+        def mapped() -> Callable[[Tile], Moments]:
+            move = correction.at(strength, torch_dtype(float64_below(source.rows, dtype)))
+
+            def summary(tile: Tile) -> Moments:
+                unit = torch.from_numpy(tile.values if tile.scale is None else tile.values * tile.scale[:, None])
+                return Moments(len(unit), move(unit).mean(dim=0).double().numpy(), None)
+
+            return summary
+
+        self.calibration_mean_ = measure(source, "mean", dtype=dtype, summary=mapped, progress=progress).mean
+        return self
+
+    def at_strength(self, strength: float) -> Self:
+        """A copy that corrects at another strength, without refitting.
+
+        μ̂ is interpolated between those stored; call `calibrate(source)` on the copy for the exact one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> rows = np.random.default_rng(0).normal(size=(200, 8)) * np.linspace(2, 0.5, 8)
+        >>> model = AnisoAlign(strength=1.0).fit(rows[:100] + 1, rows[100:] - 1)
+        >>> model.at_strength(0.0).strength_
+        0.0
+        """
+        self._check_fitted()
+        t = in_unit_interval("strength", strength)
+        other = type(self)(**{**self.get_params(), "strength": t})
+        vars(other).update({name: value for name, value in vars(self).items() if name.endswith("_")})
+        other.strength_ = t
+        other.calibration_mean_ = np.array([np.interp(t, NODES, column) for column in self.calibration_means_.T])
+        return other
+
+    def mapping(self, dtype: np.dtype) -> Mapping:
+        """Blend of anchor and correction at the strength in use, centred on μx."""
+        self._check_fitted()
+        if self.calibration_mean_ is None:
+            raise NotFittedError("AnisoAlign is not calibrated; call calibrate(source) first")
+        kind = torch_dtype(dtype)
+        move = self._correction().at(self.strength_, kind)
+        shift = torch.as_tensor(self.target_mean_ - self.calibration_mean_, dtype=kind)
+
+        def apply(rows: Tensor, numbers: np.ndarray) -> Tensor:
+            moved = move(rows).add_(shift)
+            return moved.div_(torch.linalg.vector_norm(moved, dim=1, keepdim=True).clamp_min_(1e-12))
+
+        return apply
+
+    def transform(self, source: Any, out: str | Path | None = None, *, return_bound: bool = False, **options: Any) -> Any:
+        """As `Aligner.transform`; warns where rows have drifted from the fitted sources.
+
+        Parameters
+        ----------
+        return_bound : bool
+            Also return, for rows in memory, the largest angle in radians by which the bounded parts of the
+            correction (guided step, refinement) can have turned each row; shape (n,). π promises nothing.
+
+        Raises
+        ------
+        InputError
+            As `Aligner.transform`; and where bounds are asked of rows that are written to a file.
+        """
+        self._check_fitted()
+        if return_bound and out is not None:
+            raise InputError("bounds are returned for rows in memory; leave out=PATH away")
+        rows = open_embeddings(source[None] if getattr(source, "ndim", 2) == 1 else source)
+        if rows.dim == self.n_features_in_ and rows.rows > 1:
+            seen = rows.sample(4096, self.seed, np.float64)
+            check_drift(seen, self.anchor_source_mean_, self.source_energy_, self.source_dimension_)
+        aligned = super().transform(source, out, **options)
+        if not return_bound:
+            return aligned
+        return aligned, self._bounds(rows.sample(rows.rows, self.seed, np.float64))
+
+    def notes(self) -> list[str]:
+        """What a person should know of this fit, in sentences."""
+        found = [f"strength {self.strength_:g} of the correction; the turn of the means is {self._turned():.0%} made"]
+        curve = self.strength_curve_
+        if curve is not None:
+            at = curve["strengths"].index(self.strength_)
+            found.append(
+                f"chosen on held-out rows: geometry kept {curve['geometry_consistency'][at]:.2f}, target reached "
+                f"{curve['target_reached'][at]:.2f} (ReAlign: {curve['geometry_consistency'][0]:.2f}, "
+                f"{curve['target_reached'][0]:.2f})"
+            )
+            if self.strength_ == 0.0:
+                found.append("recommended here: realign, since no correction beyond it pays on held-out rows")
+        degrees = math.degrees(self.bound_)
+        found.append(
+            f"guarantee: the bounded parts turn a row by at most {degrees:.1f} degrees"
+            if self.bound_ < math.pi
+            else "guarantee: none, the bounds are too wide for these rows (complement_bound, phase_bound)"
+        )
+        return found
+
+    def _turned(self) -> float:
+        return share_of_turn(self.strength_) if float(self.anchor_angle_) > 0 else 0.0
+
+    def _choose_strength(self, rows_y: np.ndarray, rows_x: np.ndarray) -> None:
+        if self.strength != "auto":
+            self.strength_ = in_unit_interval("strength", self.strength)
+            return
+        quick = type(self)(**{**self.get_params(), "prior_steps": min(self.prior_steps, 300)})
+
+        def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], list[np.ndarray]]:
+            full = Moments.empty(fit_y.shape[1]).update(fit_y), Moments.empty(fit_x.shape[1]).update(fit_x)
+            correction = fit_correction(quick, *full, fit_y, fit_x).correction
+            means = correction.means(torch.from_numpy(fit_y), NODES)
+
+            def aligned(rows: np.ndarray) -> list[np.ndarray]:
+                found = []
+                for strength, mean in zip(NODES, means, strict=True):
+                    moved = correction.at(strength, torch.float64)(torch.from_numpy(rows.copy())).numpy()
+                    moved = moved + (full[1].mean - mean)
+                    found.append(moved / np.linalg.norm(moved, axis=1, keepdims=True))
+                return found
+
+            return aligned
+
+        choice = choose_strength(rows_y, rows_x, fit, self.seed)
+        self.strength_ = DEFAULT if choice is None else choice.strength
+        self.strength_curve_ = None if choice is None else choice.to_dict()
+
+    def _keep(self, correction: Correction) -> None:
+        """Fitted parts as attributes, which is how models are saved."""
+        for name in [name for name in vars(self) if name.startswith(_PARTS) and name.endswith("_")]:
+            delattr(self, name)
+        for name, array in correction.arrays().items():
+            setattr(self, f"{name}_", array)
+        self.polar_config_ = None if correction.polar is None else correction.polar.config()
+
+    def _correction(self) -> Correction:
+        self._check_fitted()
+        arrays = {n[:-1]: v for n, v in vars(self).items() if n.startswith(_PARTS) and isinstance(v, np.ndarray)}
+        return Correction.from_arrays(arrays, self.polar_config_, self.initial == "radial")
+
+    def _bounds(self, rows: np.ndarray) -> np.ndarray:
+        """Largest angle, radians, by which guided step and refinement together can turn each row."""
+        return angle_bound(self._correction().relative_bounds(torch.from_numpy(rows))).sum(dim=0).clamp_max(
+            math.pi
+        ).numpy()
+
+
+_PARTS = ("anchor_", "initial_", "guide_", "restore_", "polar_")
+
+assert set(PAPER["terms"].split("+")) <= set(TERMS)

@@ -1,0 +1,90 @@
+"""Parameters of AnisoAlign: what they may be, and what the stages make of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anisoalign.aligners.anisoalign.polar_stage import SUPPORT_LOSSES, PolarSettings
+from anisoalign.aligners.anisoalign.refinement import Bounds
+from anisoalign.aligners.anisoalign.score_prior import PriorSettings
+from anisoalign.aligners.base import at_least, in_unit_interval, is_number
+
+LOSSES = ("prior", "phase", "support", "structure")
+TERMS = ("init", "guide", "refine", *LOSSES)
+_CHOICES = {
+    "initial": ("transport", "radial"),
+    "mixing": ("identity", "haar", "learned"),
+    "centre": ("origin", "mean"),
+    "complement": ("relative", "coordinate"),
+    "support": SUPPORT_LOSSES,
+}
+
+
+def parse_terms(terms: str) -> set[str]:
+    """Terms of "init+refine+prior".
+
+    Raises
+    ------
+    ValueError
+        If one is unknown, or a loss is named without "refine", which it would train.
+
+    Examples
+    --------
+    >>> sorted(parse_terms("init+guide"))
+    ['guide', 'init']
+    """
+    named = {part.strip() for part in terms.split("+")} if isinstance(terms, str) else {repr(terms)}
+    unknown = sorted(named - set(TERMS))
+    if unknown:
+        raise ValueError(f"terms has no part {', '.join(unknown)}; its parts are {', '.join(TERMS)}")
+    if named & set(LOSSES) and "refine" not in named:
+        raise ValueError(f"{', '.join(sorted(named & set(LOSSES)))} are losses of refine, which terms does not name")
+    return named
+
+
+def check_settings(model: Any) -> None:
+    """Raise ValueError for a parameter out of range, before any work."""
+    parse_terms(model.terms)
+    for name, allowed in _CHOICES.items():
+        if getattr(model, name) not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(model, name)!r}")
+    if model.strength != "auto":
+        if isinstance(model.strength, str):
+            raise ValueError(f"strength must lie in [0, 1] or be 'auto', not {model.strength!r}")
+        in_unit_interval("strength", model.strength)
+    for name in ("initial_strength", "restore_strength", "guide_step", "guide_bound", "neighbours"):
+        in_unit_interval(name, getattr(model, name))
+    if not (is_number(model.balance) and 0 <= model.balance <= 1):
+        raise ValueError(f"balance must lie in [0, 1], not {model.balance!r}")
+    if model.guide_bound == 0 or model.neighbours == 0:
+        raise ValueError("guide_bound and neighbours must be above 0; leave guide out of terms to go without it")
+    for name in ("phase_bound", "radius_bound", "complement_bound", "drift_step"):
+        value = getattr(model, name)
+        if not (is_number(value) and value >= 0):
+            raise ValueError(f"{name} must be a number of at least 0, not {value!r}")
+    if not (is_number(model.noise) and model.noise > PriorSettings.noise_low):
+        raise ValueError(f"noise must be a number above {PriorSettings.noise_low}, not {model.noise!r}")
+    for name in ("turn", "centred_coupling", "degree_normalised", "force"):
+        if not isinstance(getattr(model, name), bool):
+            raise ValueError(f"{name} must be True or False, not {getattr(model, name)!r}")
+    for name, least in (("edges", 1), ("prior_steps", 1), ("refine_steps", 1), ("fit_rows", 2), ("seed", 0)):
+        at_least(name, getattr(model, name), least)
+
+
+def polar_settings(model: Any) -> PolarSettings:
+    """What Stages I and II are told."""
+    terms = parse_terms(model.terms)
+    return PolarSettings(
+        losses=tuple(term for term in LOSSES if term in terms),
+        refine="refine" in terms,
+        centre=model.centre,
+        bounds=Bounds(
+            model.phase_bound, model.radius_bound, model.complement_bound, model.complement == "coordinate"
+        ),
+        neighbours=model.edges,
+        centred_coupling=model.centred_coupling,
+        degree_normalised=model.degree_normalised,
+        prior=PriorSettings(noise_high=model.noise, drift_step=model.drift_step, steps=model.prior_steps),
+        support=model.support,
+        steps=model.refine_steps,
+    )
