@@ -158,7 +158,6 @@ def test_a_stage_comes_back_from_its_arrays_to_the_last_bit(sets, losses):
         assert any(a.tobytes() != other.arrays()[name].tobytes() for name, a in stage.arrays().items())
 
 
-@pytest.mark.xfail(raises=RuntimeError, strict=True, reason="fit_polar normalises in place what a gradient needs")
 @pytest.mark.parametrize("losses", [("support",), ("structure",), ("prior", "phase", "support", "structure")])
 def test_the_losses_of_whole_rows_train(sets, losses):
     stage = fitted(sets, losses=losses)

@@ -59,7 +59,11 @@ class GaussianTransport(Aligner):
 
     def _fit(self, source: Moments, target: Moments) -> None:
         dialled = dialled_transport(
-            source, target, rank=self.rank, shrinkage=self.shrinkage, strength=in_unit_interval("strength", self.strength)
+            source,
+            target,
+            rank=self.rank,
+            shrinkage=self.shrinkage,
+            strength=in_unit_interval("strength", self.strength),
         )
         self.rank_, self.shrinkage_, self.scale_ = dialled.rank, dialled.shrinkage, dialled.scale
         self.weight_ = dialled.weight

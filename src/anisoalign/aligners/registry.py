@@ -88,10 +88,22 @@ def parse_method(spec: str) -> Aligner:
     >>> parse_method("aniso-align:paper,strength=0.5").initial
     'radial'
     """
+    name, preset, params = parse_parts(spec)
+    return make(name, params, preset)
+
+
+def parse_parts(spec: str) -> tuple[str, str | None, dict[str, Any]]:
+    """Name, preset and parameters of `NAME:preset,param=value,...`.
+
+    Examples
+    --------
+    >>> parse_parts("aniso-align:paper,strength=0.5")
+    ('aniso-align', 'paper', {'strength': 0.5})
+    """
     name, _, rest = spec.partition(":")
     parts = [part for part in rest.split(",") if part]
     preset = parts.pop(0).strip() if parts and "=" not in parts[0] else None
-    return make(name, dict(parse_setting(part) for part in parts), preset)
+    return name, preset, dict(parse_setting(part) for part in parts)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

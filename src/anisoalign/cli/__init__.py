@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from typing import NoReturn
 
 import typer
@@ -51,6 +52,7 @@ class Interrupted(BaseException):
 def main() -> None:
     """Run the command line: exit 0 when done, 1 when something failed, 2 on bad usage or bad input, 130 on Ctrl-C."""
     before = signal.signal(signal.SIGINT, _interrupt)
+    warnings.showwarning = _warn
     try:
         app()
     except Interrupted:
@@ -67,6 +69,11 @@ def main() -> None:
         raise  # a fault of ours: the traceback is what a bug report needs, and Python exits with 1
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _warn(message: Warning | str, category: type[Warning], *rest: object) -> None:
+    """A warning as a message: what it says is for the user, where it was raised is not."""
+    print(f"anisoalign: warning: {message}", file=sys.stderr)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

@@ -179,6 +179,23 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars of training stages on stderr; yields a function of a stage's name, its step and its number of steps."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tasks: dict[str, Any] = {}
+    with Progress(*columns, console=console(), transient=True, disable=not sys.stderr.isatty()) as bar:
+
+        def step(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done)
+
+        yield step
+
+
+@contextmanager
 def counter(what: str) -> Iterator[Callable[[int], None]]:
     """Count of rows done on stderr, where their number is not known before."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn

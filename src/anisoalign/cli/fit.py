@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def fit(
-    method: Annotated[str, typer.Argument(help="Name of the method, like realign or gaussian-transport.")],
+    method: Annotated[str, typer.Argument(help="NAME of the method, or NAME:param=value,..., like aniso-align:paper.")],
     source: common.SourceOption,
     target: common.TargetOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the fitted model.")],
@@ -36,18 +36,22 @@ def fit(
     dtype: common.DtypeOption = common.Dtype.auto,
     seed: common.SeedOption = 0,
 ) -> None:
-    """Fit a method on source and target embeddings, which need not be paired, and save it."""
-    from anisoalign.aligners.registry import METHODS, make, parse_setting
+    """Fit a method on source and target embeddings, which need not be paired, and save it.
+
+    An interrupted training stage goes on with the same command.
+    """
+    from anisoalign.aligners.registry import METHODS, make, parse_parts, parse_setting
     from anisoalign.aligners.saving import check_free
     from anisoalign.embeddings import InputError
 
-    params = {**_read_config(config), **dict(parse_setting(text) for text in setting or [])}
-    known = METHODS[method]().get_params() if method in METHODS else {}
+    name, preset, inline = parse_parts(method)
+    params = {**_read_config(config), **inline, **dict(parse_setting(text) for text in setting or [])}
+    known = METHODS[name]().get_params() if name in METHODS else {}
     if "seed" in known:
         params.setdefault("seed", seed)
     if "device" in known and device != "auto":  # auto leaves the choice to the method
         params["device"] = device
-    model = make(method, params)
+    model = make(name, params, preset)
     _check_device(device, model)
     check_free(out)
     y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
@@ -56,15 +60,26 @@ def fit(
     passes = 2 if model.calibrated else 1
     started = time.perf_counter()
     try:
-        with common.progress(f"fit {method}", passes * y.rows + x.rows) as done:
-            model.fit(y, x, dtype=dtype.value, progress=done)
+        with common.progress(f"fit {name}", passes * y.rows + x.rows) as done, common.stages() as stages:
+            resumed: dict[str, Any] = (
+                {"stages": stages, "checkpoint": _checkpoint(out)} if name == "aniso-align" else {}
+            )
+            model.fit(y, x, dtype=dtype.value, progress=done, **resumed)
     except ValueError as error:
         raise InputError(str(error)) from error
     common.tell_dropped(y, x)
     model.provenance_ = {"source": _origin(y), "target": _origin(x)}
     model.save(out)
+    _checkpoint(out).unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     common.say(f"fitted {model!r} on {y.rows:,} + {x.rows:,} rows in {seconds:.1f} s: {out}")
+    for note in model.notes():
+        common.say(note)
+
+
+def _checkpoint(out: Path) -> Path:
+    """Where a neural stage keeps its state until the model is written; the same command goes on from it."""
+    return out.with_name(f".{out.name}.stage")
 
 
 def _check_device(device: str, model: Aligner) -> None:

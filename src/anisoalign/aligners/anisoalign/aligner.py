@@ -12,7 +12,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from anisoalign.aligners.anisoalign.correction import Correction, anchor_of, fit_correction
+from anisoalign.aligners.anisoalign.correction import Correction, fit_correction
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
 from anisoalign.aligners.anisoalign.path import share_of_turn
 from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, check_sizes, drift_statistics
@@ -115,7 +115,7 @@ class AnisoAlign(Aligner):
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> scene = rng.normal(size=(600, 16)) * np.linspace(3, 0.3, 16)
-    >>> text, image = scene[:300] + 4, (scene[300:] * np.linspace(1, 2, 16)) - 4
+    >>> text, image = scene[:300] + 1, (scene[300:] * np.linspace(1, 2, 16)) - 1
     >>> model = AnisoAlign(strength=0.5).fit(text, image)
     >>> model.transform(text).shape
     (300, 16)
@@ -125,6 +125,8 @@ class AnisoAlign(Aligner):
     order = "full"
     calibrated = True
     from_statistics = False
+    anchor_source_mean_: np.ndarray
+    anchor_angle_: np.ndarray
     presets = {"paper": PAPER}  # noqa: RUF012 - a ClassVar of the base
 
     def __init__(
@@ -311,7 +313,9 @@ class AnisoAlign(Aligner):
 
         return apply
 
-    def transform(self, source: Any, out: str | Path | None = None, *, return_bound: bool = False, **options: Any) -> Any:
+    def transform(
+        self, source: Any, out: str | Path | None = None, *, return_bound: bool = False, **options: Any
+    ) -> Any:
         """As `Aligner.transform`; warns where rows have drifted from the fitted sources.
 
         Parameters
@@ -350,12 +354,11 @@ class AnisoAlign(Aligner):
             )
             if self.strength_ == 0.0:
                 found.append("recommended here: realign, since no correction beyond it pays on held-out rows")
-        degrees = math.degrees(self.bound_)
-        found.append(
-            f"guarantee: the bounded parts turn a row by at most {degrees:.1f} degrees"
-            if self.bound_ < math.pi
-            else "guarantee: none, the bounds are too wide for these rows (complement_bound, phase_bound)"
-        )
+        if self.bound_ < math.pi:
+            promise = f"guarantee: the bounded parts turn no fitted source by more than {math.degrees(self.bound_):.1f}"
+            found.append(f"{promise} degrees; transform(..., return_bound=True) gives each new row's limit")
+        else:
+            found.append("guarantee: none, phase_bound and complement_bound are too wide for these rows")
         return found
 
     def _turned(self) -> float:
@@ -401,9 +404,12 @@ class AnisoAlign(Aligner):
 
     def _bounds(self, rows: np.ndarray) -> np.ndarray:
         """Largest angle, radians, by which guided step and refinement together can turn each row."""
-        return angle_bound(self._correction().relative_bounds(torch.from_numpy(rows))).sum(dim=0).clamp_max(
-            math.pi
-        ).numpy()
+        return (
+            angle_bound(self._correction().relative_bounds(torch.from_numpy(rows)))
+            .sum(dim=0)
+            .clamp_max(math.pi)
+            .numpy()
+        )
 
 
 _PARTS = ("anchor_", "initial_", "guide_", "restore_", "polar_")

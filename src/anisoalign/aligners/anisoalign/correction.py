@@ -117,9 +117,7 @@ class Correction:
     def from_arrays(cls, found: Arrays, polar_config: dict[str, Any] | None, polar_first: bool) -> Correction:
         """Read back what `arrays` gave."""
         turn = Turn(found["anchor_plane"], float(found["anchor_angle"]))
-        anchor = Anchor(
-            found["anchor_source_mean"], found["anchor_target_mean"], float(found["anchor_scale"]), turn
-        )
+        anchor = Anchor(found["anchor_source_mean"], found["anchor_target_mean"], float(found["anchor_scale"]), turn)
 
         def affine(name: str) -> Affine | None:
             if f"{name}_weight" not in found:
@@ -145,7 +143,13 @@ def anchor_of(source: Moments, target: Moments, turn: bool) -> Anchor:
 
 
 def fit_initial(
-    source: Moments, target: Moments, rows: Tensor, turn: Turn, rank: int | float | None, shrinkage: Any, strength: float
+    source: Moments,
+    target: Moments,
+    rows: Tensor,
+    turn: Turn,
+    rank: int | float | None,
+    shrinkage: Any,
+    strength: float,
 ) -> Affine:
     """Turn, then shrunk transport inside U at a strength (method.md section 5), recentred on `rows`."""
     rotation = turn.matrix()
@@ -172,9 +176,7 @@ def fit_guide(
     return Guide(weight, bias, step, bound)
 
 
-def fit_restore(
-    rows: Tensor, target: Moments, rank: int | float | None, shrinkage: Any, strength: float
-) -> Affine:
+def fit_restore(rows: Tensor, target: Moments, rank: int | float | None, shrinkage: Any, strength: float) -> Affine:
     """Transport of what the step left towards the target's covariance, at a strength; 0 only restores the trace."""
     moments = Moments.empty(target.dim).update(rows.numpy())
     weight = dialled_transport(moments, target, rank=rank, shrinkage=shrinkage, strength=strength).weight
@@ -235,9 +237,7 @@ def fit_correction(
         initial = fit_initial(moments_y, moments_x, rows, anchor.turn, model.rank, model.shrinkage, dial)
         rows = initial.at(rows.dtype)(rows)
     if "guide" in terms:
-        found = fit_guide(
-            rows.numpy(), rows_x, model.neighbours, model.balance, model.guide_step, model.guide_bound
-        )
+        found = fit_guide(rows.numpy(), rows_x, model.neighbours, model.balance, model.guide_step, model.guide_bound)
         rows = found.at(rows.dtype)(rows)
         guide, restore = found, fit_restore(rows, moments_x, model.rank, model.shrinkage, model.restore_strength)
         rows = restore.at(rows.dtype)(rows)

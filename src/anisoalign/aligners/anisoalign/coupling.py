@@ -14,10 +14,8 @@ PROBES = 512
 """Rows on which the bandwidth is sought; a mean of that many entropies is exact enough."""
 
 
-def bandwidth_for(
-    source: Float[np.ndarray, "n d"], target: Float[np.ndarray, "m d"], neighbours: float
-) -> float:
-    """h at which the soft nearest neighbours of a source row are `neighbours` in number, by perplexity.
+def bandwidth_for(source: Float[np.ndarray, "n d"], target: Float[np.ndarray, "m d"], neighbours: float) -> float:
+    """H at which the soft nearest neighbours of a source row are `neighbours` in number, by perplexity.
 
     Perplexity exp(mean entropy of softmax_j(z·x_j / h)) grows with h, so bisection finds it. It makes one setting
     fit encoders whose cosines spread differently.

@@ -22,8 +22,8 @@ def block_factor(phase_bound: float, radius_bound: float) -> float:
 
 
 def relative_bound(
-    inside: Float[Tensor, " n"], outside: Float[Tensor, " n"], length: Float[Tensor, " n"], factor: float
-) -> Float[Tensor, " n"]:
+    inside: Float[Tensor, "*n"], outside: Float[Tensor, "*n"], length: Float[Tensor, "*n"], factor: float
+) -> Float[Tensor, "*n"]:
     """ε = hypot(κ ‖c⁰‖, βv) / ‖z⁰‖ of each row.
 
     Parameters
@@ -36,11 +36,11 @@ def relative_bound(
     return torch.hypot(factor * inside, outside) / length
 
 
-def angle_bound(epsilon: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+def angle_bound(epsilon: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """Largest angle between z⁰ and ẑ, radians: arcsin ε where ε < 1, else π (nothing is promised)."""
     return torch.where(epsilon < 1, torch.arcsin(epsilon.clamp_max(1.0)), torch.full_like(epsilon, math.pi))
 
 
-def chord_bound(epsilon: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+def chord_bound(epsilon: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """Largest distance between the normalised rows: 2 sin(½ arcsin ε)."""
     return 2 * torch.sin(angle_bound(epsilon) / 2)

@@ -39,9 +39,7 @@ def energy_distance(rows: Float[Tensor, "n d"], target: Float[Tensor, "k d"]) ->
     return 2 * across - _mean_distance(rows) - _mean_distance(target)
 
 
-def kernel_mmd(
-    rows: Float[Tensor, "n d"], target: Float[Tensor, "k d"], bandwidth: float = 0.1
-) -> Float[Tensor, ""]:
+def kernel_mmd(rows: Float[Tensor, "n d"], target: Float[Tensor, "k d"], bandwidth: float = 0.1) -> Float[Tensor, ""]:
     """Squared maximum mean discrepancy under exp((z·x − 1) / bandwidth), without the diagonals."""
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:

@@ -13,7 +13,11 @@ MOST_ROWS = 2048
 
 
 def mixing_matrix(
-    kind: str, rank: int, seed: int, target: Float[Tensor, "n r"] | None = None, source: Float[Tensor, "k r"] | None = None
+    kind: str,
+    rank: int,
+    seed: int,
+    target: Float[Tensor, "n r"] | None = None,
+    source: Float[Tensor, "k r"] | None = None,
 ) -> Float[np.ndarray, "r r"]:
     """R of Q ← QR, orthogonal.
 
@@ -49,9 +53,11 @@ def mixing_matrix(
 def instability(
     mixing: Float[Tensor, "r r"], target: Float[Tensor, "n r"], source: Float[Tensor, "k r"]
 ) -> Float[Tensor, ""]:
-    """Mean squared disagreement of the unit pair products' means, between halves of the target and between the sets."""
+    """Mean squared disagreement of phase statistics, between halves of the target and between the sets."""
     ours, theirs = _pair_means(target[0::2] @ mixing), _pair_means(target[1::2] @ mixing)
-    return (ours - theirs).abs().square().mean() + ((ours + theirs) / 2 - _pair_means(source @ mixing)).abs().square().mean()
+    return (ours - theirs).abs().square().mean() + (
+        (ours + theirs) / 2 - _pair_means(source @ mixing)
+    ).abs().square().mean()
 
 
 def _pair_means(coordinates: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ class Guide:
         def apply(rows: Tensor) -> Tensor:
             delta = estimate(rows).sub_(rows).mul_(self.step)
             length = torch.linalg.vector_norm(delta, dim=1, keepdim=True)
-            return delta.mul_((self.bound / length.clamp_min(self.bound)))
+            return delta.mul_(self.bound / length.clamp_min(self.bound))
 
         return apply
 

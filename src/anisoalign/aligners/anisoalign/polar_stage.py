@@ -173,7 +173,7 @@ class PolarStage:
             state = {name.removeprefix(f"{part}."): v for name, v in found.items() if name.startswith(f"{part}.")}
             if state:
                 module = (
-                    Refinement(blocks, dim, settings.width) if part == "refinement" else ScorePrior(blocks, settings.prior)
+                    Refinement(blocks, dim, settings.width) if part == "refinement" else _prior_of(blocks, settings)
                 )
                 module.to(next(iter(state.values())).dtype).load_state_dict(state)
                 modules[part] = module.requires_grad_(False).eval()
@@ -241,9 +241,7 @@ def fit_polar(
     if not settings.refine:
         return stage
     stats = PhaseStatistics.empty(basis.shape[1] // 2).update(seen.radius, seen.phase)
-    potential = build_potential(
-        stats, settings.neighbours, settings.centred_coupling, settings.degree_normalised
-    )
+    potential = build_potential(stats, settings.neighbours, settings.centred_coupling, settings.degree_normalised)
     notes: dict[str, Any] = {"drift_lipschitz": potential.lipschitz}
     prior = None
     if "prior" in settings.losses:
@@ -292,7 +290,7 @@ def _train(
         if "phase" in settings.losses:
             found["phase"] = phase_structure_loss(out.phase, first.phase, first.radius, potential.edges)
         if {"support", "structure"} & set(settings.losses):
-            moved = normalize_(stage.unnormalised(out).clone())
+            moved = torch.nn.functional.normalize(stage.unnormalised(out), dim=1)
             if "support" in settings.losses:
                 found["support"] = _support(settings.support, moved, target[others], generator)
             if "structure" in settings.losses:
@@ -309,6 +307,10 @@ def _train(
         if progress is not None:
             progress("stage II", step + 1, settings.steps)
     return refinement.cpu().requires_grad_(False).eval(), kept
+
+
+def _prior_of(blocks: int, settings: PolarSettings) -> ScorePrior:
+    return ScorePrior(blocks, settings.prior)
 
 
 def _support(kind: str, rows: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:

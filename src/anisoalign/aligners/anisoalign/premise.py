@@ -16,6 +16,8 @@ from anisoalign.statistics import Moments
 SIGNIFICANT = 0.01
 FEWEST = 20
 """Rows a side below which subspaces are too uncertain to be compared, and drift to be told from chance."""
+NARROWEST = 16
+"""Width below which permuting coordinates says little."""
 DEVIATIONS = 6.0
 """Sampling errors that a mean or an energy may be off before new rows count as drifted."""
 
@@ -35,8 +37,9 @@ def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> f
         If the leading subspaces overlap no more than chance, unless `force`.
     """
     sx, sy = target.covariance, source.covariance
-    q = min(max(1, source.dim // 10), numerical_rank(eigenvalues(sx)), numerical_rank(eigenvalues(sy)))
-    if min(source.n, target.n) < FEWEST or q < 1 or q >= source.dim // 2:
+    d = source.dim
+    q = min(max(d // 10, min(8, d // 3)), numerical_rank(eigenvalues(sx)), numerical_rank(eigenvalues(sy)))
+    if min(source.n, target.n) < FEWEST or d < NARROWEST or q < 1:
         return None
     p = overlap_p_value(principal_subspace(sx)[:, :q], principal_subspace(sy)[:, :q], seed)
     if p > SIGNIFICANT:

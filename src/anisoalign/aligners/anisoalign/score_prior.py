@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anisoalign.aligners.anisoalign.potential import PhasePotential
+from anisoalign.aligners.anisoalign.run import Run, run_key
 from anisoalign.aligners.anisoalign.wrapped import wrapped_score
 from anisoalign.geometry.polar import wrap
 
@@ -99,10 +99,14 @@ def prior_loss(
 def baseline_loss(
     prior: ScorePrior, phase: Float[Tensor, "n m"], potential: PhasePotential, generator: torch.Generator
 ) -> Float[Tensor, ""]:
-    """The same objective for the best score without a network: the best multiple, at each noise level, of the score
-    of a wrapped Gaussian about the anchors, on the same draws as `prior_loss` makes from an equal generator."""
+    """The objective of the best score without a network, on the draws `prior_loss` makes from an equal generator.
+
+    That is the exact score of independent wrapped Gaussians about the anchors, with variance −2 log |m_k|, times the
+    best factor at each of eight noise levels.
+    """
     moved, time, score, variance = noised(phase, potential, prior, generator)
-    spread = 2 * (1 - torch.cos(phase - potential.anchor).mean(dim=0).clamp(1e-3, 1.0))
+    resultant = torch.cos(phase - potential.anchor).mean(dim=0).clamp(1e-6, 1 - 1e-9)
+    spread = -2 * torch.log(resultant)
     guess = wrapped_score(wrap(moved - potential.anchor), variance + spread)
     losses = torch.zeros(())
     for part in time.flatten().mul(8).long().clamp_max(7).unique():
@@ -125,7 +129,7 @@ def train_score_prior(
     """Train on target phases, stop when the held-out loss no longer falls, keep the best and freeze it.
 
     With `checkpoint`, the state is written there at every look at the held-out rows and training goes on from it,
-    with the same result as without interruption.
+    with the same result as without interruption; a state of other rows, settings or seed is not taken up.
 
     Parameters
     ----------
@@ -140,58 +144,29 @@ def train_score_prior(
         prior = ScorePrior(phase.shape[1], settings).to(phase)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(phase), generator=generator).to(device)
-    held, kept = order[: max(1, int(settings.held * len(phase)))], order[max(1, int(settings.held * len(phase))) :]
+    few = max(1, int(settings.held * len(phase)))
+    held, kept = order[:few], order[few:]
     potential = potential.to(phase)
-    optimizer = torch.optim.AdamW(prior.parameters(), lr=settings.rate, weight_decay=1e-4)
-    history, best, since, start = History(), None, 0, 0
-    if checkpoint is not None and checkpoint.exists():
-        # weights_only: nothing but tensors and plain values is read
-        state = torch.load(checkpoint, weights_only=True)
-        prior.load_state_dict(state["prior"])
-        optimizer.load_state_dict(state["optimizer"])
-        generator.set_state(state["generator"])
-        history.held, best, since, start = state["held"], state["best"], state["since"], state["step"]
-    for step in range(start, settings.steps):
-        if since >= settings.patience:
-            break
+    run = Run(prior, torch.optim.AdamW(prior.parameters(), lr=settings.rate, weight_decay=1e-4), generator)
+    key = "" if checkpoint is None else run_key(phase, log_radius, settings, seed)
+    if checkpoint is not None:
+        run.resume(checkpoint, key)
+    while run.step < settings.steps and run.since < settings.patience:
         rows = kept[torch.randint(len(kept), (settings.batch,), generator=generator).to(device)]
-        loss = prior_loss(prior, phase[rows], log_radius[rows], potential, generator)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if (step + 1) % settings.look_every == 0 or step + 1 == settings.steps:
-            found = _held_loss(prior, phase[held], log_radius[held], potential, seed)
-            since = 0 if not history.held or found < min(loss for _, loss in history.held) else since + 1
-            history.held.append([step + 1, found])
-            if since == 0:
-                best = {name: value.clone() for name, value in prior.state_dict().items()}
+        run.descend(prior_loss(prior, phase[rows], log_radius[rows], potential, generator))
+        if run.step % settings.look_every == 0 or run.step == settings.steps:
+            run.look(_held_loss(prior, phase[held], log_radius[held], potential, seed))
             if checkpoint is not None:
-                _write(checkpoint, prior, optimizer, generator, history.held, best, since, step + 1)
+                run.write(checkpoint, key)
         if progress is not None:
-            progress("stage I", step + 1, settings.steps)
-    if best is not None:
-        prior.load_state_dict(best)
+            progress("stage I", run.step, settings.steps)
+    prior.load_state_dict(run.best)
     with torch.no_grad():
-        history.baseline = float(baseline_loss(prior, phase[held], potential, torch.Generator().manual_seed(seed + 1)))
-    return prior.requires_grad_(False).eval(), history
+        baseline = float(baseline_loss(prior, phase[held], potential, torch.Generator().manual_seed(seed + 1)))
+    return prior.requires_grad_(False).eval(), History(run.held, baseline)
 
 
 def _held_loss(prior: ScorePrior, phase: Tensor, log_radius: Tensor, potential: PhasePotential, seed: int) -> float:
     """Always the same noise, so that looks are comparable."""
     with torch.no_grad():
         return float(prior_loss(prior, phase, log_radius, potential, torch.Generator().manual_seed(seed + 1)))
-
-
-def _write(path: Path, prior: ScorePrior, optimizer, generator, held, best, since: int, step: int) -> None:
-    state = {
-        "prior": prior.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "generator": generator.get_state(),
-        "held": held,
-        "best": best,
-        "since": since,
-        "step": step,
-    }
-    partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)

@@ -78,9 +78,7 @@ def polar_settings(model: Any) -> PolarSettings:
         losses=tuple(term for term in LOSSES if term in terms),
         refine="refine" in terms,
         centre=model.centre,
-        bounds=Bounds(
-            model.phase_bound, model.radius_bound, model.complement_bound, model.complement == "coordinate"
-        ),
+        bounds=Bounds(model.phase_bound, model.radius_bound, model.complement_bound, model.complement == "coordinate"),
         neighbours=model.edges,
         centred_coupling=model.centred_coupling,
         degree_normalised=model.degree_normalised,

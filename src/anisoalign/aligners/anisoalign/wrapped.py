@@ -17,40 +17,36 @@ SWITCH = 3.0
 def wrapped_log_density(
     difference: Float[Tensor, "*shape"], variance: Float[Tensor, "*shape"]
 ) -> Float[Tensor, "*shape"]:
-    """log Σ_j N(δ + 2πj; 0, v), per radian; δ in [−π, π].
+    """Log Σ_j N(δ + 2πj; 0, v), per radian; δ in [−π, π].
 
     Examples
     --------
     >>> round(wrapped_log_density(torch.tensor(1.0), torch.tensor(100.0)).exp().item() * 2 * math.pi, 6)
     1.0
     """
-    near = torch.logsumexp(_exponents(difference, variance), dim=-1) - 0.5 * torch.log(2 * math.pi * variance)
+    exponents = -(difference[..., None] + _windings(difference)).square() / (2 * variance[..., None])
+    near = torch.logsumexp(exponents, dim=-1) - 0.5 * torch.log(2 * math.pi * variance)
     far = torch.log1p(2 * _harmonics(difference, variance, torch.cos).sum(dim=-1)) - math.log(2 * math.pi)
     return torch.where(variance < SWITCH, near, far)
 
 
-def wrapped_score(
-    difference: Float[Tensor, "*shape"], variance: Float[Tensor, "*shape"]
-) -> Float[Tensor, "*shape"]:
+def wrapped_score(difference: Float[Tensor, "*shape"], variance: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """d/dδ log p(δ), of the sum over windings: not the score −δ/v of the wrapped difference.
 
     For small variance a mean of −(δ + 2πj)/v over windings, for large the derivative of the theta series.
     """
-    weights = torch.softmax(_exponents(difference, variance), dim=-1)
-    near = -(weights * _shifted(difference)).sum(dim=-1) / variance
+    # Exponents relative to winding 0: the difference of two large squares would lose digits at small variance.
+    windings = _windings(difference)
+    relative = -windings * (difference[..., None] + windings / 2) / variance[..., None]
+    near = -(difference + (torch.softmax(relative, dim=-1) * windings).sum(dim=-1)) / variance
     order = torch.arange(1, HARMONICS + 1).to(difference)
     slope = -2 * (order * _harmonics(difference, variance, torch.sin)).sum(dim=-1)
     far = slope / (1 + 2 * _harmonics(difference, variance, torch.cos).sum(dim=-1))
     return torch.where(variance < SWITCH, near, far)
 
 
-def _shifted(difference: Tensor) -> Tensor:
-    windings = 2 * math.pi * torch.arange(-WINDINGS, WINDINGS + 1).to(difference)
-    return difference[..., None] + windings
-
-
-def _exponents(difference: Tensor, variance: Tensor) -> Tensor:
-    return -_shifted(difference).square() / (2 * variance[..., None])
+def _windings(difference: Tensor) -> Tensor:
+    return 2 * math.pi * torch.arange(-WINDINGS, WINDINGS + 1).to(difference)
 
 
 def _harmonics(difference: Tensor, variance: Tensor, wave) -> Tensor:

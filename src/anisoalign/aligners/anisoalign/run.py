@@ -1,0 +1,95 @@
+"""State of a training run: descend, look at held-out rows, stop, be interrupted and go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+_ABOUT = "anisoalign_run"
+
+
+class Run:
+    """A module, its optimiser and generator, the best parameters so far and how held-out losses went.
+
+    Parameters
+    ----------
+    module : nn.Module
+    optimizer : torch.optim.Optimizer
+    generator : torch.Generator
+        Of all draws of the training, so that its state belongs to the run.
+    """
+
+    def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator):
+        self.module, self.optimizer, self.generator = module, optimizer, generator
+        self.step, self.since = 0, 0
+        self.held: list[list[float]] = []
+        self.best = _copy(module)
+
+    def descend(self, loss: Tensor) -> None:
+        """One step of the optimiser."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.step += 1
+
+    def look(self, loss: float) -> None:
+        """Note a held-out loss; `since` counts the looks since the best one."""
+        better = not self.held or loss < min(before for _, before in self.held)
+        self.since = 0 if better else self.since + 1
+        self.held.append([self.step, loss])
+        if better:
+            self.best = _copy(self.module)
+
+    def write(self, path: Path, key: str) -> None:
+        """Write the state as tensors and JSON, never as a pickle; the old state stays until the new one is whole."""
+        tensors = {f"now.{name}": value for name, value in self.module.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        for number, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in slots.items()}
+        tensors["generator"] = self.generator.get_state()
+        about = json.dumps({"key": key, "step": self.step, "since": self.since, "held": self.held})
+        partial = path.with_name(path.name + ".partial")
+        save_file({name: value.contiguous().clone() for name, value in tensors.items()}, str(partial), {_ABOUT: about})
+        partial.replace(path)
+
+    def resume(self, path: Path, key: str) -> None:
+        """Go on from a written state; one of another run, by its key, is left alone."""
+        if not path.exists():
+            return
+        with safe_open(str(path), framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get(_ABOUT, "{}"))
+        if about.get("key") != key:
+            return
+        tensors = load_file(str(path))
+        self.module.load_state_dict(_under(tensors, "now."))
+        self.best = _under(tensors, "best.")
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under(tensors, "optimizer.").items():
+            number, _, slot = name.partition(".")
+            slots.setdefault(int(number), {})[slot] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        self.generator.set_state(tensors["generator"])
+        self.step, self.since, self.held = about["step"], about["since"], about["held"]
+
+
+def run_key(*parts: Any) -> str:
+    """What a run is a function of, tensors and plain values, as a hash."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.detach().cpu().numpy().tobytes() if isinstance(part, Tensor) else repr(part).encode())
+    return digest.hexdigest()
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
