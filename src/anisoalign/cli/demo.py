@@ -29,21 +29,6 @@ LEFT = {
 }
 """What a demo leaves, and may find again from an earlier one, finished or not."""
 
-METHODS = (
-    "identity",
-    "mean-shift",
-    "c3",
-    "standardize",
-    "realign",
-    "blockwise-covariance",
-    "whiten-color",
-    "gaussian-transport:strength=0.25",
-    "gaussian-transport:strength=0.5",
-    "gaussian-transport",
-    "memory-projection",
-    "random-target",
-)
-
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("demo"),
@@ -102,10 +87,12 @@ def _align(out: Path, source: Path, target: Path, seed: int) -> dict[str, Any]:
     import anisoalign as aa
     from anisoalign.comparison import split_in_step
 
-    common.say("3. fit GaussianTransport without pairs, transform the texts, evaluate")
+    common.say("3. fit AnisoAlign without pairs, transform the texts, evaluate")
     text, image = np.load(source), np.load(target)
     part = split_in_step(len(text), seed)  # what is measured was not fitted, and no pair was seen
-    model = aa.GaussianTransport(strength=0.5).fit(text[part.fit_source], image[part.fit_target])
+    model = aa.AnisoAlign(seed=seed).fit(text[part.fit_source], image[part.fit_target])
+    for note in model.notes():
+        common.say(f"   {note}")
     model.save(out / "model")
     model.transform(source, out / "aligned.npy", overwrite=True)
     y, x = text[part.test_source], image[part.test_target]
@@ -115,20 +102,19 @@ def _align(out: Path, source: Path, target: Path, seed: int) -> dict[str, Any]:
 
 
 def _compare(pairs: WorldPairs, repeats: int, seed: int) -> list[dict[str, Any]]:
-    from anisoalign.comparison import compare_rows
+    from anisoalign.comparison import DEFAULT_METHODS, compare_rows
     from anisoalign.comparison.repeating import steps
     from anisoalign.geometry import normalize
     from anisoalign.report import comparison_table
 
     common.say("4. compare: every method, fitted on one part, measured on another")
-    with common.progress("compare", steps(len(METHODS), repeats, True, True)) as done:
+    with common.progress("compare", steps(len(DEFAULT_METHODS), repeats, True, True)) as done:
         result = compare_rows(
             normalize(pairs.text.astype(np.float64)),
             normalize(pairs.image.astype(np.float64)),
             paired=True,
             source_labels=pairs.label,
             target_labels=pairs.label,
-            methods=METHODS,
             repeats=repeats,
             seed=seed,
             progress=lambda _: done(1),

@@ -32,6 +32,7 @@ DEFAULT_METHODS = (
     "gaussian-transport",
     "memory-projection",
     "random-target",
+    "aniso-align",
 )
 CONTROLS = ("identity", "random-target")
 _ORDERS: tuple[Order, ...] = ("mean", "diagonal", "full")

@@ -13,7 +13,7 @@ from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.shards import Shard, Span
 from anisoalign.embeddings.tiles import Tile
 from anisoalign.embeddings.transfer import write_tiles
-from anisoalign.embeddings.workers import in_order
+from anisoalign.embeddings.workers import in_order, operations_alone
 from anisoalign.embeddings.writer import EmbeddingWriter
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "in_order",
     "open_embeddings",
     "open_to_convert",
+    "operations_alone",
     "paired_tiles",
     "parse_bytes",
     "read_labels",

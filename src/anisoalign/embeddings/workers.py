@@ -49,7 +49,7 @@ def in_order(
             local.work = worker()
         return local.work(part)
 
-    with _operations_alone():
+    with operations_alone():
         if workers <= 1:
             yield from map(run, parts)
             return
@@ -67,7 +67,8 @@ def in_order(
 
 
 @contextmanager
-def _operations_alone() -> Iterator[None]:
+def operations_alone() -> Iterator[None]:
+    """One torch thread and one BLAS thread an operation: what is too small to share is slower shared."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +20,7 @@ from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, c
 from anisoalign.aligners.anisoalign.settings import TERMS, check_settings
 from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
 from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interval, torch_dtype
-from anisoalign.embeddings import InputError, Tile, open_embeddings
+from anisoalign.embeddings import InputError, Tile, open_embeddings, operations_alone
 from anisoalign.geometry.spectra import effective_dimension, eigenvalues
 from anisoalign.statistics import Moments, check_widths, float64_below, measure
 
@@ -32,6 +33,8 @@ PAPER = {
     "complement": "coordinate",
     "strength": 1.0,
 }
+SMALL = 8192
+"""Rows of a sample up to which one thread does all: shared products are slower there, far slower on a busy machine."""
 
 
 class AnisoAlign(Aligner):
@@ -244,16 +247,16 @@ class AnisoAlign(Aligner):
         rows_x = target.sample(self.fit_rows, self.seed + 1, np.float64)
         self.n_features_in_ = source.dim
         self.target_mean_ = moments_x.mean.copy()
-        made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint)
-        check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))
-        self._keep(made.correction)
-        self.rank_ = made.rank
         self.source_energy_ = drift_statistics(rows_y, moments_y.mean)
         self.source_dimension_ = source.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
-        self.strength_curve_ = None
-        self._choose_strength(rows_y, rows_x)
-        self.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES)
-        self.bound_ = float(self._bounds(rows_y).max())
+        with operations_alone() if max(len(rows_y), len(rows_x)) <= SMALL else nullcontext():
+            made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint)
+            self._keep(made.correction)
+            self.rank_ = made.rank
+            self._choose_strength(rows_y, rows_x)
+            self.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES)
+            self.bound_ = float(self._bounds(rows_y).max())
+        check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))
         return self.calibrate(source, dtype=dtype, progress=progress)
 
     def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
@@ -365,6 +368,7 @@ class AnisoAlign(Aligner):
         return share_of_turn(self.strength_) if float(self.anchor_angle_) > 0 else 0.0
 
     def _choose_strength(self, rows_y: np.ndarray, rows_x: np.ndarray) -> None:
+        self.strength_curve_ = None
         if self.strength != "auto":
             self.strength_ = in_unit_interval("strength", self.strength)
             return
