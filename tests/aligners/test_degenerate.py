@@ -31,6 +31,7 @@ def cases():
 CASES = cases()
 
 
+@pytest.mark.filterwarnings("ignore::anisoalign.aligners.anisoalign.premise.AlignmentWarning")
 @pytest.mark.parametrize("case", CASES)
 def test_every_method_gives_finite_unit_rows(method, case):
     source, target = CASES[case]

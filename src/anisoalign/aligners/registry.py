@@ -54,8 +54,8 @@ def make(name: str, params: dict[str, Any] | None = None, preset: str | None = N
         raise InputError(f"there is no method {name!r}; the methods are {', '.join(METHODS)}")
     method, params = METHODS[name], params or {}
     if preset is not None and preset not in method.presets:
-        listed = ", ".join(method.presets) or "none"
-        raise InputError(f"{name} has no preset {preset!r}; its presets are: {listed}")
+        presets = f" and no preset of {name}: {', '.join(method.presets)}" if method.presets else ""
+        raise InputError(f"{preset!r} is not of the form name=value{presets}")
     known = method().get_params()
     for key in params:
         if key not in known:

@@ -398,7 +398,8 @@ class AnisoAlign(Aligner):
         for name in [name for name in vars(self) if name.startswith(_PARTS) and name.endswith("_")]:
             delattr(self, name)
         for name, array in correction.arrays().items():
-            setattr(self, f"{name}_", array)
+            # In the order of memory that a saved model comes back in: products differ in the last bit between orders.
+            setattr(self, f"{name}_", array.copy(order="C"))
         self.polar_config_ = None if correction.polar is None else correction.polar.config()
 
     def _correction(self) -> Correction:

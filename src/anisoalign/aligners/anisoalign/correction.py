@@ -19,6 +19,7 @@ from anisoalign.aligners.anisoalign.polar_stage import PolarStage, fit_polar
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
 from anisoalign.aligners.gaussian_transport import dialled_transport
 from anisoalign.aligners.realign import trace_scale
+from anisoalign.embeddings import InputError
 from anisoalign.geometry import joint_frame
 from anisoalign.geometry.turn import Turn
 from anisoalign.statistics import Moments
@@ -250,10 +251,13 @@ def _frame(model: Any, moments_y: Moments, moments_x: Moments, rows_y: np.ndarra
     """Q R, with an even number of columns, since blocks are pairs."""
     d = moments_y.dim
     rank = (d + 1) // 2 if model.rank is None else model.rank
-    frame = joint_frame(moments_x.covariance, moments_y.covariance, rank=rank).basis
-    basis = frame[:, : max(2, len(frame[0]) // 2 * 2)] if d > 1 else frame
-    if not parse_terms(model.terms) & {"refine"} and model.initial != "radial":
-        return torch.from_numpy(np.ascontiguousarray(basis))
+    frame = joint_frame(moments_x.covariance, moments_y.covariance, rank=rank).rank
+    even = min(d, max(2, frame // 2 * 2))
+    basis = joint_frame(moments_x.covariance, moments_y.covariance, rank=even).basis.copy()
+    if "refine" not in parse_terms(model.terms) and model.initial != "radial":
+        return torch.from_numpy(basis)
+    if d < 2:
+        raise InputError("rows of one dimension have no blocks of two: leave refine and initial=radial out")
     x, y = torch.from_numpy(rows_x @ basis), torch.from_numpy((rows_y - moments_y.mean + moments_x.mean) @ basis)
     mixed = basis @ mixing_matrix(model.mixing, basis.shape[1], model.seed, x, y)
     return torch.from_numpy(np.ascontiguousarray(mixed))

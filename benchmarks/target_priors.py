@@ -1,0 +1,225 @@
+"""What should lead a source towards its targets? Every candidate in AnisoAlign's place of the guide, same splits.
+
+    python benchmarks/target_priors.py
+    ANISOALIGN_DATA=DIR python benchmarks/target_priors.py
+
+A candidate maps initialised rows to an estimate of their targets; half of the way is gone, the spread is restored and
+the result is measured at two strengths. Writes target_priors.json and the table of ../docs/target-priors.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+
+from anisoalign.aligners import ReAlign
+from anisoalign.aligners.anisoalign.correction import anchor_of, fit_initial, fit_restore
+from anisoalign.aligners.anisoalign.coupling import bandwidth_for, coupling, regress
+from anisoalign.aligners.anisoalign.path import share_of_turn
+from anisoalign.comparison.split import split
+from anisoalign.comparison.table import REAL, REFERENCE
+from anisoalign.embeddings import read_labels
+from anisoalign.geometry import normalize
+from anisoalign.statistics import Moments
+from protocol import DATA, HERE, SCENES, Move, Part, Table, part_of, transforming, world_rows, write
+
+STRENGTHS = (0.5, 1.0)
+STEP = 0.5
+COLUMNS = {
+    "geometry_consistency": "Ψ",
+    "target_penetration": "penetration",
+    "target_coverage": "coverage",
+    "mixed_recall_at_10": "mixed R@10",
+    "closed": "closed",
+}
+
+
+def softmax_towards(points: np.ndarray, bandwidth: float) -> Move:
+    """Mean-shift point of a von Mises–Fisher kernel density on `points`."""
+
+    def estimate(rows: np.ndarray) -> np.ndarray:
+        return normalize(coupling(rows, points, bandwidth, balance=0.0) @ points)
+
+    return estimate
+
+
+def linear(rows: np.ndarray, target: np.ndarray, bandwidth: float, balance: float, ridge: float = 1.0) -> Move:
+    """The guide of the package: barycentres of the coupling regressed on the rows."""
+    weight, bias = regress(rows, coupling(rows, target, bandwidth, balance) @ target, ridge)
+    return lambda z: normalize(z @ weight.T + bias)
+
+
+def twice(rows: np.ndarray, target: np.ndarray, bandwidth: float) -> Move:
+    """Couple, move half way, couple again: the second estimate is a map of the moved rows."""
+    first = linear(rows, target, bandwidth, 0.5)
+
+    def moved(z: np.ndarray) -> np.ndarray:
+        return normalize((z + first(z)) / 2)
+
+    second = linear(moved(rows), target, bandwidth, 0.5)
+    return lambda z: second(moved(z))
+
+
+def towards_identity(rows: np.ndarray, target: np.ndarray, bandwidth: float) -> Move:
+    """Regress the displacement, so that what was not learned is left where it is."""
+    weight, bias = regress(rows, normalize(coupling(rows, target, bandwidth, 0.5) @ target) - rows, 1.0)
+    return lambda z: normalize(z + z @ weight.T + bias)
+
+
+def wiener(target: np.ndarray, noise: float = 3.0) -> Move:
+    """Tweedie's estimate under a Gaussian prior: second moments alone, no coupling."""
+    mean = target.mean(axis=0)
+    covariance = (target - mean).T @ (target - mean) / len(target)
+    values, vectors = np.linalg.eigh(covariance)
+    gain = (vectors * (values / (values + noise * values.mean()))) @ vectors.T
+    return lambda z: normalize(mean + (z - mean) @ gain)
+
+
+def denoiser(target: np.ndarray, variance: float, seed: int, steps: int = 600) -> Move:
+    """A network trained on targets alone to undo Gaussian noise of the kernel's variance, residual and small."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        d = target.shape[1]
+        net = torch.nn.Sequential(torch.nn.Linear(d, 256), torch.nn.SiLU(), torch.nn.Linear(256, d))
+        rows = torch.from_numpy(target).float()
+        optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-2)
+        for _ in range(steps):
+            clean = rows[torch.randint(len(rows), (256,))]
+            noisy = torch.nn.functional.normalize(clean + (variance / d**0.5) ** 0.5 * torch.randn_like(clean), dim=1)
+            loss = (noisy + net(noisy) - clean).square().sum(dim=1).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    def estimate(z: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return normalize(z + net(torch.from_numpy(z).float()).double().numpy())
+
+    return estimate
+
+
+def oracle(rows: np.ndarray, own: np.ndarray, target: np.ndarray) -> Move:
+    """The same regression, coupled by each source's own target: the ceiling of all that couple. Needs pairs."""
+    h = bandwidth_for(own, target, max(4.0, 0.02 * len(target)))
+    weight, bias = regress(rows, coupling(own, target, h, 0.0) @ target, 1.0)
+    return lambda z: normalize(z @ weight.T + bias)
+
+
+def candidates(rows: np.ndarray, own: np.ndarray, target: np.ndarray, seed: int) -> Iterator[tuple[str, Move | None]]:
+    """Names and maps; `own`, the targets that belong to the rows, is for the oracle alone."""
+    h = bandwidth_for(rows, target, max(4.0, 0.02 * len(target)))
+    yield "none", None
+    yield "coupled, linear", linear(rows, target, h, 0.5)
+    yield "coupled, linear, unbalanced", linear(rows, target, h, 0.0)
+    yield "coupled, linear, balanced", linear(rows, target, h, 1.0)
+    yield "coupled, linear, neighbours × 5", linear(rows, target, bandwidth_for(rows, target, 0.1 * len(target)), 0.5)
+    yield "coupled twice", twice(rows, target, h)
+    yield "coupled, towards identity", towards_identity(rows, target, h)
+    yield "kernel on all targets", softmax_towards(target, h)
+    few = KMeans(max(2, len(target) // 4), n_init=1, random_state=seed).fit(target).cluster_centers_
+    yield "kernel on prototypes", softmax_towards(normalize(few), h)
+    yield "Gaussian prior (Wiener)", wiener(target)
+    yield "learned denoiser", denoiser(target, h, seed)
+    yield "oracle coupling (pairs)", oracle(rows, own, target)
+
+
+def maps(part: Part, own: np.ndarray) -> dict[str, Move]:
+    """Every candidate at every strength, calibrated, as a function of unit source rows."""
+    moments_y = Moments.empty(part.fit_y.shape[1]).update(part.fit_y)
+    moments_x = Moments.empty(part.fit_x.shape[1]).update(part.fit_x)
+    anchor = anchor_of(moments_y, moments_x, turn=True)
+    first = rowwise(
+        fit_initial(moments_y, moments_x, torch.from_numpy(part.fit_y), anchor.turn, None, 0.3, 0.5).at(torch.float64)
+    )
+    found = {REFERENCE: transforming(ReAlign().fit(part.fit_y, part.fit_x))}
+    z = first(part.fit_y)
+    for name, estimate in candidates(z, own, part.fit_x, part.seed):
+        full = first if estimate is None else led(first, estimate, z, moments_x)
+        for strength in STRENGTHS:
+            turned = rowwise(anchor.at(share_of_turn(strength), torch.float64))
+            found[f"{name} @ {strength:g}"] = calibrated(turned, full, strength, part)
+    return found
+
+
+def rowwise(step) -> Move:
+    """A map of tensors as one of arrays."""
+    return lambda rows: step(torch.from_numpy(rows.copy())).numpy()
+
+
+def led(first: Move, estimate: Move, z: np.ndarray, moments_x: Moments) -> Move:
+    """Initialised, moved part of the way towards the estimate, its spread restored."""
+
+    def moved(rows: np.ndarray) -> np.ndarray:
+        return normalize((1 - STEP) * rows + STEP * estimate(rows))
+
+    restore = rowwise(fit_restore(torch.from_numpy(moved(z)), moments_x, None, 0.3, 0.6).at(torch.float64))
+    return lambda rows: restore(moved(first(rows)))
+
+
+def calibrated(turned: Move, full: Move, strength: float, part: Part) -> Move:
+    """A point on the dial, centred on the targets."""
+
+    def blended(rows: np.ndarray) -> np.ndarray:
+        return normalize((1 - strength) * turned(rows) + strength * full(rows))
+
+    shift = part.fit_x.mean(axis=0) - blended(part.fit_y).mean(axis=0)
+    return lambda rows: normalize(blended(rows) + shift)
+
+
+def parts(name: str) -> Iterator[tuple[Part, np.ndarray]]:
+    """Repeats of a set, each with the targets that belong to its fit sources."""
+    if name == "world":
+        for repeat in range(5):
+            y, x, labels = world_rows(3_000, SCENES + 50 + repeat)
+            yield part_of(y, x, labels, repeat), x[split(len(y), len(x), repeat).fit_source]
+        return
+    folder = DATA / name
+    if not folder.is_dir():
+        print(f"{name} skipped: {folder} is not there")
+        return
+    y, x = (normalize(np.load(folder / f"{side}.npy").astype(np.float64)) for side in ("text", "image"))
+    file = folder / "label.txt"
+    labels = np.asarray(read_labels(file)) if file.is_file() else None
+    for repeat in range(30):
+        yield part_of(y, x, labels, repeat), x[split(len(y), len(x), repeat).fit_source]
+
+
+def cells(table: Table, metric: str, name: str) -> str:
+    """Mean ± standard error."""
+    if name == REAL and metric != "closed":
+        return ""
+    values = table.values(name, metric)
+    return f"{values.mean():.3f} ± {values.std(ddof=1) / len(values) ** 0.5:.3f}"
+
+
+def markdown(table: Table) -> str:
+    """Rows of the page."""
+    shown = {key: head for key, head in COLUMNS.items() if table.has(key)}
+    lines = ["| guide @ strength | " + " | ".join(shown.values()) + " |", "|---" * (len(shown) + 1) + "|"]
+    for name in table.entries:
+        lines.append(f"| {name} | " + " | ".join(cells(table, key, name) for key in shown) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, write JSON and the page's tables."""
+    records, tables = {}, []
+    for name in ("world", "fashion_clip", "coco_clip"):
+        table = Table()
+        for part, own in parts(name):
+            table.add(part, maps(part, own))
+        if table.repeats:
+            records[name] = table.records()
+            tables.append(f"## {name}, {table.repeats} splits\n\n{markdown(table)}")
+            print(tables[-1], flush=True)
+    write("target_priors", records)
+    page = HERE.parent / "docs" / "target-priors.md"
+    head = page.read_text().split("<!-- tables -->")[0] if page.is_file() else ""
+    page.write_text(head + "<!-- tables -->\n\n" + "\n\n".join(tables) + "\n")
+
+
+if __name__ == "__main__":
+    main()
