@@ -54,8 +54,10 @@ def coupling(
     balance : float
         In [0, 1].
     """
-    logits = source @ target.T / bandwidth
-    kernel = np.exp(logits - logits.max(axis=1, keepdims=True))
+    kernel = source @ target.T
+    kernel -= kernel.max(axis=1, keepdims=True)
+    kernel /= bandwidth
+    np.exp(kernel, out=kernel)
     raised = np.ones(len(target))
     for _ in range(ROUNDS if balance > 0 else 0):
         used = (kernel.T @ (1.0 / (kernel @ raised))) * len(target) / len(source)
