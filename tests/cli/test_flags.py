@@ -184,3 +184,16 @@ def test_a_continued_transform_counts_and_lists_all_dropped_rows(run, tmp_path, 
     assert "part_0.npy, row 0: holds NaN" in ended.err
     assert "part_3.npy, row 3: holds NaN" in ended.err
     assert "118 rows in" in ended.err
+
+
+def test_the_plan_of_aniso_align_counts_what_is_trained():
+    from anisoalign.aligners import parse_method
+    from anisoalign.cli.plan import estimate
+    from anisoalign.embeddings import open_embeddings
+
+    rows = open_embeddings(np.random.default_rng(0).normal(size=(300, 32)))
+    given, chosen, paper = (
+        estimate(parse_method(f"aniso-align:{spec}"), rows, rows, "auto", transform=False)["operations"]
+        for spec in ("strength=0.5", "strength=auto", "paper")
+    )
+    assert given < chosen < paper

@@ -119,7 +119,9 @@ def _operations(
     model: Aligner, source_rows: int, target_rows: int, d: int, kept: int, fit_passes: int, transform: bool
 ) -> int:
     """Operations of the products, beside which those of sweeps over the rows are few."""
-    from anisoalign.aligners import MemoryProjection
+    from anisoalign.aligners import AnisoAlign, MemoryProjection
+    from anisoalign.aligners.anisoalign.settings import check_settings, sampled_operations
+    from anisoalign.embeddings import InputError
 
     if isinstance(model, MemoryProjection):
         return 4 * source_rows * kept * d if transform else 0
@@ -127,6 +129,13 @@ def _operations(
         return 0
     moments = (source_rows + target_rows) * d * d if target_rows else 0  # syrk: half of a product's 2 m d²
     maps = max(fit_passes - 1, 0) + transform
+    if isinstance(model, AnisoAlign):
+        try:
+            check_settings(model)
+        except ValueError as error:
+            raise InputError(f"{model.name}: {error}") from error
+        maps *= 3  # transport, guide, restore
+        moments += sampled_operations(model, source_rows, target_rows, d) if target_rows else 0
     return moments + maps * 2 * source_rows * d * d
 
 

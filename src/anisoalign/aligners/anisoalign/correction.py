@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anisoalign.aligners.anisoalign.coupling import FEWEST, bandwidth_for, coupling, regress
+from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, FEWEST, bandwidth_for, coupling, regress
 from anisoalign.aligners.anisoalign.mixing import mixing_matrix
 from anisoalign.aligners.anisoalign.path import Affine, Anchor, Arrays, Guide, RowMap, blend, share_of_turn
 from anisoalign.aligners.anisoalign.polar_stage import PolarStage, fit_polar
@@ -24,8 +24,6 @@ from anisoalign.geometry import joint_frame
 from anisoalign.geometry.turn import Turn
 from anisoalign.statistics import Moments
 
-COUPLED_ROWS = 4096
-"""Rows a side that are coupled: the plan has that number squared of entries (134 MB in float64)."""
 RIDGE = 1.0
 """Penalty of the guide's regression in mean eigenvalues; results are flat in it over a factor of ten."""
 

@@ -10,6 +10,8 @@ FEWEST = 4
 BALANCE = 0.5
 """ρ / (ρ + h) for a penalty ρ = h on unequal use of targets: 0 leaves each source to itself, 1 is full balance."""
 ROUNDS = 50
+COUPLED_ROWS = 4096
+"""Rows a side that are coupled: the plan has that number squared of entries (134 MB in float64)."""
 PROBES = 512
 """Rows on which the bandwidth is sought; a mean of that many entropies is exact enough."""
 
