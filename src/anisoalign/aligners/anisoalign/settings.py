@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+import numpy as np
+import torch
 
 from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, ROUNDS
 from anisoalign.aligners.anisoalign.polar_stage import SUPPORT_LOSSES, PolarSettings
@@ -10,6 +14,7 @@ from anisoalign.aligners.anisoalign.refinement import Bounds
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
 from anisoalign.aligners.anisoalign.strength import SPLITS
 from anisoalign.aligners.base import at_least, in_unit_interval, is_number
+from anisoalign.geometry.frame import resolve_rank
 
 LOSSES = ("prior", "phase", "support", "structure")
 TERMS = ("init", "guide", "refine", *LOSSES)
@@ -54,6 +59,12 @@ def check_settings(model: Any) -> None:
         if isinstance(model.strength, str):
             raise ValueError(f"strength must lie in [0, 1] or be 'auto', not {model.strength!r}")
         in_unit_interval("strength", model.strength)
+    resolve_rank(np.ones(1), model.rank)
+    if model.shrinkage != "auto":
+        if isinstance(model.shrinkage, str):
+            raise ValueError(f"shrinkage must be a number in [0, 1] or 'auto', not {model.shrinkage!r}")
+        in_unit_interval("shrinkage", model.shrinkage)
+    _check_device(model.device)
     for name in ("initial_strength", "restore_strength", "guide_step", "guide_bound", "neighbours"):
         in_unit_interval(name, getattr(model, name))
     if not (is_number(model.balance) and 0 <= model.balance <= 1):
@@ -71,6 +82,14 @@ def check_settings(model: Any) -> None:
             raise ValueError(f"{name} must be True or False, not {getattr(model, name)!r}")
     for name, least in (("edges", 1), ("prior_steps", 1), ("refine_steps", 1), ("fit_rows", 2), ("seed", 0)):
         at_least(name, getattr(model, name), least)
+
+
+def _check_device(device: Any) -> None:
+    if not (isinstance(device, str) and re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device)):
+        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, not {device!r}")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= there:
+        raise ValueError(f"device {device} is not there: PyTorch finds {there} CUDA device(s) on this machine")
 
 
 def polar_settings(model: Any) -> PolarSettings:
