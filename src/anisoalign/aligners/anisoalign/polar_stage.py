@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -140,9 +141,7 @@ class PolarStage:
         """A copy whose network is in a precision, since modules are changed in place."""
         if self.refinement is None:
             return self
-        network = Refinement(self.basis.shape[1] // 2, len(self.basis), self.settings.width).to(dtype)
-        network.load_state_dict(self.refinement.state_dict())
-        return replace(self, refinement=network.requires_grad_(False))
+        return replace(self, refinement=deepcopy(self.refinement).to(dtype).requires_grad_(False))
 
     def arrays(self) -> Arrays:
         """Tensors by name."""
@@ -172,9 +171,10 @@ class PolarStage:
         for part in modules:
             state = {name.removeprefix(f"{part}."): v for name, v in found.items() if name.startswith(f"{part}.")}
             if state:
-                module = (
-                    Refinement(blocks, dim, settings.width) if part == "refinement" else _prior_of(blocks, settings)
-                )
+                with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and replaced at once
+                    module = (
+                        Refinement(blocks, dim, settings.width) if part == "refinement" else _prior_of(blocks, settings)
+                    )
                 module.to(next(iter(state.values())).dtype).load_state_dict(state)
                 modules[part] = module.requires_grad_(False).eval()
         radial = RadialMap(found["radial_source"], found["radial_target"]) if "radial_source" in found else None
