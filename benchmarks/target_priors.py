@@ -119,7 +119,7 @@ def candidates(rows: np.ndarray, own: np.ndarray, target: np.ndarray, seed: int)
     yield "coupled twice", twice(rows, target, h)
     yield "coupled, towards identity", towards_identity(rows, target, h)
     yield "kernel on all targets", softmax_towards(target, h)
-    few = KMeans(max(2, len(target) // 4), n_init=1, random_state=seed).fit(target).cluster_centers_
+    few = KMeans(max(2, len(target) // 4), n_init="auto", random_state=seed).fit(target).cluster_centers_
     yield "kernel on prototypes", softmax_towards(normalize(few), h)
     yield "Gaussian prior (Wiener)", wiener(target)
     yield "learned denoiser", denoiser(target, h, seed)

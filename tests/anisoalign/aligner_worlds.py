@@ -24,9 +24,9 @@ def distorted(n: int, seed: int, gap: str = "turn", topics: int = 40, spread: fl
     """Targets in clusters about an offset; sources see them with ten directions too narrow, in noise.
 
     With gap="shift" sources are about another offset; with "turn" they are rotated as a whole, offset and meaning, so
-    that they come to lie about that other offset.
+    that they come to lie about that other offset. Every seed is another world: clusters, distortion, offsets and draws.
     """
-    world, rng = np.random.default_rng(11), np.random.default_rng([seed, 5])
+    world, rng = np.random.default_rng([11, seed]), np.random.default_rng([seed, 5])
     centres = world.normal(size=(topics, D)) * np.linspace(1.5, 0.2, D)
     label = rng.integers(topics, size=n)
     meaning = centres[label] + spread * rng.normal(size=(n, D)) * np.linspace(1.0, 0.3, D)

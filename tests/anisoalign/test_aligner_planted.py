@@ -1,0 +1,107 @@
+"""Where the truth is planted: what AnisoAlign recovers of it, and what it does where there is nothing to recover.
+
+Every seed is another world, so that spreads are those of worlds and not of draws from one.
+"""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from aligner_worlds import EXACT, distorted, shifted
+
+import anisoalign as aa
+from anisoalign.comparison import DEFAULT_METHODS, compare_rows
+
+RIVALS = [method for method in DEFAULT_METHODS if method != "aniso-align"]
+OURS = ["aniso-align", "aniso-align:strength=1", "aniso-align:turn=False,strength=1"]
+SEEDS = 6
+CAPPED = ("target_penetration", "target_coverage")
+"""Mixing as good as that of a random permutation is 1; what lies above is chance."""
+
+
+@cache
+def scores(gap):
+    """Method -> paired cosine and label transfer on held-out rows, shape (worlds, 2); fits see no pair."""
+    found = {}
+    for seed in range(SEEDS):
+        world = distorted(1000, seed, gap)
+        labels = {"source_labels": world.label, "target_labels": world.label}
+        methods = [*RIVALS, *OURS]
+        table = compare_rows(world.source, world.target, paired=True, methods=methods, repeats=1, seed=seed, **labels)
+        for record in table.to_dicts():
+            both = record.get("paired_cosine"), record["label_transfer"]
+            found.setdefault(record["method"], []).append([np.nan if value is None else value for value in both])
+    return {method: np.array(values) for method, values in found.items()}
+
+
+def lead(gap, ours, theirs):
+    """Mean lead in both figures and its standard error over worlds."""
+    ahead = scores(gap)[ours] - scores(gap)[theirs]
+    return ahead.mean(axis=0), ahead.std(axis=0, ddof=1) / np.sqrt(SEEDS)
+
+
+CASES = [("turn", ours) for ours in OURS] + [("shift", "aniso-align:turn=False,strength=1")]
+
+
+@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize(("gap", "ours"), CASES, ids=str)
+def test_a_planted_distortion_is_recovered_better_than_by_any_method_without_pairs(gap, ours, rival):
+    ahead, error = lead(gap, ours, rival)
+    assert ahead[0] > 2 * error[0]
+    assert ahead[1] > -2 * error[1]
+    if gap == "turn" and "turn=False" not in ours:
+        assert ahead[1] > 2 * error[1]  # what is turned back means more, too
+
+
+@pytest.mark.parametrize("gap", ["turn", "shift"])
+@pytest.mark.parametrize("ours", OURS)
+def test_it_does_not_pass_the_bound_that_knows_the_pairs(gap, ours):
+    for oracle in ("oracle-ridge", "real-target"):
+        ahead, error = lead(gap, ours, oracle)
+        assert ahead[1] < 2 * error[1]
+        if oracle == "oracle-ridge":
+            assert ahead[0] < 2 * error[0]
+
+
+@pytest.mark.xfail(strict=True, reason="sources are turned even where the gap is a translation, which turns meaning")
+@pytest.mark.parametrize("ours", ["aniso-align", "aniso-align:strength=1"])
+def test_the_default_recovers_a_distortion_across_a_translation_better_than_realign(ours):
+    """A known failure, kept in sight: with turn=False it is recovered (above)."""
+    ahead, error = lead("shift", ours, "realign")
+    assert ahead[0] > 2 * error[0]
+
+
+def figures(world, models):
+    """Every metric of `evaluate` for each model: a third of the items to fit sources, targets, and to test."""
+    n = len(world.source) // 3
+    test_y, test_x, label = world.source[2 * n :], world.target[2 * n :], world.label[2 * n :]
+    reports = []
+    for model in models:
+        z = model.fit(world.source[:n], world.target[n : 2 * n]).transform(test_y, **EXACT)
+        report = aa.evaluate(test_y, test_x, z, paired=True, source_labels=label, target_labels=label).to_dict()
+        reports.append({name: value for name, value in report.items() if isinstance(value, float)})
+        for name in CAPPED:
+            reports[-1][name] = min(reports[-1][name], 1.0)
+    return reports
+
+
+@pytest.mark.parametrize("away", [0.5, 1.2])
+def test_where_the_gap_is_a_translation_and_rows_are_many_the_default_is_realign(away):
+    for seed in range(3):
+        world = shifted(4000, seed, away)
+        model = aa.AnisoAlign(seed=seed).fit(world.source[:1500], world.target[1500:3000])
+        assert model.strength_ == 0.0
+        expected = aa.ReAlign().fit(world.source[:1500], world.target[1500:3000])
+        rows = world.source[3000:]
+        np.testing.assert_allclose(model.transform(rows, **EXACT), expected.transform(rows, **EXACT), atol=1e-12)
+        assert any("recommended here: realign" in note for note in model.notes())
+
+
+@pytest.mark.parametrize(("rows", "away"), [(300, 1.2), (600, 0.5), (600, 1.2)])
+def test_where_the_gap_is_a_translation_no_metric_leaves_the_noise_of_realign(rows, away):
+    """Noise is how far ReAlign's own figure changes with the draw; the mean difference is far within it."""
+    both = [figures(shifted(3 * rows, seed, away), (aa.AnisoAlign(seed=seed), aa.ReAlign())) for seed in range(6)]
+    for name in both[0][0]:
+        ours, theirs = (np.array([pair[side][name] for pair in both]) for side in (0, 1))
+        noise = theirs.std(ddof=1) + 1e-3
+        assert abs((ours - theirs).mean()) < noise, (name, ours, theirs)
