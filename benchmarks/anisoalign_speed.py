@@ -1,0 +1,116 @@
+"""What AnisoAlign costs: fit, transform against the machine's own rate of products, memory.
+
+    python benchmarks/anisoalign_speed.py [--rows N] [--dim D]
+
+A row takes three products with d × d matrices (transport, guide, restore); the bound is those alone, timed in the same
+run on the same tiles; the published preset has networks in place of two of them and no such ratio. The default is
+fitted at strength "auto". Writes anisoalign_speed.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import anisoalign as aa
+from anisoalign.aligners.anisoalign.premise import AlignmentWarning
+from speed import AnonymousPeak
+
+HERE = Path(__file__).parent
+PRODUCTS = 3
+TILE = 8192
+
+
+def make_rows(rows: int, dim: int, seed: int) -> np.ndarray:
+    """Unit rows about a centre with a falling spectrum that both sets share."""
+    shared = np.random.default_rng(0).standard_normal((64, dim), dtype=np.float32)
+    generator = np.random.default_rng(seed)
+    scene = generator.standard_normal((rows, 64), dtype=np.float32) * np.linspace(2, 0.3, 64, dtype=np.float32)
+    values = scene @ shared + 0.5 * generator.standard_normal((rows, dim), dtype=np.float32)
+    values += 3 * generator.standard_normal(dim, dtype=np.float32)
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+def product_seconds(rows: int, dim: int) -> float:
+    """Seconds of one product with a d × d matrix for that many rows, tile by tile."""
+    tile, weight, out = torch.randn(TILE, dim), torch.randn(dim, dim), torch.empty(TILE, dim)
+    torch.mm(tile, weight, out=out)
+    started = time.perf_counter()
+    for _ in range(-(-rows // TILE)):
+        torch.mm(tile, weight, out=out)
+    return time.perf_counter() - started
+
+
+def measure(preset: str, source: np.ndarray, target: np.ndarray, repeats: int) -> dict:
+    """Fit once, transform some times, each beside the bound."""
+    model = aa.AnisoAlign() if preset == "default" else aa.AnisoAlign.paper()
+    watch = AnonymousPeak()
+    before = AnonymousPeak()
+    before.start()
+    time.sleep(0.05)
+    before.running = False
+    before.join()
+    watch.start()
+    started = time.perf_counter()
+    model.fit(source, target)
+    fitted = time.perf_counter() - started
+    pairs = []
+    for _ in range(repeats):
+        bound = PRODUCTS * product_seconds(*source.shape)
+        started = time.perf_counter()
+        model.transform(source, dtype="float32")
+        pairs.append((bound, time.perf_counter() - started))
+    watch.running = False
+    watch.join()
+    one = np.ascontiguousarray(source[0])
+    mapping = model.mapping(np.dtype(np.float32))
+    rows = torch.from_numpy(one[None].copy())
+    mapping(rows.clone(), np.zeros(1, int))
+    started = time.perf_counter()
+    for _ in range(200):
+        mapping(rows.clone(), np.zeros(1, int))
+    return {
+        "preset": preset,
+        "rows": len(source),
+        "dim": source.shape[1],
+        "cores": os.cpu_count(),
+        "fit_seconds": round(fitted, 2),
+        "strength": model.strength_,
+        "transform_rows_per_second": round(len(source) / statistics.median(seconds for _, seconds in pairs)),
+        "ratio_to_three_products": _ratios(pairs) if preset == "default" else None,
+        "one_row_milliseconds": round((time.perf_counter() - started) / 200 * 1e3, 3),
+        "peak_anonymous_bytes_over_input": watch.peak - before.peak,
+    }
+
+
+def _ratios(pairs: list[tuple[float, float]]) -> list[float]:
+    """Median, least and largest bound / seconds."""
+    found = [bound / seconds for bound, seconds in pairs]
+    return [round(value, 3) for value in (statistics.median(found), min(found), max(found))]
+
+
+def main() -> None:
+    """Measure, print, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", AlignmentWarning)
+    source, target = make_rows(options.rows, options.dim, 1), make_rows(options.rows, options.dim, 2)
+    records = [measure(preset, source, target, options.repeats) for preset in ("default", "paper")]
+    for record in records:
+        print(json.dumps(record, indent=1))
+    (HERE / "anisoalign_speed.json").write_text(json.dumps(records, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
