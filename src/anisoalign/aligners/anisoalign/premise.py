@@ -49,7 +49,7 @@ def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> f
         )
         if not force:
             raise InputError(f"{message}; force=True (--set force=True) fits all the same")
-        warnings.warn(message, AlignmentWarning, stacklevel=4)
+        warnings.warn(message, AlignmentWarning, stacklevel=3)
     return p
 
 
@@ -59,14 +59,14 @@ def check_sizes(source: Float[np.ndarray, "n d"], rank: int, rows: int) -> None:
         warnings.warn(
             f"{rows} rows for a frame of {rank} directions: covariances are rank-deficient and lean on shrinkage",
             AlignmentWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
     distinct = len(np.unique(np.round(source, 6), axis=0))
     if distinct < len(source) / 2:
         warnings.warn(
             f"only {distinct} of {len(source)} sources looked at are different: what is learned rests on those",
             AlignmentWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 
@@ -98,4 +98,4 @@ def check_drift(
 
 
 def _drifted(what: str) -> None:
-    warnings.warn(f"these rows have drifted from the fitted sources: {what}; fit again", AlignmentWarning, stacklevel=5)
+    warnings.warn(f"these rows have drifted from the fitted sources: {what}; fit again", AlignmentWarning, stacklevel=4)
