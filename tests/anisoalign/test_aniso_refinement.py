@@ -232,3 +232,12 @@ def test_mixing_says_what_it_lacks():
         mixing_matrix("random", 4, 0)
     with pytest.raises(ValueError, match="needs coordinates of both sets"):
         mixing_matrix("learned", 4, 0)
+
+
+def test_phases_get_a_gradient_at_the_start():
+    start = Polar(torch.tensor([[0.3, -2.0]]), torch.ones(1, 2), torch.zeros(1, 4))
+    moves = Polar(torch.zeros(1, 2, requires_grad=True), torch.zeros(1, 2), torch.zeros(1, 4))
+    out = bounded(start, moves, Bounds(0.3, 0.2, 0.2), torch.eye(4))
+    assert torch.equal(out.phase, start.phase)
+    (gradient,) = torch.autograd.grad(out.phase.sum(), moves.phase)
+    torch.testing.assert_close(gradient, torch.full((1, 2), 0.3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,7 +67,9 @@ def bounded(start: Polar, moves: Polar, bounds: Bounds, basis: Float[Tensor, "d 
     All bounds 0 give the initialisation to the last bit.
     """
     turn = bounds.phase * torch.tanh(moves.phase)
-    phase = torch.where(turn == 0, start.phase, wrap(start.phase + turn))
+    phase = start.phase + turn
+    # Wrapped only where needed: no move gives the initialisation to the last bit, and still passes a gradient.
+    phase = torch.where(phase.abs() <= math.pi, phase, wrap(phase))
     radius = start.radius * torch.exp(bounds.radius * torch.tanh(moves.radius))
     inside_v = outside(moves.complement, basis)
     if bounds.per_coordinate:
