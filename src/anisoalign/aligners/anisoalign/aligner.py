@@ -70,7 +70,7 @@ class AnisoAlign(Aligner):
     neighbours : float
         Share of the targets that a source is coupled with, by perplexity.
     balance : float
-        0 couples each source by itself, 1 uses all targets equally.
+        0 couples each source by itself, 1 asks that all targets be used equally (nearly, where the coupling is sharp).
     mixing : {"identity", "haar", "learned"}
         Orthogonal mixing of the frame before blocks are formed.
     centre : {"origin", "mean"}
