@@ -1,0 +1,33 @@
+"""A language model learns to see from text alone: substitutes stand in for images while it is trained.
+
+>>> from anisoalign.mllm import ModelSettings, StageSettings
+>>> StageSettings.pretraining(noise=0.03).lr
+0.0005
+"""
+
+from anisoalign.mllm.asking import Conversing, answers, ask
+from anisoalign.mllm.conversations import Conversations
+from anisoalign.mllm.model import EmbeddingLanguageModel, Output
+from anisoalign.mllm.records import Conversation, Turn
+from anisoalign.mllm.saving import load_mllm
+from anisoalign.mllm.settings import ModelSettings, StageSettings, TrainSettings
+from anisoalign.mllm.store import EmbeddingStore
+from anisoalign.mllm.training import TrainLog, train
+
+__all__ = [
+    "Conversation",
+    "Conversations",
+    "Conversing",
+    "EmbeddingLanguageModel",
+    "EmbeddingStore",
+    "ModelSettings",
+    "Output",
+    "StageSettings",
+    "TrainLog",
+    "TrainSettings",
+    "Turn",
+    "answers",
+    "ask",
+    "load_mllm",
+    "train",
+]

@@ -1,0 +1,222 @@
+"""Conversations as tokens, with a label on every token that the model itself would have to write.
+
+Three ways, the first that applies:
+
+1. a chat template with ``{% generation %}`` marks says itself what is an answer;
+2. otherwise answers are found in the rendered text by what the template makes of the conversation up to each of
+   them; a template for which that does not work is refused, never guessed at;
+3. a tokenizer without a template gets `PLAIN`, in which ``USER:`` and ``ASSISTANT:`` take turns and every answer
+   ends with the tokenizer's end-of-sequence token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from anisoalign.embeddings import InputError
+from anisoalign.mllm.records import Conversation, Turn
+from anisoalign.mllm.settings import ModelSettings
+
+PLAIN = (
+    "{{ bos_token if bos_token else '' }}"
+    "{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] + '\n' }}"
+    "{% elif message['role'] == 'user' %}{{ 'USER: ' + message['content'] + '\n' }}"
+    "{% else %}ASSISTANT:{% generation %}{{ ' ' + message['content'] + eos_token }}{% endgeneration %}{{ '\n' }}"
+    "{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+"""The chat template of tokenizers that have none."""
+
+IGNORED = -100
+"""Label of a token that is not learned."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A conversation as a model reads it.
+
+    Attributes
+    ----------
+    ids : ndarray of int64, shape (length,)
+    labels : ndarray of int64, shape (length,)
+        The ids of answers, `IGNORED` elsewhere.
+    truncated : bool
+        Whether its end was cut off.
+    """
+
+    ids: np.ndarray
+    labels: np.ndarray
+    truncated: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Chat:
+    """A tokenizer with its chat template and its image token.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerFast
+        It gains the placeholder as a token and, where it has none, `PLAIN` as its chat template.
+    settings : ModelSettings
+
+    Raises
+    ------
+    InputError
+        If the tokenizer cannot say which characters a token stands for, or has no end-of-sequence token.
+    """
+
+    def __init__(self, tokenizer: Any, settings: ModelSettings):
+        if not getattr(tokenizer, "is_fast", False):
+            raise InputError("the tokenizer must be a fast one, which knows the characters of each token")
+        self.tokenizer, self.settings = tokenizer, settings
+        if settings.chat == "plain" or not tokenizer.chat_template:
+            if tokenizer.eos_token is None:
+                raise InputError("the tokenizer has neither a chat template nor an end-of-sequence token")
+            tokenizer.chat_template = PLAIN
+        tokenizer.add_tokens([settings.placeholder], special_tokens=True)
+        self.image_id: int = tokenizer.convert_tokens_to_ids(settings.placeholder)
+        if tokenizer(settings.placeholder, add_special_tokens=False)["input_ids"] != [self.image_id]:
+            raise InputError(f"the tokenizer cuts the placeholder {settings.placeholder} into pieces")
+        self.marked = "{% generation" in tokenizer.chat_template or "{%- generation" in tokenizer.chat_template
+
+    def render(self, turns: Sequence[Turn], answer_next: bool = False) -> str:
+        """The template's text, the placeholder repeated once for each visual token.
+
+        Raises
+        ------
+        InputError
+            If the template refuses the conversation, as some do with a system message.
+        """
+        from jinja2 import TemplateError
+
+        try:
+            return self.tokenizer.apply_chat_template(
+                self._messages(turns), tokenize=False, add_generation_prompt=answer_next, **self._options()
+            )
+        except TemplateError as error:
+            raise InputError(f"the chat template refuses the conversation: {error}; {_WAY}") from error
+
+    def prompt(self, turns: Sequence[Turn]) -> np.ndarray:
+        """Ids of a conversation that is to be answered, shape (length,)."""
+        text = self.render(turns, answer_next=True)
+        return np.asarray(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
+
+    def tokens(self, talk: Conversation, max_length: int = 0) -> Tokens:
+        """Ids and labels of a conversation, cut to `max_length` tokens if it is above 0.
+
+        Raises
+        ------
+        InputError
+            If the template does not show which tokens are answers, or the cut leaves no answer or no picture.
+        """
+        try:
+            ids, learned = self._by_marks(talk) if self.marked else self._by_difference(talk)
+        except InputError as error:
+            raise InputError(f"id {talk.id!r}: {error}") from error
+        ids, labels = np.asarray(ids, np.int64), np.where(learned, ids, IGNORED).astype(np.int64)
+        truncated = 0 < max_length < len(ids)
+        if truncated:
+            whole, ids, labels = ids, ids[:max_length], labels[:max_length]
+            if (ids == self.image_id).sum() < (whole == self.image_id).sum() or (labels == IGNORED).all():
+                raise InputError(
+                    f"id {talk.id!r}: the first {max_length} of its {len(whole)} tokens (max_length) hold no "
+                    "whole picture and answer"
+                )
+        return Tokens(ids, labels, truncated)
+
+    def _messages(self, turns: Sequence[Turn]) -> list[dict[str, str]]:
+        mark, count = self.settings.placeholder, self.settings.visual_tokens
+        messages = [{"role": turn.role, "content": turn.text.replace(mark, mark * count)} for turn in turns]
+        if self.settings.system and messages[0]["role"] != "system":
+            messages.insert(0, {"role": "system", "content": self.settings.system})
+        return messages
+
+    def _options(self) -> dict[str, Any]:
+        return {"enable_thinking": self.settings.thinking}
+
+    def _by_marks(self, talk: Conversation) -> tuple[np.ndarray, np.ndarray]:
+        made = self.tokenizer.apply_chat_template(
+            self._messages(talk.turns),
+            tokenize=True,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+            **self._options(),
+        )
+        ids, learned = np.asarray(made["input_ids"], np.int64), np.asarray(made["assistant_masks"], bool)
+        special = set(self.tokenizer.all_special_ids) - {self.image_id}
+        # Marks that leave the end of a turn out would teach a model never to stop.
+        for last in np.flatnonzero(learned[:-1] & ~learned[1:]):
+            if int(ids[last]) not in special and int(ids[last + 1]) in special:
+                learned[last + 1] = True
+        starts = int(learned[0]) + int((learned[1:] & ~learned[:-1]).sum())
+        if starts != _answers(talk):
+            raise InputError(f"the chat template marks {starts} answers of {_answers(talk)}")
+        return ids, learned
+
+    def _by_difference(self, talk: Conversation) -> tuple[np.ndarray, np.ndarray]:
+        text = self.render(talk.turns)
+        made = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        offsets = np.asarray(made["offset_mapping"], np.int64).reshape(-1, 2)
+        learned = np.zeros(len(offsets), bool)
+        for start, stop in self._spans(talk, text):
+            found = (offsets[:, 0] >= start) & (offsets[:, 0] < stop) & (offsets[:, 1] > offsets[:, 0])
+            if not found.any():
+                raise InputError("the tokenizer leaves no token for an answer")
+            learned |= found
+        return np.asarray(made["input_ids"], np.int64), learned
+
+    def _spans(self, talk: Conversation, text: str) -> list[tuple[int, int]]:
+        """Characters of each answer with the mark that ends it, and with what the model must write before it.
+
+        Where an answer stands is found by rendering the conversation with a mark in its place: the two texts must
+        differ in nothing else.
+        """
+        if not self._ending:
+            raise InputError(f"the chat template does not show where an answer ends; {_WAY}")
+        spans = []
+        for number, turn in enumerate(talk.turns):
+            if turn.role != "assistant":
+                continue
+            other = (*talk.turns[:number], Turn("assistant", _MARK), *talk.turns[number + 1 :])
+            before, found, after = self.render(other).partition(_MARK)
+            if not found or text != before + turn.text + after:
+                raise InputError(f"the chat template does not show where the answer of turn {number + 1} is; {_WAY}")
+            stop = len(before) + len(turn.text)
+            if not text.startswith(self._ending, stop):
+                raise InputError(f"the chat template does not end the answer of turn {number + 1} as others; {_WAY}")
+            # A template may write something before an answer, like empty thoughts, that a prompt does not hold.
+            asked = self.render(talk.turns[:number], answer_next=True)
+            start = len(asked) if before.startswith(asked) else len(before)
+            spans.append((start, stop + len(self._ending)))
+        return spans
+
+    @cached_property
+    def _ending(self) -> str:
+        """What the template writes after an answer, but for space: the end of a turn."""
+        return self.render((Turn("user", "question"), Turn("assistant", _MARK))).partition(_MARK)[2].rstrip()
+
+    @cached_property
+    def stop_ids(self) -> list[int]:
+        """Tokens that end an answer: the end of sequence, and the template's end of a turn where it is one token."""
+        ids = self.tokenizer(self._ending, add_special_tokens=False)["input_ids"] if self._ending else []
+        special = {*self.tokenizer.all_special_ids, *self.tokenizer.added_tokens_decoder}
+        end = self.tokenizer.eos_token_id
+        return sorted({*(i for i in ids[:1] if i in special), *(() if end is None else (end,))})
+
+
+_MARK = "\ue000answer\ue000"
+"""Stands for an answer while its place is looked for; private characters, which no text holds."""
+
+_WAY = 'chat = "plain" replaces it'
+
+
+def _answers(talk: Conversation) -> int:
+    return sum(turn.role == "assistant" for turn in talk.turns)

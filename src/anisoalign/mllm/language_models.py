@@ -1,0 +1,84 @@
+"""Language models and tokenizers in the Hugging Face format, from the Hub or a folder; never from a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anisoalign.embeddings import InputError
+from anisoalign.embeddings.errors import one_line
+
+_HEAD = 64
+"""Values of each weight that a fingerprint looks at."""
+
+
+def load_tokenizer(name: str | Path, revision: str = "") -> Any:
+    """Tokenizer of a model, by name or folder."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(name), revision=revision or "main")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"no tokenizer can be loaded from {_called(name)}: {one_line(error)}") from error
+
+
+def load_lm(
+    name: str | Path, revision: str = "", dtype: str = "auto", attention: str = "", device: str | torch.device = "cpu"
+) -> Any:
+    """Causal language model in evaluation mode on a device.
+
+    Parameters
+    ----------
+    dtype : {"auto", "float32", "bfloat16"}
+        auto is bfloat16 on a GPU, float32 elsewhere.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    kind = dtype if dtype != "auto" else "float32" if torch.device(device).type == "cpu" else "bfloat16"
+    options: dict[str, Any] = {"dtype": getattr(torch, kind), "use_safetensors": True}
+    if attention:
+        options["attn_implementation"] = attention
+    if not str(name):
+        raise InputError("no language model is named: model.lm is its name on the Hugging Face Hub or a local folder")
+    try:
+        lm: Any = AutoModelForCausalLM.from_pretrained(str(name), revision=revision or "main", **options)
+    except (OSError, ValueError, ImportError, SafetensorError, RuntimeError) as error:
+        raise InputError(f"no language model can be loaded from {_called(name)}: {one_line(error)}") from error
+    return lm.to(device).eval()
+
+
+def lm_config(name: str | Path, revision: str = "") -> Any:
+    """Configuration of a language model, without its weights."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(str(name), revision=revision or "main")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"no configuration can be loaded from {_called(name)}: {one_line(error)}") from error
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """Hash of names, shapes and the first values of all weights, the same in float32 and in bfloat16.
+
+    Examples
+    --------
+    >>> layer = torch.nn.Linear(2, 2)
+    >>> fingerprint(layer.state_dict()) == fingerprint(layer.bfloat16().state_dict())
+    True
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        head = value.detach().flatten()[:_HEAD].to("cpu", torch.bfloat16)
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+        digest.update(head.view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _called(name: str | Path) -> str:
+    return f"the folder {name}" if Path(name).is_dir() else f"{str(name)!r}"

@@ -1,0 +1,100 @@
+"""What a stage trains: gradients, adapters, precision and dropout."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from anisoalign.embeddings import InputError
+from anisoalign.mllm.settings import StageSettings
+
+if TYPE_CHECKING:
+    from anisoalign.mllm.model import EmbeddingLanguageModel
+
+
+def begin(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
+    """Make ready what a stage trains.
+
+    * `projector`: the language model is frozen in evaluation mode, without gradients or optimizer state.
+    * `lora`: adapters on the language model, which begin as no change; those of an earlier stage go on.
+    * `full`: all weights, in float32; adapters of an earlier stage become part of them.
+    """
+    if stage.learns == "full" and is_adapted(model):
+        model.lm = model.lm.merge_and_unload()
+        model.lm_changed = True
+    model.requires_grad_(False)
+    if stage.learns == "lora":
+        _adapt(model, stage)
+    elif stage.learns == "full":
+        model.lm.float().requires_grad_(True)
+        model.lm_changed = True
+    model.projector.float().requires_grad_(True)
+    model.train(stage.learns != "projector")
+    model.projector.train()
+    _checkpoint_activations(model, stage.gradient_checkpointing)
+
+
+def is_adapted(model: EmbeddingLanguageModel) -> bool:
+    """Whether the language model carries adapters."""
+    return hasattr(model.lm, "peft_config")
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Keep from the user that peft asks transformers by a name that will go away."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        yield
+
+
+def _adapt(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    if is_adapted(model):
+        rank = model.lm.peft_config["default"].r
+        if rank != stage.lora_rank:
+            raise InputError(
+                f"the model has adapters of rank {rank}; lora_rank = {stage.lora_rank} cannot go on from them"
+            )
+    else:
+        targets = stage.lora_targets
+        config = LoraConfig(
+            r=stage.lora_rank,
+            lora_alpha=stage.lora_alpha,
+            lora_dropout=stage.lora_dropout,
+            target_modules=targets if targets == "all-linear" else [name.strip() for name in targets.split(",")],
+            task_type="CAUSAL_LM",
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(model.settings.seed)
+            try:
+                with quiet_peft():
+                    model.lm = get_peft_model(model.lm, config)
+            except ValueError as error:
+                raise InputError(f"lora_targets = {targets!r}: {error}") from error
+    for name, value in model.lm.named_parameters():
+        if "lora_" in name:
+            value.data = value.data.float()
+            value.requires_grad_(True)
+
+
+def _checkpoint_activations(model: EmbeddingLanguageModel, wanted: bool) -> None:
+    """Keep or recompute activations, in a frozen model too, whose layers ask whether they are in training."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    lm: Any = model.lm.get_base_model() if is_adapted(model) else model.lm
+    if not wanted:
+        if lm.is_activation_checkpointing:
+            lm.activation_checkpointing_disable()
+        return
+    try:
+        lm.activation_checkpointing_enable()
+    except ValueError as error:
+        raise InputError(f"gradient_checkpointing: {error}") from error
+    for module in lm.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module.training = True  # the layer alone: its dropout stays as it is

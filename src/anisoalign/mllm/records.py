@@ -1,0 +1,140 @@
+"""One record of a file of conversations, checked: LLaVA's and Bunny's form, chat messages, or a bare caption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from anisoalign.embeddings import InputError
+
+_ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "bot": "assistant",
+    "system": "system",
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one side says. `role` is `system`, `user` or `assistant`."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Turns that end with an answer.
+
+    Attributes
+    ----------
+    id : str
+        By which the embedding is found.
+    turns : tuple of Turn
+        Perhaps a system message, then questions and answers in alternation. One question holds the placeholder.
+    picture : bool
+        Whether there is a placeholder.
+    """
+
+    id: str
+    turns: tuple[Turn, ...]
+    picture: bool
+
+    @property
+    def characters(self) -> int:
+        """Characters of all turns: what lengths are compared by before anything is tokenised."""
+        return sum(len(turn.text) for turn in self.turns)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How records become conversations: see the settings of the same names."""
+
+    placeholder: str = "<image>"
+    prompt: str = "Describe the image."
+    key: str = "id"
+    text_only: bool = False
+
+
+def parse_record(record: Any, reading: Reading) -> Conversation:
+    r"""Check a record and return it as a conversation.
+
+    Raises
+    ------
+    InputError
+        If it has no id, no answer, an empty answer, turns that do not alternate, or not exactly one placeholder.
+
+    Examples
+    --------
+    >>> talk = parse_record({"id": 7, "caption": "a red ring"}, Reading())
+    >>> talk.id, [turn.text for turn in talk.turns]
+    ('7', ['<image>\nDescribe the image.', 'a red ring'])
+    >>> parse_record({"id": 7, "caption": " "}, Reading())
+    Traceback (most recent call last):
+    anisoalign.embeddings.errors.InputError: id '7': the answer of turn 2 is empty
+    """
+    if not isinstance(record, Mapping):
+        raise InputError(f"a record must be an object with {reading.key!r} and 'conversations', not {record!r:.60}")
+    key = record.get(reading.key)
+    if isinstance(key, bool) or not isinstance(key, str | int) or key == "":
+        raise InputError(f"it has no {reading.key!r} to find its embedding by")
+    try:
+        turns = _turns(record, reading)
+        _check_order(turns)
+        picture = _check_placeholder(turns, record, reading)
+    except InputError as error:
+        raise InputError(f"id {str(key)!r}: {error}") from error
+    return Conversation(str(key), turns, picture)
+
+
+def _turns(record: Mapping[str, Any], reading: Reading) -> tuple[Turn, ...]:
+    found = record.get("conversations", record.get("messages"))
+    if found is None and "caption" in record:
+        found = [
+            {"from": "human", "value": f"{reading.placeholder}\n{reading.prompt}"},
+            {"from": "gpt", "value": record["caption"]},
+        ]
+    if not isinstance(found, list) or not found:
+        raise InputError("it has neither 'conversations' (a list of turns) nor a 'caption'")
+    return tuple(_turn(turn, number) for number, turn in enumerate(found, 1))
+
+
+def _turn(turn: Any, number: int) -> Turn:
+    if not isinstance(turn, Mapping):
+        raise InputError(f"turn {number} is no object with 'from' and 'value'")
+    who, text = turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))
+    role = _ROLES.get(who) if isinstance(who, str) else None
+    if role is None:
+        raise InputError(f"turn {number} is said by {who!r}; there are human, gpt and system")
+    if not isinstance(text, str):
+        raise InputError(f"turn {number} holds {type(text).__name__} where text is needed")
+    if role == "assistant" and not text.strip():
+        raise InputError(f"the answer of turn {number} is empty")
+    return Turn(role, text.strip())
+
+
+def _check_order(turns: tuple[Turn, ...]) -> None:
+    talk = turns[1:] if turns[0].role == "system" else turns
+    for number, turn in enumerate(talk):
+        expected = "assistant" if number % 2 else "user"
+        if turn.role != expected:
+            raise InputError(f"turns must alternate, a question first: turn {number + 1} is said by the {turn.role}")
+    if len(talk) % 2 or not talk:
+        raise InputError("it does not end with an answer")
+
+
+def _check_placeholder(turns: tuple[Turn, ...], record: Mapping[str, Any], reading: Reading) -> bool:
+    mark = reading.placeholder
+    counts = [turn.text.count(mark) for turn in turns]
+    if any(count and turn.role != "user" for count, turn in zip(counts, turns, strict=True)):
+        raise InputError(f"the placeholder {mark} stands in what is not a question")
+    if sum(counts) > 1:
+        raise InputError(f"the placeholder {mark} stands in it {sum(counts)} times; one embedding needs exactly one")
+    if sum(counts) == 0 and (record.get("image") or not reading.text_only):
+        hint = "" if record.get("image") else "; text_only = true takes conversations without a picture"
+        raise InputError(f"the placeholder {mark} stands nowhere in it{hint}")
+    return sum(counts) == 1

@@ -1,0 +1,393 @@
+"""Settings of a model and of the stages that train it: frozen, read from one TOML, written back as one."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from pathlib import Path
+from types import UnionType
+from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+
+from anisoalign.embeddings import InputError
+
+PRETRAINING_LR, TUNING_LR = 5e-4, 1e-5
+"""Learning rates of the two stages in the paper."""
+
+LEARNS = ("projector", "lora", "full")
+SIDES = ("text", "substitute", "image")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What the model is made of.
+
+    Attributes
+    ----------
+    lm : str
+        Name on the Hugging Face Hub or local folder of a causal language model; empty for one in memory.
+    revision : str
+        Commit, tag or branch of a model on the Hub.
+    visual_tokens : int
+        Positions of the sequence that one embedding takes.
+    hidden : int
+        Width between the projector's two layers; 0 for the language model's own.
+    placeholder : str
+        What stands for the picture in a conversation.
+    chat : {"auto", "plain"}
+        The tokenizer's own chat template where it has one, or always the plain one of `anisoalign.mllm.chat`.
+    thinking : bool
+        Passed to templates that ask (`enable_thinking`): whether an answer is preceded by thoughts.
+    system : str
+        A system message before every conversation; empty for none.
+    dtype : {"auto", "float32", "bfloat16"}
+        Weights of a language model that is not trained in full; auto is bfloat16 on a GPU. The projector, adapters
+        and a model trained in full are float32, since smaller steps than a bfloat16 can hold would be lost.
+    attention : str
+        Implementation of attention, as transformers calls it; empty for its own choice.
+    seed : int
+        Of the projector's first weights.
+    """
+
+    lm: str = ""
+    revision: str = ""
+    visual_tokens: int = 1
+    hidden: int = 0
+    placeholder: str = "<image>"
+    chat: str = "auto"
+    thinking: bool = False
+    system: str = ""
+    dtype: str = "auto"
+    attention: str = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least(self, visual_tokens=1, hidden=0, seed=0)
+        _one_of(self, chat=("auto", "plain"), dtype=("auto", "float32", "bfloat16"))
+        if not self.placeholder.strip() or self.placeholder != self.placeholder.strip():
+            raise InputError(f"placeholder must be a word, not {self.placeholder!r}")
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """One stage of training.
+
+    Attributes
+    ----------
+    learns : {"projector", "lora", "full"}
+        The projector alone with the language model frozen, the projector and adapters on the language model, or both
+        in full.
+    conversations, embeddings : str
+        Where the data lie, for the command line; relative to the settings file.
+    side : {"text", "substitute", "image"}
+        What the embeddings are: of texts, to be aligned by the aligner where there is one; rows that an aligner has
+        already moved; or of real images.
+    aligner : str
+        Folder of a fitted aligner, applied to the rows of texts as they are read. Empty for the one the model was
+        trained with before, or none.
+    key : str
+        Field of a conversation by which its embedding is found.
+    id_column : str
+        Column of the embeddings' ids, if not one of the usual names.
+    text_only : bool
+        Whether conversations without a picture are taken; otherwise each must have one.
+    prompt : str
+        What is asked where a record has a caption and no conversation.
+    lr, projector_lr : float, optional
+        Highest learning rate, by default 5e-4 where the projector learns alone and 1e-5 elsewhere; and the projector's
+        own, by default the same.
+    epochs : float
+        Passes over the conversations.
+    batch_size : int
+        Conversations of a step, over all processes.
+    micro_batch : int
+        Conversations that go through the model at a time; memory grows with it, results do not depend on it.
+    max_length : int
+        Tokens of a conversation; longer ones lose their end, which is counted.
+    warmup : float
+        Share of the steps over which the learning rate rises, before it falls along a cosine.
+    weight_decay, clip : float
+        Of AdamW, on matrices alone; largest norm of the gradient, 0 for any.
+    noise : float
+        C3's corruption: standard deviation, per coordinate, of the noise added to a unit embedding, drawn afresh
+        every step, before it is made unit again. 0.016 to 0.08 are usual.
+    lora_rank, lora_alpha : int
+        Of the adapters.
+    lora_dropout : float
+        Of the adapters.
+    lora_targets : str
+        Names of the layers that get adapters, separated by commas, or `all-linear`.
+    precision : {"auto", "no", "bf16"}
+        Of the arithmetic; auto is bf16 on a GPU.
+    gradient_checkpointing : bool
+        Compute activations twice rather than keep them.
+    checkpoint_every : int
+        Steps between the states that an interrupted run goes on from.
+    log_to : {"", "wandb", "trackio"}
+        Where losses go beside `log.jsonl`.
+    seed : int
+        Of the order of the data, of noise and of dropout.
+    """
+
+    learns: str = "projector"
+    conversations: str = ""
+    embeddings: str = ""
+    side: str = "text"
+    aligner: str = ""
+    key: str = "id"
+    id_column: str = ""
+    text_only: bool = False
+    prompt: str = "Describe the image."
+    lr: float | None = None
+    projector_lr: float | None = None
+    epochs: float = 1.0
+    batch_size: int = 128
+    micro_batch: int = 8
+    max_length: int = 2048
+    warmup: float = 0.03
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    noise: float = 0.0
+    lora_rank: int = 128
+    lora_alpha: int = 256
+    lora_dropout: float = 0.0
+    lora_targets: str = "all-linear"
+    precision: str = "auto"
+    gradient_checkpointing: bool = False
+    checkpoint_every: int = 200
+    log_to: str = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of(
+            self,
+            learns=LEARNS,
+            side=SIDES,
+            precision=("auto", "no", "bf16"),
+            log_to=("", "wandb", "trackio"),
+        )
+        _at_least(
+            self, batch_size=1, micro_batch=1, max_length=2, lora_rank=1, lora_alpha=1, checkpoint_every=1, seed=0
+        )
+        _at_least(self, weight_decay=0, clip=0, noise=0, warmup=0, lora_dropout=0)
+        if self.lr is None:
+            object.__setattr__(self, "lr", PRETRAINING_LR if self.learns == "projector" else TUNING_LR)
+        if self.projector_lr is None:
+            object.__setattr__(self, "projector_lr", self.lr)
+        for name in ("lr", "projector_lr", "epochs"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be above 0, not {getattr(self, name)!r}")
+        for name in ("warmup", "lora_dropout"):
+            if not getattr(self, name) < 1:
+                raise InputError(f"{name} must be below 1, not {getattr(self, name)!r}")
+        if self.aligner and self.side != "text":
+            raise InputError(f"an aligner moves rows of texts; side = {self.side!r} has none")
+
+    @classmethod
+    def pretraining(cls, **changes: Any) -> Self:
+        """Modality substitution pretraining: the projector learns to say a caption from the caption's own embedding.
+
+        Examples
+        --------
+        >>> StageSettings.pretraining().lr, StageSettings.tuning().lr
+        (0.0005, 1e-05)
+        """
+        return cls(**{"learns": "projector", **changes})
+
+    @classmethod
+    def tuning(cls, **changes: Any) -> Self:
+        """Instruction tuning of projector and language model on conversations."""
+        return cls(**{"learns": "full", **changes})
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    r"""A model and the stages that train it, one after the other.
+
+    Attributes
+    ----------
+    model : ModelSettings
+    stages : dict of str to StageSettings
+        In order. The usual names are `pretrain` and `tune`.
+
+    Examples
+    --------
+    >>> text = '''
+    ... [model]
+    ... lm = "Qwen/Qwen3-1.7B"
+    ... [stages.pretrain]
+    ... learns = "projector"
+    ... [stages.tune]
+    ... learns = "lora"
+    ... '''
+    >>> settings = TrainSettings.from_toml(text, changes=["stages.tune.lr=2e-4", "model.seed=1"])
+    >>> list(settings.stages), settings.stages["tune"].lr, settings.model.seed
+    (['pretrain', 'tune'], 0.0002, 1)
+    >>> TrainSettings.from_toml(settings.to_toml()) == settings
+    True
+    >>> TrainSettings.from_toml("[model]\nlmm = 'x'")
+    Traceback (most recent call last):
+    anisoalign.embeddings.errors.InputError: settings: [model] has no key 'lmm'; its keys: lm, revision, ...
+    """
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    stages: dict[str, StageSettings] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: str | Path, changes: Sequence[str] = ()) -> Self:
+        """Read a TOML file; paths in it are relative to its folder, those in `changes` to the working folder.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, or a key or a value is none of ours; the message lists the keys there are.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} cannot be read: {error}") from error
+        return cls.from_toml(text, changes, name=str(path), folder=path.parent)
+
+    @classmethod
+    def from_toml(
+        cls, text: str, changes: Sequence[str] = (), name: str = "settings", folder: Path | None = None
+    ) -> Self:
+        """Settings from the text of a TOML file, with `a.b=value` changes on top."""
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{name} is not TOML: {error}") from error
+        _known(table, ("model", "stages"), name, "the settings")
+        model, stages = _table(table, "model", name), _table(table, "stages", name)
+        given = {"model": dict(model), "stages": {key: dict(_table(stages, key, name)) for key in stages}}
+        if folder is not None:
+            _resolve_paths(given, folder)
+        for change in changes:
+            _apply(given, change)
+        return cls(
+            _made(ModelSettings, given["model"], name, "[model]"),
+            {key: _made(StageSettings, value, name, f"[stages.{key}]") for key, value in given["stages"].items()},
+        )
+
+    def to_toml(self) -> str:
+        """Every setting as TOML, defaults included."""
+        parts = [f"[model]\n{_lines(asdict(self.model))}"]
+        parts += [f"[stages.{key}]\n{_lines(asdict(stage))}" for key, stage in self.stages.items()]
+        return "\n".join(parts)
+
+    def with_stage(self, name: str, **changes: Any) -> Self:
+        """A copy in which one stage is changed."""
+        return replace(self, stages={**self.stages, name: replace(self.stages[name], **changes)})
+
+
+def made(kind: type, values: Mapping[str, Any], name: str) -> Any:
+    """Settings of a kind from plain values, as `config.json` holds them.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown or a value of the wrong type.
+    """
+    return _made(kind, dict(values), name, kind.__name__)
+
+
+def _made(kind: type, values: dict[str, Any], name: str, where: str) -> Any:
+    _known(values, [entry.name for entry in fields(kind)], name, where)
+    types = get_type_hints(kind)
+    for key, value in values.items():
+        values[key] = _typed(value, types[key], f"{name}: {where} {key}")
+    missing = [e.name for e in fields(kind) if e.default is MISSING and e.default_factory is MISSING]
+    assert not missing, "every setting has a default"
+    try:
+        return kind(**values)
+    except InputError as error:
+        raise InputError(f"{name}: {where} {error}") from error
+
+
+def _typed(value: Any, kind: Any, where: str) -> Any:
+    """`value` where it is of the type: a whole number is also a float, True is no number."""
+    if get_origin(kind) in (Union, UnionType):
+        kinds = get_args(kind)
+        if value is None and type(None) in kinds:
+            return None
+        kind = next(choice for choice in kinds if choice is not type(None))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        names = {"str": "text in quotes", "int": "a whole number", "float": "a number", "bool": "true or false"}
+        raise InputError(f"{where} must be {names[kind.__name__]}, not {value!r}")
+    return value
+
+
+def _known(table: Mapping[str, Any], keys: Sequence[str], name: str, where: str) -> None:
+    for key in table:
+        if key not in keys:
+            raise InputError(f"{name}: {where} has no key {key!r}; its keys: {', '.join(keys)}")
+
+
+def _table(table: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
+    found = table.get(key, {})
+    if not isinstance(found, dict):
+        raise InputError(f"{name}: {key!r} must be a table, [{key}], not {found!r}")
+    return found
+
+
+def _resolve_paths(given: dict[str, Any], folder: Path) -> None:
+    """Paths of data become relative to the settings file; a language model's only where it lies there."""
+    for stage in given["stages"].values():
+        for key in ("conversations", "embeddings", "aligner"):
+            if isinstance(stage.get(key), str) and stage[key]:
+                stage[key] = str(folder / stage[key])
+    lm = given["model"].get("lm")
+    if isinstance(lm, str) and lm and (folder / lm).is_dir():
+        given["model"]["lm"] = str(folder / lm)
+
+
+def _apply(given: dict[str, Any], change: str) -> None:
+    """Carry out `model.key=value` or `stages.NAME.key=value`."""
+    path, equals, text = change.partition("=")
+    parts = path.strip().split(".")
+    if not equals or not (
+        (parts[0] == "model" and len(parts) == 2) or (parts[0] == "stages" and len(parts) == 3 and all(parts))
+    ):
+        raise InputError(f"{change!r} is not of the form model.key=value or stages.NAME.key=value")
+    if parts[0] == "stages" and parts[1] not in given["stages"]:
+        listed = ", ".join(given["stages"]) or "none"
+        raise InputError(f"{change!r}: there is no stage {parts[1]!r}; the stages: {listed}")
+    table = given["model"] if parts[0] == "model" else given["stages"][parts[1]]
+    table[parts[-1]] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    """A value as TOML reads it; what TOML cannot read is text, so that a path needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _lines(values: Mapping[str, Any]) -> str:
+    return "".join(f"{key} = {_written(value)}\n" for key, value in values.items() if value is not None)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    return repr(value)
+
+
+def _at_least(settings: Any, **least: float) -> None:
+    for name, value in least.items():
+        if not getattr(settings, name) >= value:
+            raise InputError(f"{name} must be at least {value}, not {getattr(settings, name)!r}")
+
+
+def _one_of(settings: Any, **choices: Sequence[str]) -> None:
+    for name, allowed in choices.items():
+        if getattr(settings, name) not in allowed:
+            listed = ", ".join(repr(choice) for choice in allowed)
+            raise InputError(f"{name} must be one of {listed}, not {getattr(settings, name)!r}")

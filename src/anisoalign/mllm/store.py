@@ -1,0 +1,180 @@
+"""Embeddings by id: rows of a set that stays on disk, moved by an aligner as they are read."""
+
+# pyarrow.compute makes its functions when it is imported:
+# pyright: reportAttributeAccessIssue=false
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from anisoalign.aligners import Aligner, load
+from anisoalign.embeddings import EmbeddingSet, InputError, format_bytes, open_embeddings
+from anisoalign.mllm.provenance import check_aligner, encoder_of
+
+MAPPED = ("npy", "safetensors", "memory")
+"""Formats in which single rows are cheap to reach."""
+
+_LISTED = 10
+_HELD = 4 << 30
+"""Bytes up to which a set in another format is read into memory as float32."""
+
+
+class EmbeddingStore:
+    """Unit rows by id.
+
+    Parameters
+    ----------
+    source : path, array (n, d), tensor or EmbeddingSet
+        `.npy` and safetensors shards stay on disk, memory-mapped; other formats are read whole up to 4 GiB.
+    ids : sequence, optional
+        One a row, for sets that hold none. Ids are compared as text.
+    side : {"text", "substitute", "image"}
+        What the rows are embeddings of; see `StageSettings`.
+    aligner : Aligner or path, optional
+        Moves rows of texts as they are read.
+    id_column : str, optional
+        Column of ids, if not one of the usual names.
+
+    Raises
+    ------
+    InputError
+        If there are no ids, not one a row, or the aligner was fitted for another encoder or width.
+
+    Examples
+    --------
+    >>> store = EmbeddingStore(np.eye(3, dtype=np.float32), ids=["a", "b", "c"], side="image")
+    >>> store.take(store.rows_of(["c", "a"])).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    >>> store.rows_of(["d"])
+    Traceback (most recent call last):
+    anisoalign.embeddings.errors.InputError: embeddings: 1 of 1 ids have no embedding, these: 'd' (its own ids ...
+    """
+
+    def __init__(
+        self,
+        source: str | Path | np.ndarray | torch.Tensor | EmbeddingSet,
+        *,
+        ids: Sequence[Any] | pa.Array | pa.ChunkedArray | None = None,
+        side: str = "text",
+        aligner: Aligner | str | Path | None = None,
+        id_column: str | None = None,
+    ):
+        if side not in ("text", "substitute", "image"):
+            raise InputError(f"side must be 'text', 'substitute' or 'image', not {side!r}")
+        if aligner is not None and side != "text":
+            raise InputError(f"an aligner moves rows of texts; these are called {side!r}")
+        name = str(source) if isinstance(source, str | Path) else "embeddings"
+        self.set = open_embeddings(source, name=name, id_column=id_column or None)
+        self.side = side
+        self.encoder = encoder_of(self.set)
+        self.aligner = load(aligner) if isinstance(aligner, str | Path) else aligner
+        if self.aligner is not None:
+            check_aligner(self.aligner, self.set.dim, self.encoder, self.set.name)
+        self.ids = _as_text(self._found_ids(ids), self.set.name)
+        self._kept = self._read_whole() if self.set.format not in MAPPED else None
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return self.set.rows
+
+    @property
+    def dim(self) -> int:
+        """Width d."""
+        return self.set.dim
+
+    def rows_of(self, ids: Sequence[Any] | pa.Array | pa.ChunkedArray) -> np.ndarray:
+        """Row numbers of the given ids, int64, shape (len(ids),).
+
+        Raises
+        ------
+        InputError
+            Where an id has no row, or several; the first ten are listed.
+        """
+        wanted = _as_text(ids, "ids")
+        rows = pc.index_in(wanted, value_set=self.ids)
+        missing = wanted.filter(pc.is_null(rows))
+        if len(missing):
+            own = _listed(self.ids.slice(0, 3))
+            raise InputError(
+                f"{self.set.name}: {len(missing):,} of {len(wanted):,} ids have no embedding, "
+                f"{_which(len(missing))}: {_listed(missing)} (its own ids look like {own})"
+            )
+        self._check_single(wanted)
+        return np.asarray(rows.to_numpy(zero_copy_only=False), np.int64)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Unit rows of the given numbers, in any order and perhaps repeated, float32, shape (len(rows), d)."""
+        rows = np.asarray(rows, np.int64)
+        if not len(rows):
+            return np.empty((0, self.dim), np.float32)
+        unique, back = np.unique(rows, return_inverse=True)
+        with self._lock:  # an aligner's map has one scratch tile
+            values = self.set.take(unique).values if self._kept is None else self._kept[unique]
+            return self._aligned(values, unique)[back]
+
+    def _aligned(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        if self.aligner is None:
+            return values
+        # The width decides the type, not the number of rows asked for: a row is the same in every batch.
+        mapping = self.aligner.mapping(np.dtype(np.float64))
+        moved = mapping(torch.from_numpy(values.astype(np.float64)), rows)
+        return moved.to(torch.float32, copy=True).numpy()
+
+    def _found_ids(self, given: Any) -> Any:
+        found = self.set.ids() if given is None else given
+        if found is None:
+            raise InputError(
+                f"{self.set.name} holds no ids to join by: use a format with an id column (`anisoalign convert`), "
+                "or give ids=…"
+            )
+        if len(found) != self.set.rows:
+            raise InputError(f"{self.set.name} has {self.set.rows} rows but {len(found)} ids")
+        return found
+
+    def _read_whole(self) -> np.ndarray:
+        needed = self.set.rows * self.dim * 4
+        if needed > _HELD:
+            raise InputError(
+                f"{self.set.name}: single rows of {self.set.format} are slow to reach and all of them would take "
+                f"{format_bytes(needed)}; `anisoalign convert` writes .npy shards, which stay on disk"
+            )
+        return self.set.read(np.float32)
+
+    def _check_single(self, wanted: pa.Array) -> None:
+        """Refuse ids that several rows have: which was meant cannot be known."""
+        if pc.count_distinct(self.ids).as_py() == len(self.ids):
+            return
+        counts = pc.value_counts(self.ids)
+        twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+        asked = twice.filter(pc.is_in(twice, value_set=wanted))
+        if len(asked):
+            raise InputError(
+                f"{self.set.name}: {len(asked):,} ids have several rows, {_which(len(asked))}: {_listed(asked)}"
+            )
+
+
+def _as_text(ids: Any, name: str) -> pa.Array:
+    array = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array([str(value) for value in ids], pa.string())
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if array.null_count:
+        raise InputError(f"{name}: {array.null_count} ids are null")
+    try:
+        return array.cast(pa.string())
+    except pa.ArrowException as error:
+        raise InputError(f"{name}: ids of type {array.type} cannot be compared as text") from error
+
+
+def _which(count: int) -> str:
+    return "the first ten" if count > _LISTED else "these"
+
+
+def _listed(values: pa.Array) -> str:
+    return ", ".join(repr(value.as_py()) for value in values.slice(0, _LISTED))

@@ -1,0 +1,414 @@
+"""One stage of training: every step's loss is over all answer tokens of its batch, however the batch is divided."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from anisoalign.aligners import Aligner
+from anisoalign.aligners.saving import fingerprint as aligner_fingerprint
+from anisoalign.embeddings import InputError
+from anisoalign.embeddings import fingerprint as data_fingerprint
+from anisoalign.embeddings.atomic import replace_folder, writable
+from anisoalign.mllm import checkpoint
+from anisoalign.mllm.conversations import Conversations
+from anisoalign.mllm.joined import Batch, Joined
+from anisoalign.mllm.logging import open_tracker
+from anisoalign.mllm.model import EmbeddingLanguageModel
+from anisoalign.mllm.order import Order, learning_rate
+from anisoalign.mllm.processes import Processes
+from anisoalign.mllm.provenance import check_encoder
+from anisoalign.mllm.saving import check_free, write
+from anisoalign.mllm.settings import StageSettings
+from anisoalign.mllm.store import EmbeddingStore
+
+Progress = Callable[[int, int, float], None]
+"""Called with the steps done, the steps in all, and the last loss."""
+
+_NO_MATTER = (
+    "conversations",
+    "embeddings",
+    "aligner",
+    "micro_batch",
+    "gradient_checkpointing",
+    "checkpoint_every",
+    "log_to",
+)
+"""Settings that may change where a run goes on: where data lie (their content may not), and how work is divided."""
+
+
+@dataclass
+class TrainLog:
+    """What a stage did.
+
+    Attributes
+    ----------
+    records : list of dict
+        One a step: `step`, `epoch`, `loss`, `lr`, `gradient_norm`, `answer_tokens`, `padding`, `seconds`.
+    truncated : int
+        Conversations that lost their end to `max_length`, counted each time.
+    resumed_at : int
+        Steps that an earlier run had done.
+    """
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    truncated: int = 0
+    resumed_at: int = 0
+
+    @property
+    def losses(self) -> list[float]:
+        """Loss of every step, in nats a token."""
+        return [record["loss"] for record in self.records]
+
+
+def train(
+    model: EmbeddingLanguageModel,
+    conversations: Any,
+    embeddings: Any,
+    settings: StageSettings | None = None,
+    *,
+    out: str | Path | None = None,
+    noise: float | None = None,
+    aligner: Aligner | str | Path | None = None,
+    name: str = "stage",
+    progress: Progress | None = None,
+) -> TrainLog:
+    """Train a model for one stage, in place.
+
+    Parameters
+    ----------
+    model : EmbeddingLanguageModel
+    conversations : Conversations, path or sequence of dict
+    embeddings : EmbeddingStore, path, EmbeddingSet, or (array, ids)
+    settings : StageSettings, optional
+        By default those of pretraining.
+    out : path, optional
+        Folder for the trained model and its log. An interrupted run leaves `OUT.partial`, from which the same call goes
+        on to the same losses; OUT appears when the stage is done. Without it no file is written.
+    noise : float, optional
+        In place of ``settings.noise``.
+    aligner : Aligner or path, optional
+        Moves rows of texts as they are read; by default ``settings.aligner``, or the one the model was trained with.
+    name : str
+        Of the stage, for its record.
+    progress : callable, optional
+
+    Returns
+    -------
+    TrainLog
+
+    Raises
+    ------
+    InputError
+        For data that do not fit each other or the model, an unfinished run of other settings, or a loss that is not
+        finite. Files that were there are left as they were.
+    """
+    settings = settings or StageSettings.pretraining()
+    settings = settings if noise is None else replace(settings, noise=noise)
+    talks = _conversations(conversations, model, settings)
+    store = _store(embeddings, model, settings, aligner)
+    check_store(model, store)
+    place = None if out is None else Path(out)
+    if place is not None:
+        check_free(place)
+    return _Run(model, talks, store, settings, place, name, progress)()
+
+
+def check_store(model: EmbeddingLanguageModel, store: EmbeddingStore) -> None:
+    """Raise InputError where embeddings are not of the width, encoder or aligner that a model was made for."""
+    if store.dim != model.width:
+        raise InputError(f"{store.set.name} has width {store.dim}, the model was made for {model.width}")
+    check_encoder(model.encoder, store.encoder, store.set.name, "the model was trained on")
+    if model.aligner is None or store.aligner is None or store.aligner is model.aligner:
+        return
+    if aligner_fingerprint(model.aligner) != aligner_fingerprint(store.aligner):
+        raise InputError(
+            f"the model was trained with the aligner {model.aligner!r}, another one is given: {store.aligner!r}"
+        )
+
+
+def _conversations(given: Any, model: EmbeddingLanguageModel, settings: StageSettings) -> Conversations:
+    if isinstance(given, Conversations):
+        return given
+    return Conversations(
+        given,
+        placeholder=model.settings.placeholder,
+        prompt=settings.prompt,
+        key=settings.key,
+        text_only=settings.text_only,
+    )
+
+
+def _store(given: Any, model: EmbeddingLanguageModel, settings: StageSettings, aligner: Any) -> EmbeddingStore:
+    if aligner is None and settings.side == "text":
+        aligner = settings.aligner or model.aligner
+    if isinstance(given, EmbeddingStore):
+        if aligner is None or given.aligner is not None or given.side != "text":
+            return given
+        return EmbeddingStore(given.set, ids=given.ids, side=given.side, aligner=aligner)
+    source, ids = given if isinstance(given, tuple) else (given, None)
+    return EmbeddingStore(source, ids=ids, side=settings.side, aligner=aligner, id_column=settings.id_column or None)
+
+
+class _Run:
+    """A stage under way: what its steps share."""
+
+    def __init__(
+        self,
+        model: EmbeddingLanguageModel,
+        talks: Conversations,
+        store: EmbeddingStore,
+        settings: StageSettings,
+        out: Path | None,
+        name: str,
+        progress: Progress | None,
+    ):
+        self.model, self.settings, self.out, self.name, self.progress = model, settings, out, name, progress
+        self.talks, self.store = talks, store
+        self.data = Joined(talks, store, model.chat, settings.max_length)
+        self.order = Order(talks.lengths, settings.batch_size, settings.epochs, settings.seed)
+        self.processes = Processes()
+        self.log = TrainLog()
+
+    def __call__(self) -> TrainLog:
+        model, device = self.model, self.processes.device
+        model.to(device)
+        model.begin(self.settings)
+        try:
+            self.parameters = model.trainable()
+            self.optimizer = _optimizer(self.parameters, self.settings)
+            self.plan = self._plan()
+            start = self._resume()
+            self.data.check_long()
+            self._steps(start)
+        finally:
+            model.freeze()
+        self._remember()
+        self._finish()
+        return self.log
+
+    def _steps(self, start: int) -> None:
+        with (
+            ThreadPoolExecutor(1) as ahead,
+            self._open_log() as write_line,
+            open_tracker(self.settings, self.name, self.processes.main) as track,
+        ):
+            coming = ahead.submit(self._batches, start) if start < self.order.steps else None
+            for step in range(start, self.order.steps):
+                assert coming is not None
+                batches = coming.result()
+                coming = ahead.submit(self._batches, step + 1) if step + 1 < self.order.steps else None
+                record = self._step(step, batches)
+                self.log.records.append(record)
+                write_line(record)
+                track(record)
+                if self.progress is not None:
+                    self.progress(step + 1, self.order.steps, record["loss"])
+                if (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < self.order.steps:
+                    self._checkpoint(step + 1)
+
+    def _batches(self, step: int) -> list[tuple[int, Batch]]:
+        """Parts of a step's batch that are for this process, with their places in it."""
+        numbers, size = self.order.batch(step), self.settings.micro_batch
+        parts = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+        mine = range(self.processes.index, len(parts), self.processes.count)
+        key = (self.settings.seed, step)
+        return [(place, self.data.batch(parts[place], self.settings.noise, key)) for place in mine]
+
+    def _step(self, step: int, batches: list[tuple[int, Batch]]) -> dict[str, Any]:
+        started = time.perf_counter()
+        counts = [
+            sum(batch.answer_tokens for _, batch in batches),
+            sum(batch.truncated for _, batch in batches),
+            sum(int(batch.attention_mask.sum()) for _, batch in batches),
+            sum(batch.attention_mask.numel() for _, batch in batches),
+        ]
+        answers, truncated, real, positions = self.processes.summed(counts)
+        share = learning_rate(step, self.order.steps, self.settings.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = share * group["highest"]
+        loss = 0.0
+        for place, batch in batches:
+            with self._draws(step, place), self._autocast():
+                total = self.model(*batch.to(self.processes.device)).loss_sum
+            # Divided by the tokens of the whole step: no part of a batch weighs more for having few.
+            (total / answers).backward()
+            loss += float(total.detach())
+        loss = self.processes.summed([loss])[0] / answers
+        norm = self._update()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise InputError(f"{self.name}: the loss of step {step + 1} is not finite; a lower learning rate may help")
+        self.log.truncated += int(truncated)
+        return {
+            "step": step + 1,
+            "epoch": round((step + 1) / self.order.per_epoch, 6),
+            "loss": loss,
+            "lr": share * float(self.settings.lr or 0),
+            "gradient_norm": norm,
+            "answer_tokens": int(answers),
+            "padding": round(1 - real / positions, 6),
+            "seconds": round(time.perf_counter() - started, 4),
+        }
+
+    def _update(self) -> float:
+        """Sum gradients over processes, bound them, move the weights; return the norm of the gradient."""
+        values = list(self.parameters.values())
+        for value in values:
+            if value.grad is None:  # no picture in the whole step
+                value.grad = torch.zeros_like(value)
+        self.processes.sum_gradients(values)
+        norm = float(nn.utils.clip_grad_norm_(values, self.settings.clip or math.inf))
+        if math.isfinite(norm):
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        return norm
+
+    def _draws(self, step: int, place: int) -> AbstractContextManager[Any]:
+        """Dropout's draws for a part of a batch: its own, in whatever process it is, and nobody else's disturbed."""
+        if self.settings.learns == "projector":
+            return nullcontext()  # nothing is dropped
+        return _seeded(hash_of(self.settings.seed, step, place), self.processes.device)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        device = self.processes.device.type
+        wanted = self.settings.precision == "bf16" or (self.settings.precision == "auto" and device == "cuda")
+        return torch.autocast(device, torch.bfloat16) if wanted else nullcontext()
+
+    def _plan(self) -> dict[str, Any]:
+        """What must be the same where a run goes on."""
+        settings = {key: value for key, value in asdict(self.settings).items() if key not in _NO_MATTER}
+        aligner = self.store.aligner
+        return {
+            **settings,
+            "data": self.talks.state(),
+            "embedding_rows": data_fingerprint(self.store.set),
+            "aligner": None if aligner is None else aligner_fingerprint(aligner),
+            "first_weights": checkpoint.weights_checksum(self.parameters),
+        }
+
+    @property
+    def _partial(self) -> Path | None:
+        return None if self.out is None else self.out.with_name(f"{self.out.name}.partial")
+
+    def _resume(self) -> int:
+        if self._partial is None:
+            return 0
+        if self.processes.main:
+            with writable(self._partial):
+                self._partial.mkdir(parents=True, exist_ok=True)
+        self.processes.wait()
+        found = checkpoint.read_state(self._partial, self.plan)
+        step = 0
+        if found is not None:
+            step, tensors = found
+            checkpoint.restore(tensors, self.parameters, self.optimizer, self._partial)
+        self.log.records = checkpoint.read_log(self._partial, step)
+        self.log.resumed_at = step
+        self.processes.wait()
+        if self.processes.main:
+            checkpoint.write_log(self._partial, self.log.records)
+        return step
+
+    def _open_log(self) -> AbstractContextManager[Callable[[dict[str, Any]], None]]:
+        if self._partial is None or not self.processes.main:
+            return nullcontext(lambda record: None)
+        return _LogFile(self._partial / checkpoint.LOG)
+
+    def _checkpoint(self, step: int) -> None:
+        if self._partial is not None and self.processes.main:
+            checkpoint.save_state(self._partial, step, self.plan, self.parameters, self.optimizer)
+        self.processes.wait()
+
+    def _remember(self) -> None:
+        """Note in the model what it was trained with."""
+        model, store = self.model, self.store
+        model.aligner = store.aligner or model.aligner
+        model.encoder = store.encoder or model.encoder
+        settings = {**asdict(self.settings), "conversations": "", "embeddings": "", "aligner": ""}
+        model.stages.append(
+            {
+                "name": self.name,
+                "settings": settings,
+                "conversations": len(self.talks),
+                "steps": self.order.steps,
+                "truncated": self.log.truncated,
+                "last_loss": self.log.losses[-1],
+            }
+        )
+
+    def _finish(self) -> None:
+        """Turn the unfinished folder into the result."""
+        if self._partial is not None and self.out is not None and self.processes.main:
+            write(self.model, self._partial)
+            for file in (self._partial / checkpoint.STATE, *self._partial.glob("state-*.safetensors")):
+                file.unlink(missing_ok=True)
+            replace_folder(self._partial, self.out)
+        self.processes.wait()
+
+
+class _LogFile:
+    """Lines of JSON, flushed one by one."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> Callable[[dict[str, Any]], None]:
+        self.file = self.path.open("a", encoding="utf-8")
+
+        def write_line(record: dict[str, Any]) -> None:
+            self.file.write(json.dumps(record) + "\n")
+            self.file.flush()
+
+        return write_line
+
+    def __exit__(self, *_: Any) -> None:
+        self.file.close()
+
+
+class _seeded:  # noqa: N801 - a context manager
+    """Torch's generators begin at a seed, and go on afterwards as if nothing had been drawn."""
+
+    def __init__(self, seed: int, device: torch.device):
+        self.seed = seed
+        devices = [device] if device.type == "cuda" else []
+        self.fork = torch.random.fork_rng(devices=devices)
+
+    def __enter__(self) -> None:
+        self.fork.__enter__()
+        torch.manual_seed(self.seed)
+
+    def __exit__(self, *error: Any) -> None:
+        self.fork.__exit__(*error)
+
+
+def hash_of(*parts: int) -> int:
+    """A seed for a combination of whole numbers."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _optimizer(parameters: dict[str, nn.Parameter], settings: StageSettings) -> torch.optim.AdamW:
+    """AdamW in four groups: the projector and the rest, each with weight decay on matrices alone."""
+    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    for name, value in parameters.items():
+        groups.setdefault((name.startswith("projector."), value.ndim >= 2), []).append(value)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": values,
+                "highest": settings.projector_lr if projector else settings.lr,
+                "weight_decay": settings.weight_decay if matrix else 0.0,
+            }
+            for (projector, matrix), values in groups.items()
+        ]
+    )

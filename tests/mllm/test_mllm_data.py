@@ -1,0 +1,195 @@
+"""Conversations, their join with embeddings, and the order of steps: what needs no language model."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anisoalign.aligners import C3, ReAlign
+from anisoalign.embeddings import InputError
+from anisoalign.mllm import Conversations, EmbeddingStore
+from anisoalign.mllm.joined import corrupted
+from anisoalign.mllm.order import Order, learning_rate
+
+
+def talk(key, question="<image>\nwhat?", answer="a ring", **more):
+    return {
+        "id": key,
+        "conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}],
+        **more,
+    }
+
+
+RECORDS = [talk("a"), talk("b", "what\n<image>", "é\n”quoted” ]"), {"id": 7, "caption": "a red ring"}, talk("d" * 300)]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+def test_files_give_back_their_records(tmp_path, monkeypatch, indent, size):
+    monkeypatch.setattr("anisoalign.mllm.conversations._READ", size)
+    (tmp_path / "a.json").write_text(json.dumps(RECORDS, indent=indent, ensure_ascii=False), encoding="utf-8")
+    (tmp_path / "l.jsonl").write_text("\n\n".join(json.dumps(r, ensure_ascii=False) for r in RECORDS), encoding="utf-8")
+    inside = Conversations(RECORDS)
+    for file in ("a.json", "l.jsonl"):
+        read = Conversations(tmp_path / file)
+        assert len(read) == len(RECORDS)
+        assert read.ids.to_pylist() == ["a", "b", "7", "d" * 300]
+        for number in (2, 0, 3, 1):
+            assert read.record(number) == RECORDS[number]
+            assert read[number] == inside[number]
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (talk("x", "no mark"), "the placeholder <image> stands nowhere in it; text_only"),
+        (talk("x", "no mark", image="x.png"), "the placeholder <image> stands nowhere in it$"),
+        (talk("x", "<image> and <image>"), "stands in it 2 times"),
+        (talk("x", answer="<image>"), "in what is not a question"),
+        (talk("x", answer=" \n"), "the answer of turn 2 is empty"),
+        ({"id": "x", "caption": ""}, "the answer of turn 2 is empty"),
+        ({"caption": "a ring"}, "it has no 'id'"),
+        ({"id": "x"}, "neither 'conversations'"),
+        ({"id": "x", "conversations": [{"from": "human", "value": "<image>"}]}, "does not end with an answer"),
+        ({"id": "x", "conversations": [{"from": "gpt", "value": "<image>"}]}, "turns must alternate"),
+        ({"id": "x", "conversations": [{"from": "dog", "value": "<image>"}]}, "said by 'dog'"),
+        ({"id": "x", "conversations": [{"from": "human", "value": 3}]}, "holds int where text is needed"),
+    ],
+)
+def test_bad_records_are_named_with_line_and_reason(tmp_path, record, message):
+    path = tmp_path / "talks.jsonl"
+    path.write_text("\n".join(json.dumps(r) for r in [talk("ok"), record]))
+    with pytest.raises(InputError, match=message) as error:
+        Conversations(path)
+    assert "talks.jsonl: 1 conversation(s) cannot be used" in str(error.value)
+    assert "line 2" in str(error.value)
+
+
+def test_of_many_bad_records_the_first_ten_are_listed():
+    with pytest.raises(InputError, match=r"25 conversation\(s\) cannot be used, the first ten") as error:
+        Conversations([talk(i, answer=" ") for i in range(25)])
+    assert str(error.value).count("record ") == 10
+
+
+@pytest.mark.parametrize("cut", [1, 30, 200])
+def test_a_truncated_array_is_refused(tmp_path, cut):
+    path = tmp_path / "talks.json"
+    path.write_bytes(json.dumps(RECORDS).encode()[:-cut])
+    with pytest.raises(InputError, match="truncated or not JSON"):
+        Conversations(path)
+
+
+def test_conversations_without_picture_are_taken_only_where_asked():
+    records = [talk("a"), talk("b", "how are you?", "well")]
+    talks = Conversations(records, text_only=True)
+    assert talks.pictures.tolist() == [True, False]
+    with pytest.raises(InputError, match="stands nowhere"):
+        Conversations([*records, talk("c", "what is it?", image="c.png")], text_only=True)
+
+
+@pytest.fixture
+def rows():
+    return np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("form", ["memory", "npy", "parquet"])
+def test_rows_come_by_id_in_any_order(tmp_path, rows, form):
+    names = [f"n{i}" for i in range(30)]
+    if form == "memory":
+        store = EmbeddingStore(rows, ids=names)
+    elif form == "npy":
+        np.save(tmp_path / "e.npy", rows)
+        pq.write_table(pa.table({"id": names}), tmp_path / "e.ids.parquet")
+        store = EmbeddingStore(tmp_path / "e.npy")
+    else:
+        table = pa.table({"id": names, "embedding": pa.array(rows.tolist(), pa.list_(pa.float32(), 6))})
+        pq.write_table(table, tmp_path / "e.parquet")
+        store = EmbeddingStore(tmp_path / "e.parquet")
+    found = store.take(store.rows_of(["n9", "n3", "n9"]))
+    np.testing.assert_allclose(found, unit(rows[[9, 3, 9]]), rtol=1e-6)
+
+
+def test_missing_ids_are_listed(rows):
+    store = EmbeddingStore(rows, ids=range(30))
+    with pytest.raises(InputError, match="15 of 20 ids have no embedding, the first ten: '30', .*'39' ") as error:
+        store.rows_of(range(25, 45))
+    assert "'40'" not in str(error.value)
+
+
+def test_an_id_of_several_rows_is_refused_only_where_it_is_asked_for(rows):
+    store = EmbeddingStore(rows, ids=[*range(29), 3])
+    assert store.rows_of([1, 2]).tolist() == [1, 2]
+    with pytest.raises(InputError, match="1 ids have several rows, these: '3'"):
+        store.rows_of([1, 3])
+
+
+def test_rows_without_ids_are_refused(tmp_path, rows):
+    np.save(tmp_path / "e.npy", rows)
+    with pytest.raises(InputError, match="holds no ids to join by"):
+        EmbeddingStore(tmp_path / "e.npy")
+    with pytest.raises(InputError, match="30 rows but 29 ids"):
+        EmbeddingStore(rows, ids=range(29))
+
+
+@pytest.mark.parametrize("method", [ReAlign(), C3(noise=0.05)])
+def test_an_aligner_moves_rows_as_transform_does(rows, method):
+    model = method.fit(rows, rows[::-1] + 1)
+    store = EmbeddingStore(rows, ids=range(30), aligner=model)
+    np.testing.assert_allclose(store.take(np.arange(30)), model.transform(rows), atol=1e-6)
+    np.testing.assert_allclose(store.take(np.array([20, 4])), model.transform(rows)[[20, 4]], atol=1e-6)
+
+
+def test_an_aligner_of_another_width_or_encoder_is_refused(tmp_path, rows):
+    model = ReAlign().fit(rows, rows + 1)
+    with pytest.raises(InputError, match="has width 5, the aligner was fitted on width 6"):
+        EmbeddingStore(rows[:, :5], ids=range(30), aligner=model)
+    with pytest.raises(InputError, match="these are called 'image'"):
+        EmbeddingStore(rows, ids=range(30), aligner=model, side="image")
+
+
+@given(st.integers(1, 60), st.integers(1, 17), st.integers(1, 3), st.integers(0, 5))
+def test_every_epoch_takes_every_conversation_once(n, batch, epochs, seed):
+    lengths = np.random.default_rng(seed).integers(1, 100, n)
+    order = Order(lengths, batch, epochs, seed)
+    for epoch in range(epochs):
+        steps = range(epoch * order.per_epoch, (epoch + 1) * order.per_epoch)
+        taken = [order.batch(step) for step in steps]
+        assert sorted(np.concatenate(taken).tolist()) == list(range(n))
+        assert max(map(len, taken)) <= batch
+    assert order.steps == epochs * order.per_epoch
+
+
+def test_an_order_can_be_entered_anywhere_and_sorts_by_length():
+    lengths = np.random.default_rng(0).integers(1, 1000, 600)
+    one, other = Order(lengths, 10, 2, 0), Order(lengths, 10, 2, 0)
+    for step in (100, 3, 77):
+        np.testing.assert_array_equal(one.batch(step), other.batch(step))
+    spread = np.mean([np.ptp(lengths[one.batch(step)]) for step in range(one.per_epoch)])
+    assert spread < 0.1 * np.ptp(lengths)
+    assert any((Order(lengths, 10, 2, 1).batch(step) != one.batch(step)).any() for step in range(5))
+
+
+def test_the_learning_rate_rises_then_falls_to_nearly_nothing():
+    shares = [learning_rate(step, 100, 0.1) for step in range(100)]
+    assert shares[9] == max(shares) == 1
+    assert all(a < b for a, b in pairwise(shares[:10]))
+    assert all(a > b for a, b in pairwise(shares[10:]))
+    assert 0 < shares[-1] < 0.001
+
+
+def test_noise_is_of_the_size_asked_for_and_unit_again():
+    rows = unit(np.random.default_rng(0).normal(size=(400, 256))).astype(np.float32)
+    noisy = corrupted(rows, 0.05, (1, 2), np.arange(400))
+    np.testing.assert_allclose(np.linalg.norm(noisy, axis=1), 1, rtol=1e-5)
+    # The cosine of z and Norm(z + σ ε) is about 1 / sqrt(1 + σ² d).
+    assert np.mean((rows * noisy).sum(1)) == pytest.approx((1 + 0.05**2 * 256) ** -0.5, rel=0.01)
+    np.testing.assert_array_equal(corrupted(rows, 0.0, (1, 2), np.arange(400)), rows)

@@ -1,0 +1,70 @@
+"""Settings: what the file says is what they are, and what it cannot mean is refused."""
+
+import pytest
+
+from anisoalign.embeddings import InputError
+from anisoalign.mllm import ModelSettings, StageSettings, TrainSettings
+
+TEXT = """
+[model]
+lm = "tiny"
+[stages.pretrain]
+conversations = "talks.jsonl"
+embeddings = "/data/text"
+noise = 1
+[stages.tune]
+learns = "lora"
+text_only = true
+"""
+
+
+def test_a_file_is_read_with_paths_beside_it(tmp_path):
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "run.toml").write_text(TEXT)
+    read = TrainSettings.read(tmp_path / "run.toml", ["stages.tune.conversations=here.jsonl"])
+    assert read.model.lm == str(tmp_path / "tiny")
+    assert read.stages["pretrain"].conversations == str(tmp_path / "talks.jsonl")
+    assert read.stages["pretrain"].embeddings == "/data/text"
+    assert read.stages["tune"].conversations == "here.jsonl"
+    assert TrainSettings.from_toml(read.to_toml()) == read
+
+
+def test_the_stages_learn_at_the_papers_rates():
+    read = TrainSettings.from_toml(TEXT)
+    assert (read.stages["pretrain"].lr, read.stages["tune"].lr) == (5e-4, 1e-5)
+    assert StageSettings(learns="full", projector_lr=1e-4).lr == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[modle]", "has no key 'modle'; its keys: model, stages"),
+        ("[model]\nlmm = 'x'", r"\[model\] has no key 'lmm'"),
+        ("[stages.a]\nlearn = 'x'", r"\[stages.a\] has no key 'learn'; its keys: learns"),
+        ("[stages.a]\nlearns = 'all'", "learns must be one of 'projector', 'lora', 'full', not 'all'"),
+        ("[stages.a]\nbatch_size = 1.5", "batch_size must be a whole number"),
+        ("[stages.a]\nbatch_size = true", "batch_size must be a whole number"),
+        ("[stages.a]\nbatch_size = 0", "batch_size must be at least 1"),
+        ("[stages.a]\nlr = -1", "lr must be above 0"),
+        ("[stages.a]\nnoise = nan", "noise must be at least 0"),
+        ("[stages.a]\ntext_only = 'yes'", "text_only must be true or false"),
+        ("[stages.a]\nside = 'image'\naligner = 'm'", "an aligner moves rows of texts"),
+        ("stages = 3", "'stages' must be a table"),
+        ("[model\n", "is not TOML"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        TrainSettings.from_toml(text)
+
+
+@pytest.mark.parametrize("change", ["lr=1", "stages.lr=1", "model.seed", "other.x=1", "stages.no.lr=1", "model.sed=1"])
+def test_changes_that_lead_nowhere_are_refused(change):
+    with pytest.raises(InputError, match=change.partition("=")[0].rpartition(".")[2]):
+        TrainSettings.from_toml(TEXT, [change])
+
+
+@pytest.mark.parametrize("text", ['a "quoted" \\ back', "line\nbreak", "é”", "\x00\x7f"])
+def test_any_text_survives_writing(text):
+    settings = TrainSettings(ModelSettings(system=text), {"a": StageSettings(prompt=text)})
+    assert TrainSettings.from_toml(settings.to_toml()) == settings
