@@ -120,7 +120,7 @@ def test_rows_come_by_id_in_any_order(tmp_path, rows, form):
 
 def test_missing_ids_are_listed(rows):
     store = EmbeddingStore(rows, ids=range(30))
-    with pytest.raises(InputError, match="15 of 20 ids have no embedding, the first ten: '30', .*'39' ") as error:
+    with pytest.raises(InputError, match=r"15 of 20 ids have no embedding, the first ten: '30', .*'39' ") as error:
         store.rows_of(range(25, 45))
     assert "'40'" not in str(error.value)
 
