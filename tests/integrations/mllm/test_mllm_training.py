@@ -1,0 +1,265 @@
+"""Training: what learns and what does not, resumption to the last bit, and the loss that does not see how a batch is cut."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from anisoalign.aligners import C3, ReAlign
+from anisoalign.embeddings import InputError
+from anisoalign.mllm import EmbeddingStore, StageSettings, load_mllm, train
+
+pytestmark = pytest.mark.integration
+
+STAGE = {"batch_size": 8, "micro_batch": 3, "epochs": 2, "lr": 1e-2, "lora_rank": 4}
+
+
+def weights(module):
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+class Killed(BaseException):
+    """The end of a process."""
+
+
+def kill_at(step):
+    def progress(done, total, loss):
+        if done == step:
+            raise Killed
+
+    return progress
+
+
+@pytest.mark.parametrize("learns", ["projector", "lora", "full"])
+def test_what_learns_changes_and_nothing_else(world, make_model, learns):
+    model = make_model("qwen")
+    lm, projector = weights(model.lm), weights(model.projector)
+    log = train(model, world.talks, (world.text, [t["id"] for t in world.talks]), StageSettings(learns=learns, **STAGE))
+    assert not same(projector, weights(model.projector))
+    base = model.lm.get_base_model() if learns == "lora" else model.lm
+    kept = {k.replace(".base_layer.", "."): v for k, v in weights(base).items() if "lora_" not in k}
+    assert same(lm, kept) == (learns != "full")
+    assert not any(value.requires_grad for value in model.parameters())
+    assert not any(module.training for module in model.modules() if not module._get_name().endswith("Layer"))
+    assert np.mean(log.losses[-2:]) < log.losses[0]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen"])
+@pytest.mark.parametrize("learns", ["projector", "lora", "full"])
+def test_a_killed_run_goes_on_to_the_same_losses_and_weights(world, make_model, tmp_path, kind, learns):
+    settings = StageSettings(learns=learns, noise=0.05, lora_dropout=0.2, checkpoint_every=3, **STAGE)
+    data = world.folder / "talks.json", world.folder / "text.npy"
+    aligner = world.folder / "aligner"
+    whole = make_model(kind)
+    straight = train(whole, *data, settings, out=tmp_path / "straight", aligner=aligner)
+    with pytest.raises(Killed):
+        train(make_model(kind), *data, settings, out=tmp_path / "broken", aligner=aligner, progress=kill_at(5))
+    assert not (tmp_path / "broken").exists()
+    resumed = make_model(kind)
+    log = train(resumed, *data, settings, out=tmp_path / "broken", aligner=aligner)
+    assert log.resumed_at == 3
+    assert log.losses == straight.losses
+    assert same(weights(whole), weights(resumed))
+    assert not (tmp_path / "broken.partial").exists()
+    lines = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in lines] == straight.losses
+    assert same(weights(load_mllm(tmp_path / "broken")), weights(whole))
+
+
+def test_the_division_of_a_batch_does_not_change_the_loss(world, make_model):
+    ids = [t["id"] for t in world.talks]
+    logs = [
+        train(make_model(), world.talks, (world.text, ids), StageSettings(**{**STAGE, "micro_batch": size}))
+        for size in (1, 3, 8)
+    ]
+    for log in logs[1:]:
+        np.testing.assert_allclose(log.losses, logs[0].losses, rtol=1e-4)
+
+
+def test_the_loss_is_the_mean_over_answer_tokens(world, make_model):
+    model = make_model()
+    ids = [t["id"] for t in world.talks]
+    from anisoalign.mllm import Conversations
+    from anisoalign.mllm.joined import Joined
+
+    data = Joined(Conversations(world.talks), EmbeddingStore(world.text, ids=ids), model.chat, 512)
+    expected, count = 0.0, 0
+    for number in range(40):
+        batch = data.batch(np.array([number]))
+        with torch.no_grad():
+            logits = model(batch.input_ids, embeddings=batch.embeddings).logits[0]
+        foretold = torch.log_softmax(logits, -1)
+        for place, label in enumerate(batch.labels[0].tolist()):
+            if label >= 0:
+                expected -= float(foretold[place - 1, label])
+                count += 1
+    log = train(model, world.talks, (world.text, ids), StageSettings(batch_size=40, micro_batch=7))
+    assert log.records[0]["answer_tokens"] == count
+    assert log.losses[0] == pytest.approx(expected / count, rel=1e-5)
+
+
+def test_padding_and_neighbours_in_a_batch_change_nothing(world, make_model):
+    model = make_model("qwen")
+    from anisoalign.mllm import Conversations
+    from anisoalign.mllm.joined import Joined
+
+    ids = [t["id"] for t in world.talks]
+    data = Joined(Conversations(world.talks), EmbeddingStore(world.text, ids=ids), model.chat, 512)
+    together = data.batch(np.arange(6))
+    with torch.no_grad():
+        total = model(together.input_ids, together.attention_mask, together.labels, together.embeddings).loss_sum
+        alone = 0.0
+        for number in range(6):
+            one = data.batch(np.array([number]))
+            alone += float(model(one.input_ids, one.attention_mask, one.labels, one.embeddings).loss_sum)
+    assert float(total) == pytest.approx(alone, rel=1e-5)
+
+
+def test_recomputed_activations_give_the_same_training(world, make_model):
+    ids = [t["id"] for t in world.talks]
+    for learns in ("projector", "lora"):
+        logs = [
+            train(
+                make_model(),
+                world.talks,
+                (world.text, ids),
+                StageSettings(learns=learns, gradient_checkpointing=wanted, **STAGE),
+            )
+            for wanted in (False, True)
+        ]
+        np.testing.assert_allclose(logs[1].losses, logs[0].losses, rtol=1e-5)
+
+
+def test_stored_substitutes_and_an_aligner_on_the_fly_train_alike(world, make_model):
+    ids = [t["id"] for t in world.talks]
+    model = ReAlign().fit(world.text, world.image)
+    moved = EmbeddingStore(model.transform(world.text), ids=ids, side="substitute")
+    logs = [
+        train(make_model(), world.talks, moved, StageSettings(side="substitute", **STAGE)),
+        train(make_model(), world.talks, (world.text, ids), StageSettings(**STAGE), aligner=model),
+    ]
+    np.testing.assert_allclose(logs[1].losses, logs[0].losses, rtol=1e-4)
+
+
+def test_noise_is_drawn_afresh_and_by_the_seed(world, make_model):
+    ids = [t["id"] for t in world.talks]
+
+    def losses(**changes):
+        return train(make_model(), world.talks, (world.text, ids), StageSettings(**{**STAGE, **changes})).losses
+
+    assert losses(noise=0.2) == losses(noise=0.2)
+    assert losses(noise=0.2)[0] != losses()[0]
+    assert train(make_model(), world.talks, (world.text, ids), StageSettings(**STAGE), noise=0.2).losses == losses(
+        noise=0.2
+    )
+
+
+def test_training_leaves_the_global_generators_alone(world, make_model):
+    ids = [t["id"] for t in world.talks]
+    model = make_model()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(model, world.talks, (world.text, ids), StageSettings(learns="lora", lora_dropout=0.3, **STAGE))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_in_memory_training_writes_nothing(world, make_model, monkeypatch, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    train(make_model(), world.talks, (world.text, [t["id"] for t in world.talks]), StageSettings(**STAGE))
+    assert not list(empty.iterdir())
+
+
+class TestRefused:
+    """Bad input: a clear error each, nothing overwritten."""
+
+    @pytest.fixture
+    def begun(self, world, make_model, tmp_path):
+        """A run that was killed after step 5, with its state of step 3."""
+        self.data = world.folder / "talks.json", world.folder / "text.npy"
+        self.settings = StageSettings(checkpoint_every=3, **STAGE)
+        with pytest.raises(Killed):
+            train(make_model(), *self.data, self.settings, out=tmp_path / "out", progress=kill_at(5))
+        return tmp_path / "out.partial"
+
+    @pytest.mark.parametrize("fault", ["state", "json", "settings", "data"])
+    def test_unfinished_runs_that_cannot_go_on(self, begun, world, make_model, tmp_path, fault):
+        settings = self.settings
+        if fault == "state":
+            path = next(begun.glob("state-*.safetensors"))
+            path.write_bytes(path.read_bytes()[:-100])
+            message = "state-00000003.safetensors is truncated or damaged"
+        elif fault == "json":
+            (begun / "state.json").write_text('{"step": ')
+            message = "state.json is damaged"
+        elif fault == "settings":
+            settings, message = StageSettings(checkpoint_every=3, **{**STAGE, "lr": 0.5}), "lr: 0.01 then, 0.5 now"
+        else:
+            np.save(world.folder / "text.npy", world.text + 1)
+            message = "begun with other settings or data"
+        before = {file.name: file.read_bytes() for file in begun.iterdir()}
+        with pytest.raises(InputError, match=message):
+            train(make_model(), *self.data, settings, out=tmp_path / "out")
+        assert {file.name: file.read_bytes() for file in begun.iterdir()} == before
+        assert not (tmp_path / "out").exists()
+
+    def test_what_does_not_matter_may_change(self, begun, make_model, tmp_path):
+        settings = StageSettings(checkpoint_every=2, **{**STAGE, "micro_batch": 8})
+        assert train(make_model(), *self.data, settings, out=tmp_path / "out").resumed_at == 3
+
+    def test_a_folder_that_is_no_model_is_left_alone(self, world, make_model, tmp_path):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "thesis.txt").write_text("all")
+        with pytest.raises(InputError, match="is not a saved model; it is left alone"):
+            train(make_model(), world.talks, (world.text, [t["id"] for t in world.talks]), out=tmp_path / "mine")
+        assert (tmp_path / "mine" / "thesis.txt").read_text() == "all"
+        assert not (tmp_path / "mine.partial").exists()
+
+    def test_ids_that_do_not_match(self, world, make_model, tmp_path):
+        with pytest.raises(InputError, match="15 of 40 ids have no embedding, the first ten: '025'"):
+            train(make_model(), world.talks, (world.text[:25], [t["id"] for t in world.talks[:25]]), out=tmp_path / "o")
+        assert not list(tmp_path.glob("o*"))
+
+    def test_embeddings_of_another_width(self, world, make_model):
+        with pytest.raises(InputError, match="has width 12, the model was made for 16"):
+            train(make_model(), world.talks, (world.text[:, :12], [t["id"] for t in world.talks]))
+
+    def test_another_aligner_than_before(self, world, make_model):
+        ids = [t["id"] for t in world.talks]
+        model = make_model()
+        train(model, world.talks, (world.text, ids), StageSettings(**STAGE), aligner=world.folder / "aligner")
+        assert isinstance(model.aligner, ReAlign)
+        with pytest.raises(InputError, match="was trained with the aligner ReAlign"):
+            train(model, world.talks, (world.text, ids), aligner=C3().fit(world.text, world.image))
+        # Without one, that of before is taken.
+        again = train(model, world.talks, (world.text, ids), StageSettings(learns="lora", **STAGE))
+        assert model.stages[-1]["steps"] == len(again.losses)
+
+    def test_a_conversation_whose_answer_is_cut_off(self, world, make_model):
+        talks = [
+            *world.talks,
+            {
+                "id": "000",
+                "conversations": [
+                    {"from": "human", "value": "<image>\n" + "what colour is it? " * 30},
+                    {"from": "gpt", "value": "red"},
+                ],
+            },
+        ]
+        with pytest.raises(InputError, match="id '000': the first 60 of its .* tokens"):
+            train(make_model(), talks, (world.text, [t["id"] for t in world.talks]), StageSettings(max_length=60))
+
+    def test_a_loss_that_is_not_finite(self, world, make_model, tmp_path):
+        model = make_model()
+        with torch.no_grad():
+            model.lm.lm_head.weight[0, 0] = float("nan")
+        with pytest.raises(InputError, match="the loss of step 1 is not finite"):
+            train(model, world.talks, (world.text, [t["id"] for t in world.talks]), out=tmp_path / "o")
+        assert not (tmp_path / "o").exists()
