@@ -206,6 +206,33 @@ class Aligner(BaseEstimator):
         self._check_fitted()
         save(self, path)
 
+    def save_pretrained(self, path: str | Path) -> None:
+        """`save`, under the name that Hugging Face's libraries use."""
+        self.save(path)
+
+    @classmethod
+    def from_pretrained(cls, repo_or_path: str | Path, *, revision: str | None = None, **options: Any) -> Self:
+        """Model in a local folder, or "user/name" on the Hugging Face Hub; see `aligners.hub.pull`.
+
+        Raises
+        ------
+        InputError
+            If there is none, or it is of another method than the class asked for (`Aligner` takes any).
+        """
+        from anisoalign.aligners.hub import pull
+
+        model = pull(repo_or_path, revision=revision, **options)
+        if not isinstance(model, cls):
+            raise InputError(f"{repo_or_path} holds a {type(model).__name__}, not a {cls.__name__}")
+        return model
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload to the Hugging Face Hub with a model card and return the commit's address; see `aligners.hub.push`."""
+        from anisoalign.aligners.hub import push
+
+        self._check_fitted()
+        return push(self, repo_id, **options)
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "n_features_in_"):
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(source, target) first")

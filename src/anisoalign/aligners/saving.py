@@ -49,7 +49,7 @@ def save(model: Aligner, path: str | Path) -> None:
         (partial / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True, default=_plain) + "\n")
         # One entry: the order of several is not fixed, and equal models should be equal files.
         save_file(arrays, str(partial / WEIGHTS), {"schema_version": str(SCHEMA_VERSION)})
-        (partial / CARD).write_text(card(model, config))
+        (partial / CARD).write_text(card_of(model))
         for file in partial.iterdir():
             _fsync(file)
         partial.chmod(0o777 & ~_umask())
@@ -157,17 +157,34 @@ def fingerprint(model: Aligner) -> str:
     return digest.hexdigest()
 
 
-def card(model: Aligner, config: dict[str, Any]) -> str:
-    """Model card in Markdown."""
+def card_of(model: Aligner, repo_id: str | None = None) -> str:
+    """Model card in Markdown: what the model does, was fitted on, and how to open it, from the Hub given `repo_id`."""
     about = (type(model).__doc__ or "").strip().splitlines()[0]
-    rows = "This model **holds target rows**.\n" if model.keeps_rows else "This model holds no training rows.\n"
+    rows = "It **holds target rows**." if model.keeps_rows else "It holds no training rows."
+    opened = 'aa.load("PATH")' if repo_id is None else f'aa.Aligner.from_pretrained("{repo_id}")'
+    params = "".join(f"* `{name}`: {value!r}\n" for name, value in model.get_params().items()) or "None.\n"
+    fitted = "".join(
+        f"* {side}: {about_set}\n" for side, about_set in _fitted_on(getattr(model, "provenance_", {})).items()
+    )
     return (
         f"---\nlibrary_name: anisoalign\ntags: [modality-gap, embeddings]\n---\n\n# {model!r}\n\n{about}\n\n"
-        f"Maps unit source embeddings of width {config['fitted']['n_features_in_']} to substitutes for target "
-        f"embeddings of the same model. {rows}\n"
-        '```python\nimport anisoalign as aa\n\nmodel = aa.load("PATH")\naligned = model.transform(embeddings)\n```\n\n'
-        f"Written by anisoalign {config['library_version']}, schema version {config['schema_version']}.\n"
+        f"Maps source embeddings of width {model.n_features_in_} to unit substitutes for target embeddings of the "
+        f"same encoder, and of no other. It was fitted without pairs. {rows}\n\n"
+        f"```python\nimport anisoalign as aa\n\nmodel = {opened}\naligned = model.transform(embeddings)\n```\n\n"
+        f"## Parameters\n\n{params}\n"
+        + (f"## Fitted on\n\n{fitted}\n" if fitted else "")
+        + f"Written by anisoalign {__version__}, schema version {SCHEMA_VERSION}.\n"
     )
+
+
+def _fitted_on(provenance: dict[str, Any]) -> dict[str, str]:
+    """What is known of each set, in words; no paths of the machine where it was fitted."""
+    said = {}
+    for side in ("source", "target"):
+        about = provenance.get(side)
+        if isinstance(about, dict) and "rows" in about:
+            said[side] = f"{about['rows']:,} rows" + (f" of {about['dtype']}" if "dtype" in about else "")
+    return said
 
 
 def _plain(value: Any) -> Any:

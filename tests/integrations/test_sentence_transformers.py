@@ -1,0 +1,105 @@
+"""An aligner inside a SentenceTransformer: `encode` aligns texts, leaves images, and survives saving."""
+
+import numpy as np
+import pytest
+
+import anisoalign as aa
+from anisoalign.geometry import normalize
+
+pytestmark = pytest.mark.integration
+WORDS = ["".join(word) for word in np.random.default_rng(0).choice(list("abcdefgh"), (80, 5))]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    from tiny_clip import write_tiny_clip
+
+    return write_tiny_clip(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture
+def clip(folder):
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    from PIL import Image
+
+    rng = np.random.default_rng(1)
+    return [Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)) for _ in range(70)]
+
+
+@pytest.fixture
+def raw(clip, pictures):
+    return clip.encode(WORDS), clip.encode(pictures)
+
+
+def appended(clip, aligner, modality="text"):
+    from anisoalign.integrations.sentence_transformers import Align
+
+    return clip.append(Align(aligner, modality))
+
+
+@pytest.mark.parametrize("method", [aa.ReAlign, aa.GaussianTransport, lambda: aa.AnisoAlign(strength=0.5, force=True)])
+@pytest.mark.filterwarnings("ignore::anisoalign.aligners.anisoalign.premise.AlignmentWarning")
+def test_texts_are_aligned_and_images_are_left(clip, raw, pictures, method):
+    texts, images = raw
+    aligner = method().fit(source=texts, target=images)
+    model = appended(clip, aligner)
+    encoded = model.encode(WORDS)
+    np.testing.assert_allclose(encoded, aligner.transform(texts), atol=1e-5)
+    np.testing.assert_array_equal(model.encode(pictures), images)
+    assert np.linalg.norm(encoded.mean(0) - normalize(images.astype(np.float64)).mean(0)) < 0.05
+    assert (
+        np.linalg.norm(normalize(texts.astype(np.float64)).mean(0) - normalize(images.astype(np.float64)).mean(0)) > 0.5
+    )
+    assert model.get_embedding_dimension() == 16
+
+
+def test_every_modality_where_asked(clip, raw, pictures):
+    texts, images = raw
+    aligner = aa.MeanShift().fit(source=images, target=texts)
+    np.testing.assert_allclose(appended(clip, aligner, None).encode(pictures), aligner.transform(images), atol=1e-5)
+
+
+def test_it_is_saved_and_reloaded_with_the_model(clip, raw, pictures, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    texts, images = raw
+    model = appended(clip, aa.GaussianTransport().fit(texts, images))
+    expected = model.encode(WORDS)
+    model.save(str(tmp_path / "saved"))
+    assert not [file for file in (tmp_path / "saved").rglob("*") if file.suffix in (".bin", ".pt", ".pkl", ".pickle")]
+    # sentence-transformers asks this of every module that is not its own.
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        SentenceTransformer(str(tmp_path / "saved"), device="cpu", local_files_only=True)
+    again = SentenceTransformer(str(tmp_path / "saved"), device="cpu", local_files_only=True, trust_remote_code=True)
+    np.testing.assert_allclose(again.encode(WORDS), expected, atol=1e-6)
+    np.testing.assert_allclose(again.encode(pictures), images, atol=1e-6)
+    assert again[-1].modality == "text"
+    again.save(str(tmp_path / "saved"))  # over itself
+
+
+def test_a_saved_model_without_its_aligner_says_so(clip, raw, tmp_path):
+    import shutil
+
+    from sentence_transformers import SentenceTransformer
+
+    appended(clip, aa.ReAlign().fit(*raw)).save(str(tmp_path / "saved"))
+    shutil.rmtree(tmp_path / "saved" / "1_Align" / "aligner")
+    with pytest.raises(aa.InputError, match="aligner"):
+        SentenceTransformer(str(tmp_path / "saved"), device="cpu", local_files_only=True, trust_remote_code=True)
+
+
+def test_an_aligner_that_does_not_fit_is_refused(clip):
+    from sklearn.exceptions import NotFittedError
+
+    rng = np.random.default_rng(0)
+    model = appended(clip, aa.ReAlign().fit(rng.normal(size=(30, 5)), rng.normal(size=(30, 5))))
+    with pytest.raises(aa.InputError, match="width 16"):
+        model.encode(WORDS[:2])
+    with pytest.raises(NotFittedError):
+        appended(clip, aa.ReAlign())

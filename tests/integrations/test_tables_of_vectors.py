@@ -1,0 +1,89 @@
+"""`transform` inside datasets.map and over columns of pandas, polars and LangChain."""
+
+import numpy as np
+import pytest
+
+import anisoalign as aa
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def model(planted):
+    return aa.ReAlign().fit(planted.source, planted.target)
+
+
+@pytest.fixture
+def aligned(model, planted):
+    return model.transform(planted.source)
+
+
+def test_datasets_map_in_batches(model, planted, aligned):
+    import datasets
+
+    texts = datasets.Dataset.from_dict({"embedding": planted.source.tolist()}).with_format("numpy")
+    mapped = texts.map(lambda rows: {"aligned": model.transform(rows["embedding"])}, batched=True, batch_size=70)
+    np.testing.assert_allclose(mapped["aligned"][:], aligned, atol=1e-6)
+
+
+def test_draws_keyed_by_row_do_not_depend_on_the_batches(planted):
+    import datasets
+
+    noisy = aa.C3(noise=0.1).fit(planted.source, planted.target)
+    texts = datasets.Dataset.from_dict({"embedding": planted.source.tolist()}).with_format("numpy")
+    mapped = texts.map(
+        lambda rows, at: {"aligned": noisy.transform(rows["embedding"], first_row=at[0])},
+        with_indices=True,
+        batched=True,
+        batch_size=70,
+    )
+    np.testing.assert_allclose(mapped["aligned"][:], noisy.transform(planted.source), atol=1e-6)
+
+
+def test_a_column_of_pandas(model, planted, aligned):
+    import pandas as pd
+
+    frame = pd.DataFrame({"embedding": list(planted.source)}, index=np.arange(300)[::-1])
+    frame["aligned"] = list(model.transform(np.stack(frame["embedding"].to_list())))
+    np.testing.assert_allclose(np.stack(frame["aligned"].to_list()), aligned, atol=1e-6)
+
+
+def test_a_column_of_polars(model, planted, aligned):
+    import polars as pl
+
+    frame = pl.DataFrame({"embedding": planted.source.astype(np.float32)})
+    assert frame["embedding"].dtype == pl.Array(pl.Float32, 16)
+    frame = frame.with_columns(
+        aligned=pl.col("embedding").map_batches(lambda s: pl.Series(model.transform(s.to_numpy())))
+    )
+    np.testing.assert_allclose(frame["aligned"].to_numpy(), aligned, atol=1e-6)
+
+
+def test_langchain_embeddings_are_aligned_either_way(planted):
+    import asyncio
+
+    from langchain_core.embeddings import DeterministicFakeEmbedding
+    from langchain_core.vectorstores import InMemoryVectorStore
+
+    from anisoalign.integrations.langchain import AlignedEmbeddings
+
+    inner = DeterministicFakeEmbedding(size=16)
+    words = [f"word {i}" for i in range(60)]
+    raw = np.array(inner.embed_documents(words))
+    model = aa.ReAlign().fit(raw, planted.target)
+    outer = AlignedEmbeddings(inner, model)
+    np.testing.assert_allclose(outer.embed_documents(words), model.transform(raw), atol=1e-5)
+    np.testing.assert_allclose(outer.embed_query("word 7"), model.transform(raw)[7], atol=1e-5)
+    assert asyncio.run(outer.aembed_query("word 7")) == outer.embed_query("word 7")
+    assert outer.embed_documents([]) == []
+    store = InMemoryVectorStore(outer)
+    store.add_texts(words)
+    assert store.similarity_search("word 7", k=1)[0].page_content == "word 7"
+
+
+def test_the_examples_of_the_integrations_run():
+    import doctest
+    from importlib import import_module
+
+    for name in ("langchain", "sentence_transformers"):
+        assert doctest.testmod(import_module(f"anisoalign.integrations.{name}")).failed == 0
