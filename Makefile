@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 # One BLAS thread a test worker: small products on a busy machine are many times slower with more.
 ONE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test test-integrations lint bench clean
+.PHONY: demo test test-integrations lint docs bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/anisoalign demo
@@ -21,6 +21,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+docs: $(VENV)/.dev
+	$(BIN)/python tools/command_reference.py
+	$(BIN)/python tools/page_tables.py
+	$(BIN)/zensical build --strict --clean
 
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/speed.py
@@ -37,4 +42,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo bench-data
+	rm -rf $(VENV) demo bench-data site

@@ -1,0 +1,66 @@
+"""Pages that scripts write are what the scripts would write now."""
+
+import importlib.util
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def script(path: str):
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_command_reference_is_what_the_commands_say():
+    reference = script("tools/command_reference.py")
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run: python tools/command_reference.py"
+
+
+def test_the_tables_of_the_pages_match_the_json():
+    tables = script("tools/page_tables.py")
+    for page in tables.PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert tables.filled(text) == text, f"{page.name}: run: python tools/page_tables.py"
+
+
+def test_a_changed_figure_is_seen():
+    tables = script("tools/page_tables.py")
+    text = (DOCS / "mixed-search.md").read_text(encoding="utf-8")
+    start = text.index("<!-- figures ")
+    changed = text[:start] + re.sub(r"0\.\d\d", "0.42", text[start:], count=3)
+    assert changed != text
+    assert tables.filled(changed) == text
+
+
+def test_every_public_name_is_in_the_reference():
+    import anisoalign
+
+    named = set(
+        re.findall(r"^::: anisoalign\.(\w+)$", "\n".join(p.read_text() for p in DOCS.glob("api/*.md")), re.MULTILINE)
+    )
+    assert set(anisoalign.__all__) - {"oracle"} <= named
+
+
+@pytest.mark.parametrize("report", ["GapReport", "AlignmentReport"])
+def test_every_number_of_a_report_is_explained(report):
+    from anisoalign import diagnostics
+
+    page = (DOCS / "what-the-numbers-mean.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"`(\w+)`", page))
+    assert {field.name for field in fields(getattr(diagnostics, report))} <= explained
+
+
+def test_every_metric_of_a_comparison_is_explained():
+    from anisoalign.comparison.table import DIRECTIONS
+
+    page = (DOCS / "what-the-numbers-mean.md").read_text(encoding="utf-8")
+    assert {*DIRECTIONS, "closed"} <= set(re.findall(r"`(\w+)`", page))
