@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from anisoalign.cli.ask import ask
 from anisoalign.cli.compare import compare
 from anisoalign.cli.convert import convert
 from anisoalign.cli.demo import demo
@@ -17,6 +18,8 @@ from anisoalign.cli.env import env
 from anisoalign.cli.evaluate import evaluate
 from anisoalign.cli.fit import fit
 from anisoalign.cli.plan import plan
+from anisoalign.cli.score import score
+from anisoalign.cli.train import train
 from anisoalign.cli.transform import transform
 
 app = typer.Typer(
@@ -26,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, diagnose, fit, transform, evaluate, compare, convert, plan, env):
+for command in (demo, diagnose, fit, transform, evaluate, compare, convert, train, ask, score, plan, env):
     app.command()(command)
 
 

@@ -233,6 +233,40 @@ def read_side_labels(
     )
 
 
+def check_extra(extra: str, *packages: str) -> None:
+    """Raise InputError, before any work, where packages of an extra are not installed."""
+    from importlib.util import find_spec
+
+    from anisoalign.embeddings import InputError
+
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise InputError(f'{listed(missing)} is not installed: pip install "anisoalign[{extra}]"')
+
+
+def pick_device(device: str) -> str:
+    """The device that --device names; auto is a GPU where there is one.
+
+    Raises
+    ------
+    InputError
+        For a device that is none, or that is not there.
+    """
+    import torch
+
+    from anisoalign.embeddings import InputError
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda" if there else "cpu"
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise InputError(f"--device is auto, cpu, cuda or cuda:N, not {device!r}")
+    if kind == "cuda" and int(number or 0) >= there:
+        raise InputError(f"--device {device} is not there: PyTorch finds {there} CUDA device(s) on this machine")
+    return device
+
+
 def check_report(path: Path | None) -> None:
     """Raise InputError, before any work, where a page could not be written."""
     from importlib.util import find_spec

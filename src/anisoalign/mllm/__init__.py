@@ -10,6 +10,7 @@ from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.model import EmbeddingLanguageModel, Output
 from anisoalign.mllm.records import Conversation, Turn
 from anisoalign.mllm.saving import load_mllm
+from anisoalign.mllm.scoring import Scores, score
 from anisoalign.mllm.settings import ModelSettings, StageSettings, TrainSettings
 from anisoalign.mllm.store import EmbeddingStore
 from anisoalign.mllm.training import TrainLog, train
@@ -22,6 +23,7 @@ __all__ = [
     "EmbeddingStore",
     "ModelSettings",
     "Output",
+    "Scores",
     "StageSettings",
     "TrainLog",
     "TrainSettings",
@@ -29,5 +31,6 @@ __all__ = [
     "answers",
     "ask",
     "load_mllm",
+    "score",
     "train",
 ]

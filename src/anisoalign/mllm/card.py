@@ -18,7 +18,7 @@ def card(config: dict[str, Any]) -> str:
         "---\nlibrary_name: anisoalign\ntags: [multimodal, modality-gap]\n---\n",
         f"# A language model that reads embeddings: {name}\n",
         f"* language model: {where}" + (", with the adapters in `adapter/`" if config["adapter"] else ""),
-        f"* embeddings: width {config['width']}, {config['encoder'] or 'encoder not recorded'}, "
+        f"* embeddings: width {config['width']}, {(config['encoder'] or {}).get('encoder', 'encoder not recorded')}, "
         f"{model['visual_tokens']} position(s) each",
         "* texts are turned into substitutes by the aligner in `aligner/`"
         if config["aligner"]

@@ -21,6 +21,7 @@ def load_tokenizer(name: str | Path, revision: str = "") -> Any:
     """Tokenizer of a model, by name or folder."""
     from transformers import AutoTokenizer
 
+    _check_named(name)
     try:
         return AutoTokenizer.from_pretrained(str(name), revision=revision or "main")
     except (OSError, ValueError, KeyError) as error:
@@ -44,8 +45,7 @@ def load_lm(
     options: dict[str, Any] = {"dtype": getattr(torch, kind), "use_safetensors": True}
     if attention:
         options["attn_implementation"] = attention
-    if not str(name):
-        raise InputError("no language model is named: model.lm is its name on the Hugging Face Hub or a local folder")
+    _check_named(name)
     try:
         lm: Any = AutoModelForCausalLM.from_pretrained(str(name), revision=revision or "main", **options)
     except (OSError, ValueError, ImportError, SafetensorError, RuntimeError) as error:
@@ -57,6 +57,7 @@ def lm_config(name: str | Path, revision: str = "") -> Any:
     """Configuration of a language model, without its weights."""
     from transformers import AutoConfig
 
+    _check_named(name)
     try:
         return AutoConfig.from_pretrained(str(name), revision=revision or "main")
     except (OSError, ValueError, KeyError) as error:
@@ -78,6 +79,11 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tuple(value.shape)}".encode())
         digest.update(head.view(torch.int16).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _check_named(name: str | Path) -> None:
+    if not str(name):
+        raise InputError("no language model is named: model.lm is its name on the Hugging Face Hub or a local folder")
 
 
 def _called(name: str | Path) -> str:

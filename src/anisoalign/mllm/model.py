@@ -60,8 +60,8 @@ class EmbeddingLanguageModel(nn.Module):
     settings : ModelSettings
     width : int
         d, of the embeddings.
-    encoder : str or None
-        Whose embeddings they are, where that is known.
+    encoder : dict or None
+        Provenance of the embeddings it was trained on, where that is known.
     aligner : Aligner or None
         What turned the texts' embeddings it was trained on into substitutes.
     stages : list of dict
@@ -77,7 +77,7 @@ class EmbeddingLanguageModel(nn.Module):
         self.projector = make_projector(
             width, settings.hidden or inner, inner, settings.visual_tokens, settings.seed
         ).to(lm.device)
-        self.encoder: str | None = None
+        self.encoder: dict[str, Any] | None = None
         self.aligner: Aligner | None = None
         self.stages: list[dict[str, Any]] = []
         self.lm_changed = False

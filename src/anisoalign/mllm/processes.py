@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,13 +29,17 @@ class Processes:
         from accelerate import PartialState
         from accelerate.utils import DistributedType
 
-        self._state: Any = PartialState()
+        # Without an accelerator, accelerate has to be told that processes meet on the CPU.
+        self._state: Any = PartialState(cpu=not torch.accelerator.is_available())
         kind = self._state.distributed_type
         if kind in (DistributedType.DEEPSPEED, DistributedType.FSDP):
             raise InputError(f"{kind.value} is not supported: every process holds the whole model; use learns = 'lora'")
         self.device: torch.device = self._state.device
         self.index, self.count = self._state.process_index, self._state.num_processes
         self.main = self._state.is_main_process
+        launched = int(os.environ.get("WORLD_SIZE", "1"))
+        if launched != self.count:
+            raise InputError(f"{launched} processes were launched, but {self.count} of them found each other")
 
     def wait(self) -> None:
         """Go on when all processes are here."""

@@ -1,45 +1,70 @@
-"""Which encoder embeddings come from: strict where both sides say it, silent where one does not."""
+"""Where embeddings come from: strict where both sides say it, silent where one does not."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from anisoalign.aligners import Aligner
+from anisoalign.aligners.saving import fingerprint
 from anisoalign.embeddings import EmbeddingSet, InputError
-from anisoalign.embeddings.manifest import read_manifest
+
+Provenance = dict[str, Any]
 
 
-def encoder_of(embeddings: EmbeddingSet) -> str | None:
-    """Name of the encoder that a set's manifest gives, or None."""
-    if embeddings.path is None or not embeddings.path.is_dir():
-        return None
-    return _named(read_manifest(embeddings.path))
+def provenance_of(embeddings: EmbeddingSet) -> Provenance | None:
+    """What a set says of the encoder that made it, or None."""
+    return getattr(embeddings, "provenance", None)
 
 
-def encoder_of_aligner(aligner: Aligner) -> str | None:
-    """Name of the encoder whose embeddings an aligner was fitted on, or None."""
-    provenance = getattr(aligner, "provenance_", None) or {}
-    return next((name for side in ("target", "source") if (name := _named(provenance.get(side)))), None)
+def source_of(aligner: Aligner) -> Provenance | None:
+    """What an aligner remembers of the encoder of its sources, or None."""
+    return getattr(aligner, "provenance_", {}).get("source", {}).get("provenance")
 
 
-def _named(record: Any) -> str | None:
-    """`encoder` of a record: a name, or a table with `name` or `model` and perhaps `revision`."""
-    found = record.get("encoder") if isinstance(record, dict) else None
-    if isinstance(found, dict):
-        name = found.get("name") or found.get("model")
-        revision = found.get("revision")
-        return None if not name else f"{name}@{revision}" if revision else str(name)
-    return found if isinstance(found, str) and found else None
+def same_encoder(one: Provenance | None, other: Provenance | None) -> bool:
+    """Whether both may come from one encoder: by its weights' digits, else by name and revision.
+
+    Examples
+    --------
+    >>> same_encoder({"encoder": "clip"}, {"encoder": "siglip"}), same_encoder({"encoder": "clip"}, None)
+    (False, True)
+    """
+    if one is None or other is None:
+        return True
+    if one.get("fingerprint") and other.get("fingerprint"):
+        return one["fingerprint"] == other["fingerprint"]
+    revisions = one.get("revision"), other.get("revision")
+    return one.get("encoder") == other.get("encoder") and (None in revisions or revisions[0] == revisions[1])
 
 
-def check_encoder(expected: str | None, found: str | None, what: str, whose: str) -> None:
-    """Raise InputError where both names are known and differ."""
-    if expected is not None and found is not None and expected != found:
-        raise InputError(f"{what} comes from the encoder {found}, {whose} {expected}")
+def check_encoder(expected: Provenance | None, found: Provenance | None, what: str, whose: str) -> None:
+    """Raise InputError where both encoders are known and differ."""
+    if expected is not None and found is not None and not same_encoder(expected, found):
+        raise InputError(f"{what} comes from the encoder {found['encoder']}, {whose} {expected['encoder']}")
 
 
-def check_aligner(aligner: Aligner, dim: int, encoder: str | None, name: str) -> None:
-    """Raise InputError where an aligner was fitted for another width or encoder."""
-    if aligner.n_features_in_ != dim:
-        raise InputError(f"{name} has width {dim}, the aligner was fitted on width {aligner.n_features_in_}")
-    check_encoder(encoder_of_aligner(aligner), encoder, name, "the aligner was fitted on")
+def check_side(embeddings: EmbeddingSet, side: str) -> None:
+    """Raise InputError where a set says that it holds something else than is claimed of it."""
+    found = provenance_of(embeddings)
+    if found is None:
+        return
+    kind, moved = found.get("modality"), found.get("aligned_by")
+    if side == "text" and moved:
+        raise InputError(
+            f"{embeddings.name} was moved by an aligner already ({moved.get('method')}): side is 'substitute'"
+        )
+    if side == "text" and kind == "image":
+        raise InputError(f"{embeddings.name} holds embeddings of images, not of texts")
+    if side == "image" and kind == "text":
+        raise InputError(f"{embeddings.name} holds embeddings of texts, not of images")
+
+
+def check_aligner(aligner: Aligner, embeddings: EmbeddingSet) -> None:
+    """Raise InputError where an aligner was fitted for another width or encoder, or is not the one that moved rows."""
+    name, found = embeddings.name, provenance_of(embeddings)
+    if aligner.n_features_in_ != embeddings.dim:
+        raise InputError(f"{name} has width {embeddings.dim}, the aligner was fitted on width {aligner.n_features_in_}")
+    check_encoder(source_of(aligner), found, name, "the aligner was fitted on")
+    moved = (found or {}).get("aligned_by")
+    if moved and not fingerprint(aligner).startswith(str(moved.get("model"))):
+        raise InputError(f"{name} was moved by another aligner than the one given")

@@ -83,8 +83,8 @@ class StageSettings:
         What the embeddings are: of texts, to be aligned by the aligner where there is one; rows that an aligner has
         already moved; or of real images.
     aligner : str
-        Folder of a fitted aligner, applied to the rows of texts as they are read. Empty for the one the model was
-        trained with before, or none.
+        Folder of a fitted aligner, applied to the rows of texts as they are read; of substitutes, the one that moved
+        them. The model keeps a copy. Empty for the one it was trained with before, or none.
     key : str
         Field of a conversation by which its embedding is found.
     id_column : str
@@ -180,8 +180,8 @@ class StageSettings:
         for name in ("warmup", "lora_dropout"):
             if not getattr(self, name) < 1:
                 raise InputError(f"{name} must be below 1, not {getattr(self, name)!r}")
-        if self.aligner and self.side != "text":
-            raise InputError(f"an aligner moves rows of texts; side = {self.side!r} has none")
+        if self.aligner and self.side == "image":
+            raise InputError("an aligner moves rows of texts; side = 'image' has none")
 
     @classmethod
     def pretraining(cls, **changes: Any) -> Self:

@@ -16,7 +16,7 @@ import torch
 
 from anisoalign.aligners import Aligner, load
 from anisoalign.embeddings import EmbeddingSet, InputError, format_bytes, open_embeddings
-from anisoalign.mllm.provenance import check_aligner, encoder_of
+from anisoalign.mllm.provenance import check_aligner, check_side, provenance_of
 
 MAPPED = ("npy", "safetensors", "memory")
 """Formats in which single rows are cheap to reach."""
@@ -38,7 +38,7 @@ class EmbeddingStore:
     side : {"text", "substitute", "image"}
         What the rows are embeddings of; see `StageSettings`.
     aligner : Aligner or path, optional
-        Moves rows of texts as they are read.
+        Moves rows of texts as they are read; substitutes it has moved already.
     id_column : str, optional
         Column of ids, if not one of the usual names.
 
@@ -68,15 +68,16 @@ class EmbeddingStore:
     ):
         if side not in ("text", "substitute", "image"):
             raise InputError(f"side must be 'text', 'substitute' or 'image', not {side!r}")
-        if aligner is not None and side != "text":
-            raise InputError(f"an aligner moves rows of texts; these are called {side!r}")
+        if aligner is not None and side == "image":
+            raise InputError("an aligner moves rows of texts; these are called 'image'")
         name = str(source) if isinstance(source, str | Path) else "embeddings"
         self.set = open_embeddings(source, name=name, id_column=id_column or None)
         self.side = side
-        self.encoder = encoder_of(self.set)
+        self.encoder = provenance_of(self.set)
+        check_side(self.set, side)
         self.aligner = load(aligner) if isinstance(aligner, str | Path) else aligner
         if self.aligner is not None:
-            check_aligner(self.aligner, self.set.dim, self.encoder, self.set.name)
+            check_aligner(self.aligner, self.set)
         self.ids = _as_text(self._found_ids(ids), self.set.name)
         self._kept = self._read_whole() if self.set.format not in MAPPED else None
         self._lock = threading.Lock()
@@ -120,7 +121,7 @@ class EmbeddingStore:
             return self._aligned(values, unique)[back]
 
     def _aligned(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        if self.aligner is None:
+        if self.aligner is None or self.side != "text":
             return values
         # The width decides the type, not the number of rows asked for: a row is the same in every batch.
         mapping = self.aligner.mapping(np.dtype(np.float64))

@@ -151,10 +151,10 @@ def _conversations(given: Any, model: EmbeddingLanguageModel, settings: StageSet
 
 
 def _store(given: Any, model: EmbeddingLanguageModel, settings: StageSettings, aligner: Any) -> EmbeddingStore:
-    if aligner is None and settings.side == "text":
-        aligner = settings.aligner or model.aligner
+    if aligner is None:
+        aligner = settings.aligner or (model.aligner if settings.side == "text" else None)
     if isinstance(given, EmbeddingStore):
-        if aligner is None or given.aligner is not None or given.side != "text":
+        if aligner is None or given.aligner is not None or given.side == "image":
             return given
         return EmbeddingStore(given.set, ids=given.ids, side=given.side, aligner=aligner)
     source, ids = given if isinstance(given, tuple) else (given, None)
@@ -335,7 +335,7 @@ class _Run:
         model, store = self.model, self.store
         model.aligner = store.aligner or model.aligner
         model.encoder = store.encoder or model.encoder
-        settings = {**asdict(self.settings), "conversations": "", "embeddings": "", "aligner": ""}
+        settings = {**plain_settings(self.settings), "side": store.side}
         model.stages.append(
             {
                 "name": self.name,
@@ -390,6 +390,11 @@ class _seeded:  # noqa: N801 - a context manager
 
     def __exit__(self, *error: Any) -> None:
         self.fork.__exit__(*error)
+
+
+def plain_settings(settings: StageSettings) -> dict[str, Any]:
+    """Settings as a model remembers them: without paths of this machine."""
+    return {**asdict(settings), "conversations": "", "embeddings": "", "aligner": ""}
 
 
 def hash_of(*parts: int) -> int:

@@ -1,4 +1,4 @@
-"""Training: what learns and what does not, resumption to the last bit, and the loss that does not see how a batch is cut."""
+"""Training: what learns and what does not, resumption to the last bit, losses that do not see how a batch is cut."""
 
 import json
 
@@ -253,7 +253,7 @@ class TestRefused:
                 ],
             },
         ]
-        with pytest.raises(InputError, match="id '000': the first 60 of its .* tokens"):
+        with pytest.raises(InputError, match=r"id '000': the first 60 of its .* tokens"):
             train(make_model(), talks, (world.text, [t["id"] for t in world.talks]), StageSettings(max_length=60))
 
     def test_a_loss_that_is_not_finite(self, world, make_model, tmp_path):

@@ -1,0 +1,137 @@
+"""A benchmark's questions, read and checked.
+
+One JSON object a line: `id` of the embedding, `question`, and what is asked for:
+
+* `choices` and `answer` (one of them, or its number from 0): multiple choice, by likelihood
+* `answer` yes or no: accuracy, precision, recall
+* `answer`, or several `answers` of which any will do: exact match
+* `"kind": "caption"` with `answers`, the references: CIDEr-D
+
+and perhaps a `group`. `kind` may be given (`choice`, `yes/no`, `exact`, `caption`) where it should be another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anisoalign.embeddings import InputError
+
+KINDS = ("choice", "yes/no", "exact", "caption")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of a benchmark.
+
+    Attributes
+    ----------
+    id : str
+        Of the embedding.
+    text : str
+    kind : {"choice", "yes/no", "exact", "caption"}
+    answers : tuple of str
+        Those that are right, or references.
+    choices : tuple of str
+        Of multiple choice.
+    group : str
+    """
+
+    id: str
+    text: str
+    kind: str
+    answers: tuple[str, ...]
+    choices: tuple[str, ...] = ()
+    group: str = ""
+
+
+def read_questions(source: str | Path | Sequence[Mapping[str, Any]]) -> list[Question]:
+    """Questions of a JSONL file, or of records in memory.
+
+    Raises
+    ------
+    InputError
+        For a line that is no JSON, or a record that cannot be asked or scored; the line is named.
+
+    Examples
+    --------
+    >>> read_questions([{"id": 1, "question": "Is it red?", "answer": "Yes"}])[0].kind
+    'yes/no'
+    """
+    if not isinstance(source, str | Path):
+        return _checked([(f"record {number}", record) for number, record in enumerate(source)], "questions")
+    path, records = Path(source), []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                records.append((f"line {number}", json.loads(line)))
+            except ValueError as error:
+                raise InputError(f"{path}, line {number} is not JSON: {error}") from error
+    return _checked(records, str(path))
+
+
+def _checked(records: list[tuple[str, Any]], name: str) -> list[Question]:
+    found = []
+    for where, record in records:
+        try:
+            found.append(_question(record))
+        except InputError as error:
+            raise InputError(f"{name}, {where}: {error}") from error
+    if not found:
+        raise InputError(f"{name} holds no question")
+    return found
+
+
+def _question(record: Any) -> Question:
+    if not isinstance(record, Mapping) or "id" not in record or not isinstance(record.get("question"), str):
+        raise InputError("a question needs 'id' and 'question'")
+    choices = tuple(str(choice) for choice in record.get("choices") or ())
+    answers = _answers(record, choices)
+    kind = record.get("kind") or _kind(choices, answers)
+    if kind not in KINDS:
+        raise InputError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
+    if kind == "choice" and (len(choices) < 2 or len(answers) != 1 or answers[0] not in choices):
+        raise InputError("multiple choice needs two 'choices' or more, and 'answer' among them")
+    if kind == "yes/no" and (len(answers) != 1 or yes_or_no(answers[0]) is None):
+        raise InputError(f"the answer must be yes or no, not {answers!r}")
+    if not record["question"].strip():
+        raise InputError("the question is empty")
+    return Question(str(record["id"]), record["question"], kind, answers, choices, str(record.get("group") or ""))
+
+
+def _answers(record: Mapping[str, Any], choices: tuple[str, ...]) -> tuple[str, ...]:
+    given = record.get("answers", record.get("answer"))
+    if isinstance(given, int) and not isinstance(given, bool) and choices:
+        if not 0 <= given < len(choices):
+            raise InputError(f"answer {given} is none of the {len(choices)} choices")
+        return (choices[given],)
+    found = given if isinstance(given, list | tuple) else [given]
+    if not found or not all(isinstance(one, str | int | float) and str(one).strip() for one in found):
+        raise InputError("it has no 'answer', or an empty one")
+    return tuple(str(one) for one in found)
+
+
+def _kind(choices: tuple[str, ...], answers: tuple[str, ...]) -> str:
+    if choices:
+        return "choice"
+    return "yes/no" if len(answers) == 1 and answers[0].strip().lower() in ("yes", "no") else "exact"
+
+
+def yes_or_no(text: str) -> bool | None:
+    """What an answer says: its first word decides; None if that is neither.
+
+    Examples
+    --------
+    >>> yes_or_no("Yes, there is."), yes_or_no("no"), yes_or_no("perhaps")
+    (True, False, None)
+    """
+    from anisoalign.mllm.cider import words
+
+    return {"yes": True, "no": False}.get(next(iter(words(text)), ""))

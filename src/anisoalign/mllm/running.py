@@ -1,0 +1,144 @@
+"""A whole run: the stages of a settings file one after the other, each from the model that the one before left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from anisoalign.embeddings import InputError
+from anisoalign.embeddings.atomic import writable, write_synced
+from anisoalign.mllm.conversations import Conversations
+from anisoalign.mllm.model import EmbeddingLanguageModel
+from anisoalign.mllm.processes import Processes
+from anisoalign.mllm.saving import CONFIG, is_model, load_mllm
+from anisoalign.mllm.settings import StageSettings, TrainSettings
+from anisoalign.mllm.store import EmbeddingStore
+from anisoalign.mllm.training import plain_settings, train
+
+StageProgress = Callable[[str, int, int, float], None]
+"""Called with a stage's name, the steps done, the steps in all, and the last loss."""
+
+STAGES, SETTINGS = "stages.json", "settings.toml"
+
+
+def run(
+    settings: TrainSettings,
+    out: str | Path,
+    *,
+    only: str | None = None,
+    progress: StageProgress | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Path:
+    """Train the stages of a settings file into OUT/NAME, and return the folder of the last.
+
+    Stages that are finished are passed over, an unfinished one goes on. All data are opened and joined before anything
+    is trained.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    out : path
+        Gets `settings.toml`, `stages.json`, and a folder a stage.
+    only : str, optional
+        Name of the one stage to train; those before it must be finished.
+    progress, say : callable, optional
+
+    Raises
+    ------
+    InputError
+        For settings without stages, data that do not fit, or a finished stage of other settings.
+    """
+    out = Path(out)
+    names = list(settings.stages)
+    if not names:
+        raise InputError("the settings have no [stages.NAME]")
+    if only is not None and only not in names:
+        raise InputError(f"there is no stage {only!r}; the stages: {', '.join(names)}")
+    wanted = [name for name in names if only is None or name == only]
+    todo = [name for name in wanted if not _finished(out / name, settings.stages[name])]
+    for name in wanted:
+        if name not in todo:
+            say(f"{name}: finished already, in {out / name}")
+    if only is not None and names.index(only) and todo:
+        before = names[names.index(only) - 1]
+        if not is_model(out / before):
+            raise InputError(
+                f"stage {only!r} begins with the model of stage {before!r}, which is not in {out / before}"
+            )
+    data = {name: _open(settings, name) for name in todo}
+    for name, (talks, store) in data.items():
+        store.rows_of(talks.ids.filter(talks.pictures))  # ids that do not match, before hours of training
+        say(f"{name}: {len(talks):,} conversations, {len(store):,} embeddings of {store.dim} ({store.side})")
+    processes, model = Processes(), None
+    for name in todo:
+        talks, store = data[name]
+        model = model or _begin(settings, names, name, out, store.dim, processes)
+        if processes.main:
+            _note(settings, out)
+        processes.wait()
+        log = train(
+            model,
+            talks,
+            store,
+            settings.stages[name],
+            out=out / name,
+            name=name,
+            progress=None if progress is None else _named(progress, name),
+        )
+        again = f", gone on from step {log.resumed_at}" if log.resumed_at else ""
+        cut = f"; {log.truncated} conversations lost their end to max_length" if log.truncated else ""
+        say(f"{name}: {len(log.records)} steps{again}, last loss {log.losses[-1]:.4f}{cut}: {out / name}")
+    return out / wanted[-1]
+
+
+def _open(settings: TrainSettings, name: str) -> tuple[Conversations, EmbeddingStore]:
+    stage = settings.stages[name]
+    for key in ("conversations", "embeddings"):
+        if not getattr(stage, key):
+            raise InputError(f"[stages.{name}] names no {key}")
+    talks = Conversations(
+        stage.conversations,
+        placeholder=settings.model.placeholder,
+        prompt=stage.prompt,
+        key=stage.key,
+        text_only=stage.text_only,
+    )
+    store = EmbeddingStore(
+        stage.embeddings, side=stage.side, aligner=stage.aligner or None, id_column=stage.id_column or None
+    )
+    return talks, store
+
+
+def _begin(
+    settings: TrainSettings, names: list[str], name: str, out: Path, width: int, processes: Processes
+) -> EmbeddingLanguageModel:
+    place = names.index(name)
+    if place:
+        return load_mllm(out / names[place - 1], device=processes.device)
+    return EmbeddingLanguageModel.from_settings(settings.model, width, processes.device)
+
+
+def _finished(folder: Path, stage: StageSettings) -> bool:
+    """Whether a stage is done; refuses one that was done otherwise."""
+    if not is_model(folder):
+        return False
+    done = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["stages"][-1]["settings"]
+    now = plain_settings(stage)
+    differing = [f"{key}: {done.get(key)!r} then, {now[key]!r} now" for key in now if done.get(key) != now[key]]
+    if differing:
+        raise InputError(
+            f"{folder} was trained with other settings ({'; '.join(differing[:5])}); choose another --out, or remove it"
+        )
+    return True
+
+
+def _note(settings: TrainSettings, out: Path) -> None:
+    with writable(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_synced(out / SETTINGS, settings.to_toml())
+    write_synced(out / STAGES, json.dumps(list(settings.stages)) + "\n")
+
+
+def _named(progress: StageProgress, name: str) -> Callable[[int, int, float], None]:
+    return lambda done, total, loss: progress(name, done, total, loss)

@@ -1,0 +1,140 @@
+"""Which tokens are learned, with any chat template; and that a prompt is what training saw."""
+
+import numpy as np
+import pytest
+from tiny_models import CHATML, make_tokenizer
+
+from anisoalign.embeddings import InputError
+from anisoalign.mllm import Conversations, ModelSettings
+from anisoalign.mllm.chat import Chat
+from anisoalign.mllm.records import Turn
+
+pytestmark = pytest.mark.integration
+
+LLAMA3 = (
+    "{{- bos_token }}{%- for message in messages %}{{- '<|start|>' + message['role'] + '<|end|>\n\n' "
+    "+ message['content'] | trim + '<|eot|>' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|start|>assistant<|end|>\n\n' }}{%- endif %}"
+)
+"""As Llama 3 has it, with shorter names."""
+
+QWEN3 = (
+    "{%- for message in messages %}{%- if message.role == 'assistant' %}{{- '<|im_start|>assistant\n' }}"
+    "{%- if loop.last %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}{{- message.content + '<|im_end|>\n' }}"
+    "{%- else %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}{%- endif %}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}"
+    "{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}"
+    "{%- endif %}"
+)
+"""As Qwen 3 has it where nothing was thought: only the last answer shows empty thoughts."""
+
+MARKED = (
+    "{%- for message in messages %}{%- if message.role == 'assistant' %}{{- '<|im_start|>assistant\n' }}"
+    "{%- generation %}{{- message.content }}{%- endgeneration %}{{- '<|im_end|>\n' }}"
+    "{%- else %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}{%- endif %}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+)
+"""With marks that leave the end of a turn out."""
+
+NEMESIS = "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %} {% endif %}"
+"""Nothing says where an answer ends."""
+
+TALK = [
+    {"from": "human", "value": "<image>\nuser or assistant?"},
+    {"from": "gpt", "value": "a"},
+    {"from": "human", "value": "and now, assistant"},
+    {"from": "gpt", "value": "assistant"},
+]
+"""Answers that also stand in what is around them."""
+
+TEMPLATES = {
+    "llama 3": (LLAMA3, ("<|start|>", "<|end|>", "<|eot|>"), "<|eot|>"),
+    "qwen 2": (CHATML, ("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
+    "qwen 3": (QWEN3, ("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
+    "marked": (MARKED, ("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
+    "plain": (None, (), "</s>"),
+}
+
+
+def make_chat(name, **settings):
+    template, special, _ = TEMPLATES[name]
+    return Chat(make_tokenizer(template, special), ModelSettings(**settings))
+
+
+def learned(chat, tokens):
+    """Text of each run of labels."""
+    runs, before = [], -2
+    for place in np.flatnonzero(tokens.labels >= 0):
+        if place != before + 1:
+            runs.append([])
+        runs[-1].append(int(tokens.labels[place]))
+        before = place
+    return [chat.tokenizer.decode(run) for run in runs]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("visual", [1, 3])
+def test_answers_and_their_ends_are_learned_and_nothing_else(name, visual):
+    chat = make_chat(name, visual_tokens=visual)
+    tokens = chat.tokens(Conversations([{"id": 1, "conversations": TALK}])[0])
+    end = TEMPLATES[name][2]
+    assert [text.strip() for text in learned(chat, tokens)] == [f"a{end}", f"assistant{end}"]
+    assert (tokens.ids == chat.image_id).sum() == visual
+    np.testing.assert_array_equal(tokens.labels[tokens.labels >= 0], tokens.ids[tokens.labels >= 0])
+    assert chat.tokenizer.convert_tokens_to_ids(end) in chat.stop_ids
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_prompt_is_what_training_saw_before_the_last_answer(name):
+    chat = make_chat(name)
+    talk = Conversations([{"id": 1, "conversations": TALK}])[0]
+    tokens = chat.tokens(talk)
+    prompt = chat.prompt(talk.turns[:-1])
+    np.testing.assert_array_equal(tokens.ids[: len(prompt)], prompt)
+    last = np.flatnonzero((tokens.labels[1:] >= 0) & (tokens.labels[:-1] < 0))[-1] + 1
+    assert last == len(prompt)
+
+
+def test_marks_and_differences_agree():
+    marked, found = make_chat("marked"), make_chat("qwen 2")
+    talk = Conversations([{"id": 1, "conversations": TALK}])[0]
+    assert learned(marked, marked.tokens(talk)) == learned(found, found.tokens(talk))
+
+
+def test_a_template_that_does_not_show_its_answers_is_refused():
+    chat = Chat(make_tokenizer(NEMESIS), ModelSettings())
+    with pytest.raises(InputError, match=r'does not show where an answer ends; chat = "plain"'):
+        chat.tokens(Conversations([{"id": 1, "conversations": TALK}])[0])
+    plain = Chat(make_tokenizer(NEMESIS), ModelSettings(chat="plain"))
+    assert len(learned(plain, plain.tokens(Conversations([{"id": 1, "conversations": TALK}])[0]))) == 2
+
+
+def test_a_template_that_refuses_a_message_says_so():
+    template = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML
+    chat = Chat(make_tokenizer(template, ("<|im_start|>", "<|im_end|>")), ModelSettings(system="be brief"))
+    with pytest.raises(InputError, match="refuses the conversation: no system"):
+        chat.prompt([Turn("user", "hello")])
+
+
+def test_a_system_message_is_put_first_where_there_is_none():
+    chat = make_chat("qwen 2", system="be brief")
+    assert "system\nbe brief" in chat.render([Turn("user", "hello")])
+    assert "be brief" not in chat.render([Turn("system", "be long"), Turn("user", "hello")])
+
+
+def test_long_conversations_lose_their_end():
+    chat = make_chat("qwen 2")
+    talk = Conversations([{"id": 1, "conversations": TALK}])[0]
+    whole = chat.tokens(talk)
+    cut = chat.tokens(talk, len(whole) - 4)
+    assert cut.truncated
+    assert not whole.truncated
+    np.testing.assert_array_equal(cut.ids, whole.ids[:-4])
+
+
+def test_a_slow_tokenizer_is_refused():
+    class Slow:
+        is_fast = False
+
+    with pytest.raises(InputError, match="must be a fast one"):
+        Chat(Slow(), ModelSettings())

@@ -1,0 +1,99 @@
+"""Captions and answers scored: hand-worked values and what must hold whatever is said. No language model."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anisoalign.embeddings import InputError
+from anisoalign.mllm.cider import cider_d
+from anisoalign.mllm.questions import read_questions
+from anisoalign.mllm.scoring import summarise
+
+CAPTIONS = st.lists(st.sampled_from(["red", "blue", "ring", "star", "a", "on"]), min_size=4, max_size=9).map(" ".join)
+
+
+def test_cider_of_a_hand_worked_pair():
+    # Two pictures; of the candidate's words only "red" is shared with its reference, and is rare (df 1 of 2).
+    scores = cider_d(["red ball here now", "x y z w"], [["red star far away"], ["p q r s"]])
+    # Unigrams: vectors of 4 words, all of weight log 2, one in common: cosine 1/4. No longer n-gram in common.
+    assert scores[0] == pytest.approx(10 * (1 / 4) / 4)
+    assert scores[1] == 0
+
+
+def test_cider_clips_repetition_and_damps_length():
+    references = [["red star"], ["blue ring"]]
+    # Counts: red 4 against 1: min(4, 1)·1 / (4 · √2) weights; lengths 4 and 2, Δ = 2.
+    expected = 10 * math.exp(-4 / 72) * (1 / (4 * math.sqrt(2))) / 4
+    assert cider_d(["red red red red", "q"], references)[0] == pytest.approx(expected)
+
+
+def test_a_word_of_every_picture_weighs_nothing():
+    assert cider_d(["red"] * 2, [["red"], ["red"]]) == [0, 0]
+
+
+@given(st.lists(CAPTIONS, min_size=3, max_size=6, unique=True))
+def test_the_own_reference_scores_highest_and_order_does_not_matter(captions):
+    references = [[caption] for caption in captions]
+    own = cider_d(captions, references)
+    assert all(0 <= score <= 10 + 1e-9 for score in own)
+    turned = cider_d([*captions[1:], captions[0]], references)
+    assert all(a >= b - 1e-9 for a, b in zip(own, turned, strict=True))
+    assert cider_d(captions[::-1], references[::-1]) == pytest.approx(own[::-1])
+    # More references of the same words leave the score as it is, as do case and punctuation.
+    assert cider_d([f"{c.upper()}!" for c in captions], [r * 2 for r in references]) == pytest.approx(own)
+
+
+def test_an_exact_caption_of_rare_words_scores_ten():
+    assert cider_d(["a red ring here", "b c d e"], [["a red ring here"], ["f g h i"]])[0] == pytest.approx(10)
+
+
+def ask(*records):
+    return read_questions([{"id": 1, "question": "q", **record} for record in records])
+
+
+def test_yes_and_no_are_counted():
+    asked = ask(*[{"answer": answer, "group": "g"} for answer in ("yes", "yes", "no", "no", "no")])
+    kinds = summarise(asked, ["Yes.", "no", "yes, it is", "No", "maybe"]).kinds["yes/no"]
+    assert kinds == {
+        "rows": 5,
+        "accuracy": 2 / 5,
+        "precision": 1 / 2,
+        "recall": 1 / 2,
+        "f1": 1 / 2,
+        "yes_rate": 2 / 5,
+        "unanswered": 1 / 5,
+    }
+
+
+def test_exact_match_looks_past_case_articles_and_punctuation_only():
+    asked = ask({"answer": "red ring"}, {"answers": ["two", "2"]}, {"answer": "red ring"}, {"answer": "?"})
+    found = summarise(asked, ["The red, ring.", "2", "ring red", "!"])
+    assert found.kinds["exact"]["accuracy"] == 0.5
+
+
+def test_groups_are_scored_apart():
+    asked = ask({"answer": "a b", "group": "x"}, {"answer": "c", "group": "y"}, {"answer": "c", "group": "y"})
+    found = summarise(asked, ["a b", "c", "d"])
+    assert found.groups["x"]["exact"] == {"rows": 1, "accuracy": 1.0 * (found.predictions[0] == "a b")}
+    assert found.groups["y"]["exact"]["accuracy"] == 0.5
+    assert found.kinds["exact"]["accuracy"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"question": "q"}, "needs 'id' and 'question'"),
+        ({"id": 1, "question": "q"}, "no 'answer'"),
+        ({"id": 1, "question": "q", "answer": " "}, "no 'answer', or an empty one"),
+        ({"id": 1, "question": " ", "answer": "a"}, "the question is empty"),
+        ({"id": 1, "question": "q", "choices": ["a", "b"], "answer": "c"}, "'answer' among them"),
+        ({"id": 1, "question": "q", "choices": ["a", "b"], "answer": 2}, "answer 2 is none of the 2 choices"),
+        ({"id": 1, "question": "q", "kind": "yes/no", "answer": "red"}, "must be yes or no"),
+        ({"id": 1, "question": "q", "kind": "essay", "answer": "red"}, "kind is one of"),
+    ],
+)
+def test_questions_that_cannot_be_scored_are_refused(record, message):
+    with pytest.raises(InputError, match=f"record 1: .*{message}"):
+        read_questions([{"id": 0, "question": "q", "answer": "a"}, record])
