@@ -68,20 +68,9 @@ def _row(model: Any, text: str, side: str) -> np.ndarray:
 
 
 def _encode(model: Any, image: Path, name: str | None) -> np.ndarray:
-    from importlib.util import find_spec
-
     from anisoalign.embeddings import InputError
-    from anisoalign.mllm.provenance import check_encoder
+    from anisoalign.mllm.pictures import open_model_encoder
 
-    if find_spec("anisoalign.encoders") is None:
-        raise InputError("--image is not available yet in this version; embed the picture and use --embedding")
     if not image.is_file():
         raise InputError(f"{image} is not a file")
-    from anisoalign.encoders import open_encoder  # pyright: ignore[reportMissingImports]
-
-    name = name or (model.encoder or {}).get("encoder")
-    if name is None:
-        raise InputError("the model does not say which encoder its embeddings came from: name it with --encoder")
-    encoder = open_encoder(name)
-    check_encoder(model.encoder, encoder.provenance("image"), str(image), "the model was trained on")
-    return encoder.encode([image], "image")[0]
+    return open_model_encoder(model, name).encode([image], "image")[0]

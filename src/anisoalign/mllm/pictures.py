@@ -1,0 +1,36 @@
+"""The encoder of the pictures that a trained model is asked about: the one its embeddings came from."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from anisoalign.embeddings import InputError
+from anisoalign.mllm.provenance import check_encoder
+
+if TYPE_CHECKING:
+    from anisoalign.mllm.model import EmbeddingLanguageModel
+
+
+def open_model_encoder(model: EmbeddingLanguageModel, name: str | None = None) -> Any:
+    """Open the encoder a model records, or the one named, which must be the same as far as both are known.
+
+    Raises
+    ------
+    InputError
+        If none is recorded or named, it is another, its width is another, or it cannot be opened.
+    """
+    if find_spec("anisoalign.encoders") is None:
+        raise InputError("this version opens no encoders yet: embed pictures apart, and ask about embeddings")
+    from anisoalign.encoders import open_encoder  # pyright: ignore[reportMissingImports]
+
+    name = name or (model.encoder or {}).get("encoder")
+    if name is None:
+        raise InputError(
+            "the model does not say which encoder its embeddings came from: name it (encoder=…, --encoder)"
+        )
+    encoder = open_encoder(name)
+    check_encoder(model.encoder, encoder.provenance("image"), "a picture", "the model was trained on")
+    if encoder.width != model.width:
+        raise InputError(f"{name} gives embeddings of width {encoder.width}, the model was made for {model.width}")
+    return encoder
