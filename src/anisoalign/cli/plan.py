@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -24,9 +25,11 @@ _WRITE_RATE = 500e6
 
 
 def plan(
-    method: Annotated[str, typer.Argument(help="NAME or NAME:param=value,... of the method.")],
-    source: common.SourceOption,
-    target: common.TargetOption,
+    method: Annotated[
+        str, typer.Argument(help="NAME or NAME:param=value,... of the method; or SETTINGS.toml of a training.")
+    ],
+    source: Annotated[Path | None, typer.Option("--source", help="Source embeddings (texts), of a method.")] = None,
+    target: Annotated[Path | None, typer.Option("--target", help="Target embeddings (images), of a method.")] = None,
     source_column: common.SourceColumn = None,
     target_column: common.TargetColumn = None,
     json: common.JsonOption = False,
@@ -35,13 +38,28 @@ def plan(
     memory: common.MemoryOption = None,
     engine: common.EngineOption = common.Engine.local,
     dtype: common.DtypeOption = common.Dtype.auto,
+    change: Annotated[list[str] | None, typer.Option("--set", help="Of a training: as for train.")] = None,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="Of a training: one a GPU.")] = 1,
+    tflops: Annotated[float, typer.Option("--tflops", help="Of a training: TFLOP/s that a GPU sustains.")] = 120.0,
+    conversations: Annotated[
+        int | None, typer.Option("--conversations", min=1, help="Of a training whose files are not here: how many.")
+    ] = None,
+    tokens: Annotated[float | None, typer.Option("--tokens", min=1, help="And tokens of each, on average.")] = None,
+    width: Annotated[int | None, typer.Option("--width", min=1, help="And the width of the embeddings.")] = None,
 ) -> None:
-    """State rows, bytes, passes, memory and time of fitting a method and transforming the source.
+    """State rows, bytes, passes, memory and time of fitting a method and transforming the source, or of a training.
 
-    The time is an estimate from a product and a read that are timed on the spot, and from 500 MB/s of writing.
+    The time is an estimate from a product and a read that are timed on the spot, and from 500 MB/s of writing; that of
+    a training, from the operations and the rate that a GPU sustains.
     """
     from anisoalign.aligners import parse_method
-    from anisoalign.embeddings import format_bytes
+    from anisoalign.embeddings import InputError, format_bytes
+
+    if method.endswith(".toml"):
+        _plan_training(method, change, width, json, processes, tflops, conversations, tokens)
+        return
+    if source is None or target is None:
+        raise InputError("--source and --target are needed to plan a method")
 
     model = parse_method(method)
     y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
@@ -53,6 +71,41 @@ def plan(
     for key, value in record.items():
         shown = format_bytes(value) if key.endswith("bytes") else f"{value:,}" if isinstance(value, int) else value
         print(f"{key:22} {shown}")
+
+
+def _plan_training(
+    settings: str,
+    change: list[str] | None,
+    width: int | None,
+    json: bool,
+    processes: int,
+    tflops: float,
+    conversations: int | None,
+    tokens: float | None,
+) -> None:
+    common.check_extra("mllm", "transformers", "accelerate", "peft")
+    from anisoalign.embeddings import InputError, format_bytes, open_embeddings
+    from anisoalign.mllm import TrainSettings
+    from anisoalign.mllm.planning import plan_training
+
+    read = TrainSettings.read(settings, change or ())
+    if not read.stages:
+        raise InputError(f"{settings} has no [stages.NAME]")
+    first = next(iter(read.stages.values()))
+    if width is None:
+        if not Path(first.embeddings).exists():
+            raise InputError(f"{first.embeddings or 'no embeddings'}: is not here to be looked at; say --width N")
+        width = open_embeddings(first.embeddings).dim
+    options = {"processes": processes, "tflops": tflops, "conversations": conversations, "tokens": tokens}
+    records = plan_training(read, width, **options)
+    if json:
+        common.print_json(records)
+        return
+    for record in records:
+        for key, value in record.items():
+            shown = format_bytes(value) if key.endswith("bytes") else f"{value:,}" if isinstance(value, int) else value
+            print(f"{key:22} {shown}")
+        print()
 
 
 def estimate(

@@ -1,0 +1,197 @@
+"""What training will take: parameters counted exactly from the configuration, memory and time estimated from them.
+
+No weight is loaded. Counts are of parameters and of tokens; what they are multiplied with is said below and in the
+record, so that it can be checked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from anisoalign.embeddings import InputError
+from anisoalign.mllm.chat import Chat
+from anisoalign.mllm.conversations import Conversations
+from anisoalign.mllm.language_models import lm_config, load_tokenizer
+from anisoalign.mllm.order import Order
+from anisoalign.mllm.projector import Projector
+from anisoalign.mllm.settings import ModelSettings, StageSettings, TrainSettings
+
+SUSTAINED = 120.0
+"""TFLOP/s of bfloat16 that one process is taken to sustain: about two fifths of what an A100 can do."""
+
+_SAMPLE = 256
+"""Conversations that are tokenised for their length."""
+
+_CHARACTERS = 4
+"""Characters of a token, where there is no tokenizer to ask."""
+
+_PER_WEIGHT = {"frozen": 2, "learned": 4 + 4 + 8, "autocast": 2}
+"""Bytes a parameter: bfloat16 where frozen; float32 with gradient and AdamW's two moments where it learns, and the
+bfloat16 copy that autocast makes of it."""
+
+_PER_LOGIT = 2 + 4 + 4
+"""Bytes a logit: as computed, as float32 for the loss, and its gradient."""
+
+
+def plan_training(
+    settings: TrainSettings,
+    width: int,
+    *,
+    processes: int = 1,
+    tflops: float = SUSTAINED,
+    conversations: int | None = None,
+    tokens: float | None = None,
+) -> list[dict[str, Any]]:
+    """Parameters, memory of a process, operations and time of each stage.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    width : int
+        Of the embeddings.
+    processes : int
+        That train together, one a GPU; each holds the whole model.
+    tflops : float
+        That each sustains.
+    conversations : int, optional
+        How many there are, where the file is not here to be counted.
+    tokens : float, optional
+        Of a conversation on average, where they cannot be counted.
+
+    Raises
+    ------
+    InputError
+        If there is no configuration, or nothing says how many conversations there are.
+    """
+    config = lm_config(settings.model.lm, settings.model.revision)
+    sizes = _sizes(config, settings.model, width)
+    return [
+        {"stage": name, **_stage(config, sizes, settings.model, stage, processes, tflops, conversations, tokens)}
+        for name, stage in settings.stages.items()
+    ]
+
+
+def _sizes(config: Any, settings: ModelSettings, width: int) -> dict[str, Any]:
+    """Parameters of the language model and the projector, and the shapes of the layers that adapters go on."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        lm = AutoModelForCausalLM.from_config(config)
+        inner = lm.get_input_embeddings().weight.shape[1]
+        projector = Projector(width, settings.hidden or inner, inner, settings.visual_tokens)
+    head = lm.get_output_embeddings()
+    layers = [
+        (name.rpartition(".")[2], tuple(module.weight.shape))
+        for name, module in lm.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    ]
+    count = sum(value.numel() for value in lm.parameters())
+    # The table of input embeddings is looked up, not multiplied with, unless the head shares it.
+    table = (
+        0
+        if head is not None and head.weight is lm.get_input_embeddings().weight
+        else lm.get_input_embeddings().weight.numel()
+    )
+    return {
+        "lm": count,
+        "multiplied": count - table,
+        "projector": sum(value.numel() for value in projector.parameters()),
+        "linear": layers,
+        "vocabulary": int(config.vocab_size),
+    }
+
+
+def _stage(
+    config: Any,
+    sizes: dict[str, Any],
+    model: ModelSettings,
+    stage: StageSettings,
+    processes: int,
+    tflops: float,
+    conversations: int | None,
+    tokens: float | None,
+) -> dict[str, Any]:
+    count, mean, longest, answer = _lengths(model, stage, conversations, tokens)
+    adapters = _adapters(sizes["linear"], stage) if stage.learns == "lora" else 0
+    learned = sizes["projector"] + adapters + (sizes["lm"] if stage.learns == "full" else 0)
+    frozen = 0 if stage.learns == "full" else sizes["lm"]
+    weights = frozen * _PER_WEIGHT["frozen"] + learned * (_PER_WEIGHT["learned"] + _PER_WEIGHT["autocast"])
+    positions = stage.micro_batch * longest
+    activations = round(positions * _per_position(config, stage.gradient_checkpointing))
+    logits = round(stage.micro_batch * answer * sizes["vocabulary"] * _PER_LOGIT)
+    # Forward 2, gradients of activations 2, gradients of weights 2 operations a weight and token.
+    passes = (6 if stage.learns == "full" else 4) + 2 * stage.gradient_checkpointing
+    attention = passes / 2 * 4 * config.num_hidden_layers * config.hidden_size * mean
+    seen = round(stage.epochs * count * mean)
+    operations = seen * (passes * sizes["multiplied"] + attention)
+    steps = Order(np.empty(count, np.int8), stage.batch_size, stage.epochs, 0).steps
+    return {
+        "learns": stage.learns,
+        "lm_parameters": sizes["lm"],
+        "learned_parameters": learned,
+        "conversations": count,
+        "mean_tokens": round(mean, 1),
+        "steps": steps,
+        "tokens": seen,
+        "weights_bytes": weights,
+        "activations_bytes": activations + logits,
+        "memory_bytes": weights + activations + logits,
+        "checkpoint_bytes": learned * 12,
+        "operations": round(operations),
+        "processes": processes,
+        "tflops_each": tflops,
+        "hours": round(operations / (tflops * 1e12 * processes) / 3600, 2),
+    }
+
+
+def _lengths(
+    model: ModelSettings, stage: StageSettings, conversations: int | None, tokens: float | None
+) -> tuple[int, float, float, float]:
+    """Conversations, their mean and their nearly longest length, and the longest answers, in tokens."""
+    if not Path(stage.conversations).is_file():
+        if conversations is None or tokens is None:
+            missing = stage.conversations or "no conversations"
+            raise InputError(f"{missing}: is not here to be counted; say --conversations N and --tokens N")
+        return conversations, tokens, min(2 * tokens, stage.max_length), tokens
+    talks = Conversations(
+        stage.conversations,
+        placeholder=model.placeholder,
+        prompt=stage.prompt,
+        key=stage.key,
+        text_only=stage.text_only,
+    )
+    chosen = np.random.default_rng(0).choice(len(talks), min(_SAMPLE, len(talks)), replace=False)
+    try:
+        chat = Chat(load_tokenizer(model.lm, model.revision), model)
+    except InputError:  # a configuration without a tokenizer
+        found = np.array([[talks.lengths[i] / _CHARACTERS + 16 + model.visual_tokens] * 2 for i in chosen])
+    else:
+        read = [chat.tokens(talks[int(i)]) for i in chosen]
+        found = np.array([[len(one), (one.labels >= 0).sum()] for one in read], float)
+    found = np.minimum(found, stage.max_length)
+    mean, high = found.mean(0), np.quantile(found, 0.99, axis=0)
+    return conversations or len(talks), tokens or float(mean[0]), float(high[0]), float(high[1])
+
+
+def _adapters(layers: list[tuple[str, tuple[int, int]]], stage: StageSettings) -> int:
+    """Parameters of LoRA on the chosen layers: rank × (inputs + outputs) each."""
+    names = None if stage.lora_targets == "all-linear" else {name.strip() for name in stage.lora_targets.split(",")}
+    return sum(stage.lora_rank * sum(shape) for name, shape in layers if names is None or name in names)
+
+
+def _per_position(config: Any, recomputed: bool) -> float:
+    """Bytes of activations a position, in bfloat16, with an attention that keeps no matrix of scores.
+
+    A layer keeps its input, two normalised states, queries, keys, values, what attention gives, and four vectors of
+    the feed-forward's width; recomputed, its input alone, and one layer's all.
+    """
+    heads = config.num_attention_heads
+    shared = getattr(config, "num_key_value_heads", None) or heads
+    h, f = config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    layer = 2 * (5 * h + 2 * h * shared / heads + 4 * f)
+    depth = config.num_hidden_layers
+    return depth * 2 * h + layer if recomputed else depth * layer
