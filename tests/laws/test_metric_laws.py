@@ -23,6 +23,7 @@ PAIRED = {
     "residual_coverage_chance",
     "residual_energy_k",
     "residual_energy",
+    "residual_spectrum",
     "paired_cosine",
     "paired_cosine_std",
     "histogram_paired",

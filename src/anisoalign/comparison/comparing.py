@@ -63,7 +63,7 @@ def compare(
     for side, labels, embeddings in (("source", source_labels, y), ("target", target_labels, x)):
         if labels is not None and len(labels) != embeddings.rows:
             raise InputError(f"{len(labels)} {side} labels for {embeddings.rows} {side} rows")
-    a, b = _read(y, x, sample, seed, float64_below(min(sample, max(y.rows, x.rows)), dtype))
+    a, b = read_in_step(y, x, sample, seed, float64_below(min(sample, max(y.rows, x.rows)), dtype))
     return compare_rows(
         a.values,
         b.values,
@@ -74,7 +74,7 @@ def compare(
     )
 
 
-def _read(y: EmbeddingSet, x: EmbeddingSet, sample: int, seed: int, dtype: np.dtype) -> tuple[Tile, Tile]:
+def read_in_step(y: EmbeddingSet, x: EmbeddingSet, sample: int, seed: int, dtype: np.dtype) -> tuple[Tile, Tile]:
     """Rows of both sets in memory; in step where the sets are equally long, so that a bad row takes its pair."""
     a = y.take(y.sample_rows(sample, seed), dtype)
     b = x.take(x.sample_rows(sample, seed), dtype)

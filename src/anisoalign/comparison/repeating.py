@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from anisoalign.aligners import Aligner, parse_method
+from anisoalign.aligners import Aligner, AnisoAlign, parse_method
 from anisoalign.aligners.oracle import ORACLES
 from anisoalign.aligners.oracle.base import Oracle
 from anisoalign.comparison.split import MINIMUM_ROWS, Split, split
@@ -36,6 +37,10 @@ DEFAULT_METHODS = (
 )
 CONTROLS = ("identity", "random-target")
 _ORDERS: tuple[Order, ...] = ("mean", "diagonal", "full")
+DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Strengths at which a method with a dial is measured besides its own."""
+DIAL_REPEATS = 3
+"""Repeats in which dials are turned: curves are for looking at, the table is for deciding."""
 
 
 def compare_rows(
@@ -49,6 +54,7 @@ def compare_rows(
     repeats: int = 30,
     seed: int = 0,
     k: int | None = None,
+    dials: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Compare methods on arrays of unit rows under the protocol of method.md section 5.
@@ -66,6 +72,8 @@ def compare_rows(
         `NAME` or `NAME:param=value,...`; ReAlign is added where labels are given, as the zero of `closed`.
     repeats : int
         Splits, with seeds `seed`, `seed` + 1, ….
+    dials : bool
+        Also measure every method that has a strength at those of `DIAL`, in the first `DIAL_REPEATS` repeats.
     progress : callable, optional
         Called with the name of each method after each repeat of it.
 
@@ -93,16 +101,36 @@ def compare_rows(
         part = split(len(source), len(target), seed + repeat)
         fit_y, fit_x = source[part.fit_source], target[part.fit_target]
         test_y, test_x = source[part.test_source], target[part.test_target]
-        moments: dict[Order, tuple[Moments, Moments]] = {order: _moments(fit_y, fit_x, order) for order in _ORDERS}
+        moments: dict[Order, tuple[Moments, Moments]] = {}
+        passes: dict[Order, float] = {}
+        for order in _ORDERS:
+            started = time.perf_counter()
+            moments[order] = _moments(fit_y, fit_x, order)
+            passes[order] = time.perf_counter() - started
+
+        def scores(aligned: np.ndarray, y: np.ndarray = test_y, x: np.ndarray = test_x, at: int = repeat) -> dict:
+            return _scores(y, x, aligned, paired, k, seed + at)
+
+        turned: set[tuple] = set()
         for name, (_, maker) in makers.items():
+            started = time.perf_counter()
             try:
                 model = _fit(maker(), fit_y, fit_x, moments, source, target, part)
             except ValueError as error:  # a parameter out of range
                 raise InputError(f"{name}: {error}") from error
+            fitted = time.perf_counter()
             aligned = _transform(model, test_y, first=len(fit_y))
-            metrics = alignment_metrics(test_y, test_x, aligned, paired=paired, k=k, seed=seed + repeat).to_dict()
-            for key in ("schema_version", "rows_source", "rows_target", "k"):
-                del metrics[key]
+            ended = time.perf_counter()
+            shared = passes[model.order] if isinstance(model, Aligner) and model.from_statistics else 0.0
+            entries[name].spend(
+                fit_seconds=shared + fitted - started,
+                transform_rows_per_second=len(test_y) / max(ended - fitted, 1e-9),
+                model_bytes=sum(value.nbytes for value in vars(model).values() if isinstance(value, np.ndarray)),
+            )
+            metrics = scores(aligned)
+            if dials and repeat < DIAL_REPEATS:
+                for strength, other in _along_the_dial(model, turned, moments, fit_y):
+                    entries[name].turn(strength, scores(_transform(other, test_y, first=len(fit_y))))
             if yl is not None and xl is not None:
                 train = _transform(model, fit_y, first=0)
                 metrics["label_transfer"] = label_transfer(train, yl[part.fit_source], test_x, xl[part.test_target])
@@ -124,6 +152,50 @@ def compare_rows(
         "seed": seed,
     }
     return Comparison([*entries.values(), *([real] if labelled else [])], protocol)
+
+
+def balance(metrics: dict[str, float]) -> float:
+    """Harmonic mean of geometry kept and target reached, both at most 1: nothing for one of them alone.
+
+    Examples
+    --------
+    >>> balance({"geometry_consistency": 1.0, "target_penetration": 0.5, "target_coverage": 0.9})
+    0.6666666666666666
+    """
+    kept = max(metrics["geometry_consistency"], 0.0)
+    reached = min(metrics["target_penetration"], metrics["target_coverage"], 1.0)
+    return 2 * kept * reached / max(kept + reached, 1e-12)
+
+
+def _scores(
+    source: np.ndarray, target: np.ndarray, aligned: np.ndarray, paired: bool, k: int | None, seed: int
+) -> dict[str, float]:
+    metrics = alignment_metrics(source, target, aligned, paired=paired, k=k, seed=seed).to_dict()
+    for key in ("schema_version", "rows_source", "rows_target", "k"):
+        del metrics[key]
+    return {**metrics, "balance": balance(metrics)}
+
+
+def _along_the_dial(
+    model: Aligner | Oracle,
+    turned: set[tuple],
+    moments: dict[Order, tuple[Moments, Moments]],
+    fit_y: np.ndarray,
+) -> Iterator[tuple[float, Aligner]]:
+    """The model at each strength of `DIAL`, without refitting where it can; each family once a repeat."""
+    params = model.get_params() if isinstance(model, Aligner) else {}
+    if not isinstance(model, Aligner) or "strength" not in params:
+        return
+    family = (model.name, *sorted((key, repr(value)) for key, value in params.items() if key != "strength"))
+    if family in turned:
+        return
+    turned.add(family)
+    for strength in DIAL:
+        if isinstance(model, AnisoAlign):
+            other = model.at_strength(strength)
+        else:
+            other = type(model)(**{**params, "strength": strength}).fit_from_statistics(*moments[model.order])
+        yield strength, other.calibrate(fit_y, dtype=fit_y.dtype.name) if other.calibrated else other
 
 
 def steps(methods: int, repeats: int, paired: bool, labelled: bool) -> int:

@@ -25,8 +25,12 @@ DIRECTIONS = {
     "reverse_recall_at_10": HIGHER,
     "mixed_recall_at_10": HIGHER,
     "label_transfer": HIGHER,
+    "balance": HIGHER,
 }
 """Metrics of a comparison and which way is better."""
+
+DIAL_METRICS = ("geometry_consistency", "target_penetration", "target_coverage", "balance")
+"""What is kept along a method's dial, and with pairs recall in the plain and in the mixed pool."""
 
 REAL = "real-target"
 REFERENCE = "realign"
@@ -37,6 +41,7 @@ METHOD, CONTROL, ORACLE = "method", "control", "oracle"
 class MethodScores:
     """One method's metrics over the repeats: lists of equal length, one entry a repeat.
 
+    `costs` are times and sizes, which differ from run to run; `dial` holds scores at other strengths.
     `kind` is "method", "control" (identity, random replacement) or "oracle" (needs pairs, or is the real
     target); only methods compete for the marks.
     """
@@ -44,6 +49,20 @@ class MethodScores:
     method: str
     kind: str = METHOD
     scores: dict[str, list[float]] = field(default_factory=dict)
+    costs: dict[str, list[float]] = field(default_factory=dict)
+    dial: dict[float, dict[str, list[float]]] = field(default_factory=dict)
+
+    def spend(self, **costs: float) -> None:
+        """Append what one repeat cost."""
+        for name, value in costs.items():
+            self.costs.setdefault(name, []).append(value)
+
+    def turn(self, strength: float, metrics: dict[str, float]) -> None:
+        """Append one repeat at another strength of the same method."""
+        kept = self.dial.setdefault(strength, {})
+        for name in (*DIAL_METRICS, "recall_at_10", "mixed_recall_at_10"):
+            if name in metrics:
+                kept.setdefault(name, []).append(metrics[name])
 
     def add(self, metrics: dict[str, float]) -> None:
         """Append one repeat."""
@@ -70,10 +89,18 @@ class Comparison:
 
         `<metric>_mark` is "best", or "within_noise" where the difference to the best, paired by repeat, is
         within two standard errors. `closed` is the share of the gap from ReAlign to real targets in label
-        transfer that the method closes.
+        transfer that the method closes. Where dials were turned, `dial_strength` is a list of strengths and
+        `dial_<metric>` the means there.
         """
         marks = {metric: self._marks(metric) for metric in DIRECTIONS}
         return [self._record(entry, marks) for entry in self.methods]
+
+    def costs(self) -> list[dict[str, Any]]:
+        """One flat record a method, in the same order: medians of seconds and rates, and the size of the model.
+
+        Apart from `to_dicts`, since times differ from run to run where all else is the same.
+        """
+        return [{name: float(np.median(values)) for name, values in entry.costs.items()} for entry in self.methods]
 
     def _record(self, entry: MethodScores, marks: dict[str, dict[str, str]]) -> dict[str, Any]:
         record = {
@@ -87,6 +114,11 @@ class Comparison:
             record[f"{metric}_se"] = standard_error(values)
             if entry.method in marks.get(metric, {}):
                 record[f"{metric}_mark"] = marks[metric][entry.method]
+        if entry.dial:
+            strengths = sorted(entry.dial)
+            record["dial_strength"] = strengths
+            for metric in entry.dial[strengths[0]]:
+                record[f"dial_{metric}"] = [float(np.mean(entry.dial[t][metric])) for t in strengths]
         closed = self.closed(entry)
         if closed is not None:
             record["closed"], record["closed_se"] = closed

@@ -81,17 +81,7 @@ def evaluate(
                 f"paired rows must share a label: row {i} is {source_labels[i]!r} in the source, "
                 f"{target_labels[i]!r} in the target"
             )
-    rows_y, rows_z = _source_rows(y, z)
-    rows_x = _kept(x)
-    if paired:
-        if y.rows != x.rows:
-            raise InputError(f"pairs need as many rows on both sides: source has {y.rows}, target {x.rows}")
-        both = np.intersect1d(rows_y, rows_x, assume_unique=True)
-        rows_z = rows_z[np.searchsorted(rows_y, both)]
-        rows_y = rows_x = both
-    chosen = _thin(len(rows_y), sample, seed)
-    rows_y, rows_z = rows_y[chosen], rows_z[chosen]
-    rows_x = rows_y if paired else rows_x[_thin(len(rows_x), sample, seed)]
+    rows_y, rows_x, rows_z = matching_rows(y, x, z, paired, sample, seed)
     if min(len(rows_y), len(rows_x)) < 12:
         raise InputError(f"too few rows to evaluate: {len(rows_y)} source and {len(rows_x)} target rows")
     if k is not None and not 2 <= k < min(len(rows_y), len(rows_x)):
@@ -107,6 +97,23 @@ def evaluate(
         k=k,
         seed=seed,
     )
+
+
+def matching_rows(
+    y: EmbeddingSet, x: EmbeddingSet, z: EmbeddingSet, paired: bool, sample: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row numbers of source, target and aligned that are measured: rows that belong together, at most `sample`."""
+    rows_y, rows_z = _source_rows(y, z)
+    rows_x = _kept(x)
+    if paired:
+        if y.rows != x.rows:
+            raise InputError(f"pairs need as many rows on both sides: source has {y.rows}, target {x.rows}")
+        both = np.intersect1d(rows_y, rows_x, assume_unique=True)
+        rows_z = rows_z[np.searchsorted(rows_y, both)]
+        rows_y = rows_x = both
+    chosen = _thin(len(rows_y), sample, seed)
+    rows_y, rows_z = rows_y[chosen], rows_z[chosen]
+    return rows_y, rows_y if paired else rows_x[_thin(len(rows_x), sample, seed)], rows_z
 
 
 def _source_rows(y: EmbeddingSet, z: EmbeddingSet) -> tuple[np.ndarray, np.ndarray]:

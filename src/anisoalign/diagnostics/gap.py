@@ -61,6 +61,10 @@ class GapReport(Record):
         tr(P_U Σr) / tr Σr for the joint frame U of rank 2q, and its level r/d.
     residual_energy : list, with pairs
         E(K): share of residual energy in the K leading directions, at the K of `residual_energy_k`.
+    spectrum_k, source_spectrum, target_spectrum : list
+        Eigenvalues of both covariances at the ranks of `spectrum_k`, about evenly spaced on a log scale.
+    residual_spectrum : list, with pairs
+        Eigenvalues of the residual covariance over their mean, at the same ranks; 1 throughout is isotropic.
     """
 
     rows_source: int
@@ -81,6 +85,9 @@ class GapReport(Record):
     target_power_law_exponent: float | None
     source_mean_energy: float
     target_mean_energy: float
+    spectrum_k: list[int]
+    source_spectrum: list[float]
+    target_spectrum: list[float]
     centroid_cosine: float
     paired_cosine_limit: float
     within_source_cosine: float | None = None
@@ -96,6 +103,7 @@ class GapReport(Record):
     residual_coverage_chance: float | None = None
     residual_energy_k: list[int] | None = None
     residual_energy: list[float] | None = None
+    residual_spectrum: list[float] | None = None
     paired_cosine: float | None = None
     paired_cosine_std: float | None = None
     histogram_within_source: list[int] | None = None
@@ -146,6 +154,7 @@ def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, 
     ux, uy = principal_subspace(sx), principal_subspace(sy)
     rank = min(numerical_rank(lx), numerical_rank(ly))
     curve = [k for k in _doubling(d) if k <= rank]
+    ranks = _spaced(d)
     cosine = float(source.mean @ target.mean)
     root = sqrt_psd(sx)
     return GapReport(
@@ -167,6 +176,9 @@ def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, 
         target_power_law_exponent=power_law_exponent(lx),
         source_mean_energy=float(source.mean @ source.mean),
         target_mean_energy=float(target.mean @ target.mean),
+        spectrum_k=ranks,
+        source_spectrum=[float(ly[k - 1]) for k in ranks],
+        target_spectrum=[float(lx[k - 1]) for k in ranks],
         centroid_cosine=cosine,
         paired_cosine_limit=cosine + float(np.trace(sqrt_psd(root @ sy @ root))),
     )
@@ -202,7 +214,7 @@ def add_pairs(
     values = eigenvalues(sigma)
     frame = joint_frame(target.covariance, source.covariance, rank=min(2 * report.q, report.dim))
     energy = np.cumsum(values) / values.sum()
-    steps = _doubling(report.dim)
+    steps = _spaced(report.dim)
     return replace(
         report,
         residual_ratio=centered / paired,
@@ -213,9 +225,21 @@ def add_pairs(
         residual_coverage_chance=frame.rank / report.dim,
         residual_energy_k=steps,
         residual_energy=[float(energy[k - 1]) for k in steps],
+        residual_spectrum=[float(values[k - 1] / values.mean()) for k in steps],
     )
 
 
 def _doubling(d: int) -> list[int]:
     """1, 2, 4, … and d itself."""
     return [k for k in (2**i for i in range(d.bit_length())) if k < d] + [d]
+
+
+def _spaced(d: int, most: int = 64) -> list[int]:
+    """At most `most` ranks from 1 to d, about evenly spaced on a log scale.
+
+    Examples
+    --------
+    >>> _spaced(5), len(_spaced(1000)) <= 64, _spaced(1000)[-1]
+    ([1, 2, 3, 4, 5], True, 1000)
+    """
+    return sorted({int(k) for k in np.geomspace(1, d, most).round()})
