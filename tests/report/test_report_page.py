@@ -1,21 +1,26 @@
-import html
+import base64
+import hashlib
 import json
 import re
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 import anisoalign as aa
+from anisoalign.comparison import before_after, compare_rows
 from anisoalign.embeddings import InputError
 from anisoalign.report import write_page
+from anisoalign.report.results import Results, read_results, write_results
 
-VOID = {"meta", "br", "wbr", "link", "img"}
-LOADS = {"script", "link", "img", "iframe", "object", "embed", "base", "form", "video", "audio"}
+VOID = {"meta", "br", "wbr", "link", "img", "input"}
+LOADS = {"link", "iframe", "object", "embed", "base", "form", "video", "audio"}
+QUESTIONS = ["Is there a gap?", "What kind?", "What does each method do about it?", "Which one for me?"]
 
 
 class Elements(HTMLParser):
-    """Names of all elements, and whether they close in order."""
+    """Names of all elements, their attributes, and whether they close in order."""
 
     def __init__(self):
         super().__init__()
@@ -43,74 +48,142 @@ def read(path):
     return text, page
 
 
-def test_page_holds_verdict_tables_figures_and_json(tmp_path, paired_gap, alignment, labelled, sets):
-    path = write_page(tmp_path / "page.html", gap=paired_gap, alignment=alignment, comparison=labelled)
-    text, page = read(path)
+def figures(text):
+    return re.findall(r'<figure id="figure-([a-z-]+)"', text)
+
+
+def stored(text, key):
+    return json.loads(
+        re.search(rf'<script type="application/json" id="{key}">(.*?)</script>', text, re.DOTALL).group(1)
+    )
+
+
+@pytest.fixture(scope="session")
+def view(sets):
     y, x, _ = sets
-    for sentence in aa.diagnose(y, x, paired=True).verdict():
-        assert html.escape(sentence) in text
-    assert page.names.count("svg") == 5
-    assert page.names.count("table") == 3
-    order = [text.index(mark) for mark in ('class="verdict"', "<table", "<svg", "<details")]
-    assert order == sorted(order)
-    raw = html.unescape(re.search(r"<pre>(.*)</pre>", text, re.DOTALL).group(1))
-    assert json.loads(raw) == {"gap": paired_gap, "alignment": alignment, "comparison": labelled}
+    model = aa.ReAlign().fit(y, x)
+    z = model.transform(y, out_dtype="float64")
+    return json.loads(json.dumps(before_after(y, x, z, method="realign", model=model, paired=True).to_dict()))
 
 
-def test_same_records_same_bytes(tmp_path, paired_gap, labelled):
-    pages = [write_page(tmp_path / f"{i}.html", gap=paired_gap, comparison=labelled).read_bytes() for i in range(2)]
-    assert pages[0] == pages[1]
+@pytest.fixture(scope="session")
+def everything(paired_gap, alignment, labelled, view, sets):
+    y, x, labels = sets
+    turned = compare_rows(
+        y, x, paired=True, methods=["realign", "gaussian-transport:strength=0.5", "identity"], repeats=2, dials=True
+    )
+    records = [{**a, **b} for a, b in zip(turned.to_dicts(), turned.costs(), strict=True)]
+    return Results(
+        diagnose=[paired_gap],
+        evaluate=alignment,
+        compare=records,
+        views=[view],
+        captions={"source": {str(i): f"text that says {labels[i]}" for i in range(len(y))}},
+        names={"source": "text", "target": "image"},
+    )
 
 
-def test_page_loads_nothing(tmp_path, paired_gap, alignment, labelled):
-    text, page = read(write_page(tmp_path / "page.html", gap=paired_gap, alignment=alignment, comparison=labelled))
+def test_the_page_answers_five_questions_in_order(tmp_path, everything):
+    text, _ = read(write_page(tmp_path / "page.html", results=everything))
+    places = [text.index(f"{i}. {question}") for i, question in enumerate([*QUESTIONS, "What does it cost?"], 1)]
+    assert places == sorted(places)
+    assert figures(text) == [
+        "cosines", "projection", "spectra", "overlap", "residual-spectrum", "residual-energy", "trade-off",
+        "compasses", "couplings", "plain-recall",
+    ]  # fmt: skip
+    assert {"methods-table", "costs-table", "advice"} <= set(re.findall(r'<table id="([a-z-]+)"', text))
+    assert "text that says class" in text
+
+
+def test_every_figure_has_an_alternative_text_and_its_numbers(tmp_path, everything):
+    text, _ = read(write_page(tmp_path / "page.html", results=everything))
+    charts = re.findall(r'<svg class="chart".*?</svg>', text, re.DOTALL)
+    titles = [re.search(r'<title id="[^"]+">([^<]{20,})</title>', chart) for chart in charts]
+    assert charts
+    assert all(titles)
+    data = stored(text, "data")
+    assert set(data) == set(figures(text))
+    for key, part in data.items():
+        assert part["rows"], key
+        assert {len(row) for row in part["rows"]} == {len(part["columns"])}, key
+
+
+def test_figures_hold_the_numbers_of_the_records(tmp_path, everything, paired_gap):
+    data = stored(write_page(tmp_path / "page.html", results=everything).read_text(encoding="utf-8"), "data")
+    expected = list(zip(paired_gap["overlap_q"], paired_gap["overlap_curve"], strict=True))
+    assert [tuple(row[:2]) for row in data["overlap"]["rows"]] == expected
+    before = [row for row in data["cosines"]["rows"] if row[:2] == ["before", "paired"]]
+    assert sum(row[4] for row in before) == sum(paired_gap["histogram_paired"])
+    dial = [row for row in data["trade-off"]["rows"] if row[1] == "dial"]
+    record = next(r for r in everything.compare if "dial_strength" in r)
+    assert [row[2] for row in dial] == record["dial_strength"]
+    assert [row[3] for row in dial] == record["dial_geometry_consistency"]
+
+
+def test_the_page_holds_its_own_results(tmp_path, everything):
+    text = write_page(tmp_path / "page.html", results=everything).read_text(encoding="utf-8")
+    assert stored(text, "results") == everything.to_dict()
+    write_results(tmp_path / "results.json", everything)
+    assert write_page(tmp_path / "again.html", results=read_results([tmp_path / "results.json"])).read_text() == text
+
+
+def test_page_loads_nothing_and_runs_only_its_own_script(tmp_path, everything):
+    text, page = read(write_page(tmp_path / "page.html", results=everything))
     assert not LOADS & set(page.names)
     assert "http://" not in text
     assert "https://" not in text
     assert "@import" not in text
-    links = [value for name, value in page.attributes if name in ("href", "xlink:href", "src")]
-    assert all(value.startswith("#") for value in links)
-    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
+    assert all(value.startswith(("#", "data:image/")) for name, value in page.attributes if name in ("href", "src"))
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL).group(1)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text
 
 
-def test_everything_from_outside_is_escaped(tmp_path, hostile, paired_gap):
-    evil = "</pre><script>1</script>"
-    gap = {**paired_gap, "source": evil, "target": "<b>&"}
-    text, page = read(
-        write_page(tmp_path / "page.html", gap=gap, comparison=hostile, title="<script>alert(2)</script>")
+def test_everything_from_outside_is_escaped(tmp_path, hostile, paired_gap, view):
+    evil = "</script><script>alert(1)</script>"
+    results = Results(
+        diagnose=[{**paired_gap, "source": evil, "target": "<b>&"}, paired_gap],
+        compare=hostile,
+        views=[{**view, "method": evil}],
+        captions={"source": {str(entry["row"]): evil for entry in view["neighbours"]}},
+        names={"source": evil, "target": '"><img>'},
     )
-    assert "script" not in page.names
-    assert "b" not in page.names[: page.names.index("table")]
+    text, page = read(write_page(tmp_path / "page.html", results=results, title="<script>alert(2)</script>"))
+    assert page.names.count("script") == 3  # two of data, one of ours
+    assert not {"b>", "img"} & set(page.names)
     assert "<title>&lt;script&gt;alert(2)&lt;/script&gt;</title>" in text
-    assert page.names.count("pre") == 1
+    assert not any(name.startswith("on") for name, _ in page.attributes)
 
 
 def test_absent_numbers_leave_figures_and_columns_out(tmp_path, unpaired_gap, plain):
-    text, page = read(write_page(tmp_path / "page.html", gap=unpaired_gap, comparison=plain))
-    assert page.names.count("svg") == 3  # trade-off, cosines, overlap
-    for word in ("label transfer", "recall", "residual", "paired distance"):
-        assert word not in text.split("<details>")[0], word
+    text, _ = read(write_page(tmp_path / "page.html", gap=unpaired_gap, comparison=plain))
+    assert figures(text) == ["cosines", "spectra", "overlap", "trade-off"]
+    body = text.split('<script type="application/json"')[0].split("</style>")[1]
+    for word in ("label transfer", "residual", "its own", "mixed pool"):
+        assert word not in body, word
 
 
-def test_page_of_one_part(tmp_path, alignment):
-    _, page = read(write_page(tmp_path / "page.html", alignment=alignment))
-    assert page.names.count("svg") == 0
-    assert page.names.count("table") == 1
+def test_what_was_not_measured_is_said_with_the_command_that_measures_it(tmp_path, unpaired_gap, alignment):
+    text, _ = read(write_page(tmp_path / "page.html", gap=unpaired_gap))
+    assert text.count("Not measured here.") >= 2
+    assert "anisoalign compare --source TEXT" in text
+    text, _ = read(write_page(tmp_path / "page.html", alignment=alignment))
+    assert "anisoalign diagnose --source TEXT" in text
+    assert "What does the alignment do about it?" in text
 
 
 def test_controls_have_a_table(tmp_path, unpaired_gap):
     gap = {**unpaired_gap, "control_random_target_geometry_consistency": 0.0625}
-    text, page = read(write_page(tmp_path / "page.html", gap=gap))
-    assert page.names.count("table") == 2
-    assert '<th scope="row">random target</th>' in text
-    assert "<td>0.062</td>" in text
+    text, _ = read(write_page(tmp_path / "page.html", gap=gap))
+    assert '<table id="controls">' in text
+    assert ">0.062</td>" in text
 
 
 def test_best_and_noise_are_marked(tmp_path, labelled):
     text, _ = read(write_page(tmp_path / "page.html", comparison=labelled))
     best = next(record for record in labelled if record.get("geometry_consistency_mark") == "best")
     value, spread = best["geometry_consistency"], best["geometry_consistency_se"]
-    assert f'<td class="best">{value:.3f} <small>± {spread:.3f}</small></td>' in text
+    assert re.search(rf'<td class="best" data-value="{value:.6g}">{value:.3f} <small>± {spread:.3f}</small></td>', text)
     assert text.count("≈ ") >= sum(r.get("label_transfer_mark") == "within_noise" for r in labelled)
 
 
@@ -120,6 +193,15 @@ def test_a_set_without_a_defined_overlap_still_has_a_page(tmp_path, sets):
     assert "subspace_overlap" not in gap
     text, _ = read(write_page(tmp_path / "page.html", gap=gap))
     assert "too few distinct rows" in text
+
+
+def test_sets_that_are_equal_have_a_page(tmp_path, sets):
+    y, _, _ = sets
+    gap = aa.diagnose(y, y, paired=True).to_dict()
+    view = before_after(y, y, y, paired=True).to_dict()
+    text, _ = read(write_page(tmp_path / "page.html", results=Results(diagnose=[gap], views=[view])))
+    assert "Hardly" in text
+    assert "nan" not in "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
 
 
 def test_existing_page_is_replaced_and_nothing_is_left_over(tmp_path, alignment):
@@ -140,9 +222,49 @@ def test_a_folder_that_is_not_there(tmp_path, alignment):
         write_page(tmp_path / "no" / "page.html", alignment=alignment)
 
 
-@pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
-def test_missing_libraries(tmp_path, paired_gap, monkeypatch, library):
-    monkeypatch.setitem(sys.modules, library, None)
+def test_missing_library(tmp_path, paired_gap, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(InputError, match=r'pip install "anisoalign\[report\]"'):
         write_page(tmp_path / "page.html", gap=paired_gap)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("[]", "holds no results"),
+        ('{"cosine": 1}', "holds no results"),
+        ('{"diagnose": [{"dim": 4}]}', "diagnose, entry 0, lacks rows_source"),
+        ('{"compare": {}}', "compare should be a JSON array"),
+        ('{"compare": [{"method": 3}]}', "method should not be 3"),
+        ('{"thumbnails": {"0": "https://x.org/a.png"}}', "a page loads nothing"),
+        ('[{"method": "a", "balance": NaN}]', "NaN is no number of JSON"),
+    ],
+)
+def test_files_that_are_no_results_are_refused_by_name(tmp_path, text, said):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(InputError, match=said) as raised:
+        read_results([tmp_path / "r.json"])
+    assert str(tmp_path / "r.json") in str(raised.value)
+
+
+def test_what_json_prints_is_told_apart_and_put_together(tmp_path, unpaired_gap, alignment, plain):
+    for name, value in {"gap": unpaired_gap, "alignment": alignment, "comparison": plain}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(value))
+    found = read_results([tmp_path / f"{name}.json" for name in ("gap", "alignment", "comparison")])
+    assert (found.diagnose, found.evaluate, found.compare) == ([unpaired_gap], alignment, plain)
+
+
+def test_projection_and_neighbours_are_what_they_say(view, sets):
+    y, x, _ = sets
+    line = x.mean(axis=0) - y.mean(axis=0)
+    along = (y[:300] - y.mean(axis=0)) @ line / (line @ line)
+    np.testing.assert_allclose(np.array(view["projection_source"])[:, 0], along, atol=1e-4)
+    assert np.mean(np.array(view["projection_aligned"])[:, 0]) == pytest.approx(1.0, abs=0.05)
+    entry = view["neighbours"][0]
+    pool = np.concatenate([x, y])
+    cosines = pool @ y[entry["row"]]
+    cosines[len(x) + entry["row"]] = -1
+    assert [n["cosine"] for n in entry["before"]] == pytest.approx(sorted(cosines, reverse=True)[:5], abs=1e-4)
+    assert all(n["own"] == (n["side"] == "target" and n["row"] == entry["row"]) for n in entry["before"])

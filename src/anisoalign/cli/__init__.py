@@ -18,6 +18,7 @@ from anisoalign.cli.env import env
 from anisoalign.cli.evaluate import evaluate
 from anisoalign.cli.fit import fit
 from anisoalign.cli.plan import plan
+from anisoalign.cli.report import report
 from anisoalign.cli.score import score
 from anisoalign.cli.train import train
 from anisoalign.cli.transform import transform
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, diagnose, fit, transform, evaluate, compare, convert, train, ask, score, plan, env):
+for command in (demo, diagnose, fit, transform, evaluate, compare, report, convert, train, ask, score, plan, env):
     app.command()(command)
 
 

@@ -273,21 +273,20 @@ def check_report(path: Path | None) -> None:
 
     from anisoalign.embeddings import InputError
 
+    if path is not None and not find_spec("jinja2"):
+        raise InputError('a report needs jinja2: pip install "anisoalign[report]"')
+    check_file(path)
+
+
+def check_file(path: Path | None) -> None:
+    """Raise InputError, before any work, where a file could not be written."""
+    from anisoalign.embeddings import InputError
+
     if path is None:
         return
-    if not (find_spec("matplotlib") and find_spec("jinja2")):
-        raise InputError('a report needs matplotlib and jinja2: pip install "anisoalign[report]"')
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"{path} cannot be written: it must be a file in a folder that exists")
-
-
-def write_report(path: Path, **parts: Any) -> None:
-    """Write the page to look at, and say where it is."""
-    from anisoalign.report import write_page
-
-    write_page(path, **parts)
-    say(f"report: {path}")
 
 
 def listed(values: Sequence[Any]) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import common, showing
+
+if TYPE_CHECKING:
+    from anisoalign.embeddings import EmbeddingSet
 
 
 def compare(
@@ -27,6 +30,10 @@ def compare(
     target_column: common.TargetColumn = None,
     json: common.JsonOption = False,
     report: common.ReportOption = None,
+    results: showing.ResultsOption = None,
+    source_captions: showing.SourceCaptions = None,
+    target_captions: showing.TargetCaptions = None,
+    thumbnails: showing.Thumbnails = None,
     bad_rows: common.BadRowsOption = common.BadRows.error,
     norms: common.NormsOption = common.Norms.auto,
     memory: common.MemoryOption = None,
@@ -38,9 +45,11 @@ def compare(
 
     Sets of equal length are split in step, so that no item gives both its source and its target to a fit.
     With --json an array is printed, one flat object a method: every metric, <metric>_se, <metric>_mark (best or
-    within_noise), and with labels label_transfer and closed, the share of the way from ReAlign to real targets.
+    within_noise), and with labels label_transfer and closed, the share of the way from ReAlign to real targets;
+    fit_seconds, transform_rows_per_second and model_bytes; with --report or --results dial_strength and
+    dial_<metric>, lists along the strength of each method that has one. The page also diagnoses the gap.
     """
-    common.check_report(report)
+    showing.check_outputs(report, results)
     import anisoalign as aa
     from anisoalign.comparison import DEFAULT_METHODS
     from anisoalign.comparison.repeating import steps
@@ -50,6 +59,8 @@ def compare(
     side_labels = common.read_side_labels(labels, source_labels, target_labels, y.rows, x.rows)
     if max(y.rows, x.rows) > sample:
         common.say(f"using at most {sample:,} rows a side (--sample)")
+    gallery = showing.Gallery(y, x, source_captions, target_captions, thumbnails)
+    paged = report is not None or results is not None
     methods = method or list(DEFAULT_METHODS)
     labelled = all(side is not None for side in side_labels)
     with common.progress("compare", steps(len(methods), repeats, paired, labelled)) as done:
@@ -65,15 +76,43 @@ def compare(
             dtype=dtype.value,
             seed=seed,
             k=k,
+            dials=paged,
             progress=lambda _: done(1),
         )
     common.tell_dropped(y, x)
-    records = result.to_dicts()
+    records = [{**record, **costs} for record, costs in zip(result.to_dicts(), result.costs(), strict=True)]
     if json:
         common.print_json(records)
     else:
         from anisoalign.report import comparison_table
 
         common.print_rich(comparison_table(records))
-    if report is not None:
-        common.write_report(report, comparison=records)
+    if paged:
+        from anisoalign.report.results import Results
+
+        parts = _parts_of_page(y, x, records, paired, sample, dtype.value, seed, gallery)
+        names = showing.names_of(source, target)
+        showing.write_outputs(report, results, Results(compare=records, names=names, **parts))
+
+
+def _parts_of_page(
+    y: EmbeddingSet,
+    x: EmbeddingSet,
+    records: list[dict[str, Any]],
+    paired: bool,
+    sample: int,
+    dtype: str,
+    seed: int,
+    gallery: showing.Gallery,
+) -> dict[str, Any]:
+    """The gap between the sets, and a closer look at the methods that matter."""
+    import numpy as np
+
+    import anisoalign as aa
+    from anisoalign.comparison.comparing import read_in_step
+    from anisoalign.report.choosing import methods_to_show
+
+    gap = aa.diagnose(y, x, paired=paired, dtype=dtype, seed=seed).to_dict()
+    a, b = read_in_step(y, x, min(sample, showing.VIEW_ROWS), seed, np.dtype(np.float64))
+    views = [showing.view_of(y, x, spec, paired, seed, (a.rows, b.rows)) for spec in methods_to_show(records)]
+    return {"diagnose": [gap], "views": [view.to_dict() for view in views], **gallery.of(views)}

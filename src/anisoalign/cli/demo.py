@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import common, showing
 
 if TYPE_CHECKING:
     from anisoalign.worlds import WorldPairs
@@ -49,6 +49,7 @@ def demo(
     source, target = out / "text.npy", out / "image.npy"
     results = {"diagnose": _diagnose(source, target), **_align(out, source, target, seed)}
     results["compare"] = _compare(pairs, repeats, seed)
+    results |= _look(pairs, results["compare"], seed)
     _leave(out, results)
     common.say(f"done in {time.perf_counter() - started:.0f} s; open {out / 'report.html'}")
 
@@ -117,20 +118,45 @@ def _compare(pairs: WorldPairs, repeats: int, seed: int) -> list[dict[str, Any]]
             target_labels=pairs.label,
             repeats=repeats,
             seed=seed,
+            dials=True,
             progress=lambda _: done(1),
         )
-    records = result.to_dicts()
+    records = [{**record, **costs} for record, costs in zip(result.to_dicts(), result.costs(), strict=True)]
     common.print_rich(comparison_table(records), "")
     return records
+
+
+def _look(pairs: WorldPairs, records: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """A closer look at the methods that matter, with captions and pictures of the rows shown."""
+    from anisoalign.embeddings import open_embeddings
+    from anisoalign.report.choosing import methods_to_show
+    from anisoalign.report.thumbnails import array_thumbnail
+    from anisoalign.worlds import RenderedWorld
+
+    y, x = open_embeddings(pairs.text, name="source"), open_embeddings(pairs.image, name="target")
+    rows = np.arange(min(len(pairs), showing.VIEW_ROWS))
+    views = [showing.view_of(y, x, spec, True, seed, (rows, rows)) for spec in methods_to_show(records)]
+    shown: dict[str, set[int]] = {"source": set(), "target": set()}
+    for view in views:
+        for entry in view.neighbours:
+            shown["source"].add(entry["row"])
+            for found in (*entry["before"], *entry["after"]):
+                shown[found["side"]].add(found["row"])
+    world = RenderedWorld.load()
+    pictures = {str(row): array_thumbnail(world.render(world.scenes(1, seed, start=row))[0]) for row in shown["target"]}
+    captions = {side: {str(row): pairs.caption[row] for row in sorted(rows)} for side, rows in shown.items()}
+    names = {"source": "text", "target": "image"}
+    views = [view.to_dict() for view in views]
+    return {"views": views, "captions": captions, "thumbnails": pictures, "names": names}
 
 
 def _leave(out: Path, results: dict[str, Any]) -> None:
     """Table, JSON, figures and page."""
     from anisoalign.report import comparison_markdown, write_figures, write_page
+    from anisoalign.report.results import read_results
 
     common.say("5. table, JSON, figures and a page")
     (out / "results.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
     (out / "table.md").write_text(comparison_markdown(results["compare"]) + "\n")
-    parts = {"gap": results["diagnose"], "alignment": results["evaluate"], "comparison": results["compare"]}
     write_figures(out / "figures", gap=results["diagnose"], comparison=results["compare"])
-    write_page(out / "report.html", **parts, title="anisoalign demo")
+    write_page(out / "report.html", results=read_results([out / "results.json"]), title="anisoalign demo")

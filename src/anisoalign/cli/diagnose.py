@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import common, showing
 
 if TYPE_CHECKING:
     from anisoalign.embeddings import EmbeddingSet
@@ -26,6 +26,7 @@ def diagnose(
     target_column: common.TargetColumn = None,
     json: common.JsonOption = False,
     report: common.ReportOption = None,
+    results: showing.ResultsOption = None,
     bad_rows: common.BadRowsOption = common.BadRows.error,
     norms: common.NormsOption = common.Norms.auto,
     memory: common.MemoryOption = None,
@@ -38,7 +39,7 @@ def diagnose(
     With --json one flat object is printed (an array of them, one a pair of sets, with --also): the fields of
     GapReport, and control_<transform>_<metric> for the diagnostic transforms.
     """
-    common.check_report(report)
+    showing.check_outputs(report, results)
     import anisoalign as aa
     from anisoalign.diagnostics.controls import CONTROL_ROWS
 
@@ -65,8 +66,11 @@ def diagnose(
         from anisoalign.report import gap_table
 
         common.print_rich(gap_table(records), "", *verdict)
-    if report is not None:
-        common.write_report(report, gap=records)
+    if report is not None or results is not None:
+        from anisoalign.report.results import Results
+
+        names = {} if also else showing.names_of(source, target)
+        showing.write_outputs(report, results, Results(diagnose=records, names=names))
 
 
 def _named(text: str, taken: dict[str, Any]) -> tuple[str, Path]:

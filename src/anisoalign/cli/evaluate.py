@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import common, showing
+
+if TYPE_CHECKING:
+    from anisoalign.embeddings import EmbeddingSet
 
 
 def evaluate(
@@ -26,6 +29,13 @@ def evaluate(
     ] = None,
     json: common.JsonOption = False,
     report: common.ReportOption = None,
+    results: showing.ResultsOption = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="The model that aligned the rows; its phase prior is shown.")
+    ] = None,
+    source_captions: showing.SourceCaptions = None,
+    target_captions: showing.TargetCaptions = None,
+    thumbnails: showing.Thumbnails = None,
     bad_rows: common.BadRowsOption = common.BadRows.error,
     norms: common.NormsOption = common.Norms.auto,
     memory: common.MemoryOption = None,
@@ -34,12 +44,14 @@ def evaluate(
     seed: common.SeedOption = 0,
 ) -> None:
     """Is the meaning kept, and is the target reached? With --json the fields of AlignmentReport."""
-    common.check_report(report)
+    showing.check_outputs(report, results)
     import anisoalign as aa
 
     y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
     z = common.open_set(aligned, "aligned", aligned_column, bad_rows, norms, memory)
+    gallery = showing.Gallery(y, x, source_captions, target_captions, thumbnails)
+    fitted = None if model is None else aa.load(model)
     labels = common.read_side_labels(None, source_labels, target_labels, y.rows, x.rows)
     with console_status("measuring"):
         scores = aa.evaluate(
@@ -62,8 +74,43 @@ def evaluate(
         from anisoalign.report import alignment_table
 
         common.print_rich(alignment_table(record))
-    if report is not None:
-        common.write_report(report, alignment=record)
+    if report is not None or results is not None:
+        from anisoalign.report.results import Results
+
+        parts = _parts_of_page(y, x, z, fitted, paired, sample, seed, gallery)
+        names = showing.names_of(source, target)
+        showing.write_outputs(report, results, Results(evaluate=record, names=names, **parts))
+
+
+def _parts_of_page(
+    y: EmbeddingSet,
+    x: EmbeddingSet,
+    z: EmbeddingSet,
+    model: Any,
+    paired: bool,
+    sample: int,
+    seed: int,
+    gallery: showing.Gallery,
+) -> dict[str, Any]:
+    """The gap between the sets, and the rows before and after."""
+    import numpy as np
+
+    import anisoalign as aa
+    from anisoalign.comparison import before_after
+    from anisoalign.diagnostics.evaluating import matching_rows
+
+    rows_y, rows_x, rows_z = matching_rows(y, x, z, paired, min(sample, showing.VIEW_ROWS), seed)
+    view = before_after(
+        *(s.take(rows, np.float64).values for s, rows in ((y, rows_y), (x, rows_x), (z, rows_z))),
+        method="alignment" if model is None else model.name,
+        model=model,
+        paired=paired,
+        source_rows=rows_y,
+        target_rows=rows_x,
+        seed=seed,
+    )
+    gap = aa.diagnose(y, x, paired=paired, seed=seed).to_dict()
+    return {"diagnose": [gap], "views": [view.to_dict()], **gallery.of([view])}
 
 
 def console_status(text: str):

@@ -1,13 +1,11 @@
-"""What all figures share: colours of the roles, fonts, and figures as inline SVG of stable bytes."""
+"""What all figures drawn as files share: colours of the roles and fonts."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import html
-import io
-import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from anisoalign.embeddings import InputError
@@ -24,16 +22,6 @@ SOURCE, TARGET, ACROSS, PAIRED = "#0072b2", "#d55e00", "#9a5b86", "#00855f"
 
 _TITLE_WIDTH = 76
 """Characters of bold 11 pt that 7 inches hold."""
-
-PAGE_COLOURS = {
-    INK: "var(--ink)",
-    MUTED: "var(--muted)",
-    SOURCE: "var(--source)",
-    TARGET: "var(--target)",
-    ACROSS: "var(--across)",
-    PAIRED: "var(--paired)",
-}
-"""On the page colours are variables, since light and dark pages need different ones."""
 
 _STYLE = {
     "font.family": ["DejaVu Sans"],
@@ -78,13 +66,20 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        library = matplotlib()
-        with library.rc_context():
-            library.rcdefaults()
-            library.rcParams.update(_STYLE)
+        with house_style():
             return draw(*args, **kwargs)
 
     return drawn
+
+
+@contextlib.contextmanager
+def house_style() -> Iterator[None]:
+    """Fonts and colours of the house, for drawing and for writing: ticks are made as late as a figure is written."""
+    library = matplotlib()
+    with library.rc_context():
+        library.rcdefaults()
+        library.rcParams.update(_STYLE)
+        yield
 
 
 def new_figure(height: float = 4.0, **margins: float) -> tuple[Figure, Axes]:
@@ -109,45 +104,3 @@ def headline(figure: Figure, text: str) -> None:
     figure.suptitle(
         textwrap.fill(text, even if count > 1 else _TITLE_WIDTH), x=0.012, ha="left", fontsize=11, fontweight="bold"
     )
-
-
-def inline_svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an `<svg>` element to stand in an HTML page.
-
-    Parameters
-    ----------
-    figure : Figure
-    name : str
-        Of letters and hyphens; begins every id, so that figures of one page do not get into each other's way.
-    description : str
-        Read out by screen readers.
-
-    Returns
-    -------
-    str
-        The same bytes for the same figure: no date, no random ids, no address of any kind.
-    """
-    library = matplotlib()
-    buffer = io.StringIO()
-    with library.rc_context():
-        library.rcdefaults()
-        library.rcParams.update({**_STYLE, "svg.hashsalt": name})
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    head, body = text.split(">", 1)
-    head = re.sub(r'\s+(xmlns(:\w+)?|width|height|version)="[^"]*"', "", head)
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', body)
-    body = re.sub(r"url\(#", f"url(#{name}-", body)
-    body = re.sub(r'href="#', f'href="#{name}-', body)
-    body = re.sub(r'style="[^"]*"', _with_page_colours, body)
-    return f'{head} role="img" aria-label="{html.escape(description, quote=True)}">{body}'.strip()
-
-
-def _with_page_colours(style: re.Match[str]) -> str:
-    text = style.group(0)
-    for colour, variable in PAGE_COLOURS.items():
-        text = text.replace(colour, variable)
-    return text

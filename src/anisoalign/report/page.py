@@ -2,59 +2,78 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import writable, write_synced
-from anisoalign.report.pictures import drawings
-from anisoalign.report.sentences import alignment_sentences, comparison_sentences, gap_sentences
-from anisoalign.report.wording import (
-    ALIGNED,
-    COMPARED,
-    CONTROLLED,
-    GAP,
-    Measure,
-    Record,
-    controls,
-    in_order,
-    present,
-    protocol_line,
-    side_names,
+from anisoalign.report import answers
+from anisoalign.report.choosing import Advice, advise
+from anisoalign.report.gap_charts import cosines, overlap, projection, residual_energy, residual_spectrum, spectra
+from anisoalign.report.listings import (
+    Listing,
+    alignment_listing,
+    controls_listing,
+    costs_table,
+    gap_listing,
+    methods_table,
 )
+from anisoalign.report.method_charts import label_transfer, plain_recall, trade_off
+from anisoalign.report.phase_charts import compasses, couplings
+from anisoalign.report.plate import Plate
+from anisoalign.report.results import Results
+from anisoalign.report.wording import Record, fixed, protocol_line, short_name
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment
 
 TITLE = "Modality gap report"
+_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class _Cell:
-    text: str
-    spread: str = ""
-    mark: str = ""
+class Neighbour:
+    """A row found: its picture and caption where known."""
 
-
-@dataclass(frozen=True)
-class _Table:
+    side: str
+    name: str
     caption: str
-    head: list[tuple[str, str]]
-    """Names of the columns and what they say."""
-    groups: list[list[tuple[str, list[_Cell]]]]
-    notes: list[str]
-    marked: bool = False
-    listing: bool = False
-    first: str = "method"
+    thumbnail: str
+    cosine: str
+    own: bool
 
 
 @dataclass(frozen=True)
-class _Picture:
-    svg: str
-    words: str
+class Example:
+    """A query and what it finds before and after."""
+
+    caption: str
+    before: list[Neighbour]
+    after: list[Neighbour]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A question with its answer and what shows it."""
+
+    key: str
+    question: str
+    answer: answers.Answer
+    plates: list[Plate] = field(default_factory=list)
+    tables: list[Listing] = field(default_factory=list)
+    advice: list[Advice] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
+    examples_of: str = ""
+    examples_found: str = ""
+    advised: str = ""
+    few: str = ""
+    command: str = ""
+    missing: str = ""
 
 
 def write_page(
@@ -63,9 +82,10 @@ def write_page(
     gap: Record | Sequence[Record] | None = None,
     alignment: Record | None = None,
     comparison: Sequence[Record] | None = None,
+    results: Results | None = None,
     title: str = TITLE,
 ) -> Path:
-    """Write one HTML page that opens without a network: sentences, tables, figures, the JSON itself.
+    """Write one HTML page that opens without a network: five questions, their answers, figures, tables, the JSON.
 
     The same records give the same bytes. What a record does not hold has no figure and no column.
 
@@ -79,6 +99,8 @@ def write_page(
         `AlignmentReport.to_dict()`.
     comparison : sequence of dict, optional
         `Comparison.to_dicts()`.
+    results : Results, optional
+        All of these at once, and what the figures of before and after need; instead of the others.
     title : str
         Heading of the page.
 
@@ -90,100 +112,214 @@ def write_page(
     Raises
     ------
     InputError
-        If there is nothing to show, matplotlib or jinja2 is not installed, or the file cannot be written.
+        If there is nothing to show, jinja2 is not installed, or the file cannot be written.
     """
-    gaps: list[Record] = [] if gap is None else [gap] if isinstance(gap, Mapping) else list(gap)
-    given = {"gap": gap, "alignment": alignment, "comparison": list(comparison) if comparison else None}
-    records = {name: record for name, record in given.items() if record is not None}
-    if not records:
+    if results is None:
+        gaps = [] if gap is None else [gap] if isinstance(gap, Mapping) else list(gap)
+        results = Results(diagnose=gaps, evaluate=alignment, compare=list(comparison or []))
+    if not (results.diagnose or results.evaluate or results.compare or results.views):
         raise InputError("there is nothing to report: give a gap, an alignment or a comparison")
-    template = _template()
-    html = template.render(
-        title=title,
-        sentences=_sentences(gaps, alignment, given["comparison"]),
-        tables=_tables(gaps, alignment, given["comparison"]),
-        pictures=_pictures(gaps, given["comparison"]),
-        raw=json.dumps(records, indent=1, ensure_ascii=False, default=str),
-    )
+    html = render(results, title)
     path = Path(path)
     with writable(path):
         write_synced(path, html)
     return path
 
 
-def _template() -> Template:
+def render(results: Results, title: str = TITLE) -> str:
+    """The page as text."""
+    script = (_FOLDER / "page.js").read_text(encoding="utf-8")
+    sections = _sections(results)
+    plates = [plate for section in sections for plate in section.plates]
+    data = {plate.key: {"columns": list(plate.columns), "rows": [list(row) for row in plate.rows]} for plate in plates}
+    return (
+        environment()
+        .get_template("page.html.jinja")
+        .render(
+            title=title,
+            about=_about(results),
+            sections=sections,
+            protocol=protocol_line(results.compare),
+            listings=_numbers(results),
+            style=(_FOLDER / "page.css").read_text(encoding="utf-8"),
+            script=script,
+            script_hash=script_hash(script),
+            data=as_script(data),
+            raw=as_script(results.to_dict()),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Jinja2 with the templates of this folder; escapes everything."""
     try:
         import jinja2
     except ImportError as error:
         raise InputError('the page needs jinja2: pip install "anisoalign[report]"') from error
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("anisoalign.report", "."),
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.jinja")
+    made.filters["short"] = short_name
+    made.filters["fixed"] = fixed
+    return made
 
 
-def _sentences(gaps: Sequence[Record], alignment: Record | None, comparison: Sequence[Record] | None) -> list[str]:
-    found = [sentence for gap in gaps for sentence in gap_sentences(gap)]
-    found += [] if alignment is None else alignment_sentences(alignment)
-    return found + ([] if comparison is None else comparison_sentences(comparison))
+def script_hash(script: str) -> str:
+    """The script's hash, by which the page's policy lets it, and nothing else, run."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
-def _tables(gaps: Sequence[Record], alignment: Record | None, comparison: Sequence[Record] | None) -> list[_Table]:
-    found = []
-    if comparison is not None:
-        found.append(_comparison_table(comparison))
-    if alignment is not None:
-        found.append(_listing("How good the alignment is", ALIGNED, alignment))
-    for gap in gaps:
-        source, target = side_names(gap)
-        found.append(_listing(f"How far apart {source} and {target} lie", GAP, gap))
-        moved = controls(gap)
-        if moved:
-            found.append(_controls_table(moved))
+def as_script(value: Any) -> str:
+    """JSON that can stand inside a script element: no tag can begin in it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).replace("<", "\\u003c")
+
+
+def _sections(results: Results) -> list[Section]:
+    source, target = results.name("source"), results.name("target")
+    gap = results.diagnose[0] if results.diagnose else None
+    if gap is not None and len(results.diagnose) > 1:
+        source, target = str(gap.get("source", source)), str(gap.get("target", target))
+    advice = advise(results.compare, source, target) if results.compare else []
+    found = [*_gap_sections(gap, results.views, source, target), _method_section(results, advice, source, target)]
+    if results.compare:
+        found += [_choice_section(results, advice, source, target), _cost_section(results, advice, source, target)]
+    else:
+        found.append(_unknown("choice", "Which one for me?", f"{_COMPARE} --report page.html"))
     return found
 
 
-def _comparison_table(records: Sequence[Record]) -> _Table:
-    measures = present(COMPARED, records)
-    groups = [[(str(r["method"]), [_cell(m, r) for m in measures]) for r in group] for group in in_order(records)]
-    return _Table(
-        "Methods compared",
-        [(measure.name, measure.words) for measure in measures],
-        [group for group in groups if group],
-        [protocol_line(records)],
-        marked=any(measure.mark(record) for measure in measures for record in records),
+_ENOUGH = 10
+"""Splits from which standard errors deserve their name."""
+_COMPARE = "anisoalign compare --source TEXT --target IMAGE --paired"
+
+
+def _unknown(key: str, question: str, command: str) -> Section:
+    return Section(key, question, answers.Answer("Not measured here.", [], []), missing=command)
+
+
+def _about(results: Results) -> str:
+    source, target = results.name("source"), results.name("target")
+    if results.diagnose:
+        gap = results.diagnose[0]
+        return (
+            f"{gap['rows_source']:,} {source}s and {gap['rows_target']:,} {target}s, embeddings of width {gap['dim']}"
+        )
+    return ""
+
+
+def _gap_sections(gap: Record | None, views: Sequence[Record], source: str, target: str) -> list[Section]:
+    looks = [plate for plate in (cosines(gap, views, source, target), projection(views, source, target)) if plate]
+    if gap is None:
+        command = "anisoalign diagnose --source TEXT --target IMAGE --paired --report page.html"
+        first = _unknown("gap", "Is there a gap?", command)
+        return [Section(first.key, first.question, first.answer, plates=looks, missing=command)]
+    shapes = (spectra(gap, source, target), overlap(gap, source, target), residual_spectrum(gap), residual_energy(gap))
+    return [
+        Section("gap", "Is there a gap?", answers.is_there_a_gap(gap, source, target), looks),
+        Section("kind", "What kind?", answers.what_kind(gap, source, target), [plate for plate in shapes if plate]),
+    ]
+
+
+def _method_section(results: Results, advice: Sequence[Advice], source: str, target: str) -> Section:
+    question, views = "What does each method do about it?", results.views
+    shown = views[0] if views else None
+    extra: dict[str, Any] = {}
+    if shown is not None:
+        extra = {
+            "examples": [_example(entry, results) for entry in shown["neighbours"][: None if results.captions else 3]],
+            "examples_of": str(shown["method"]),
+            "examples_found": _found(shown["neighbours"], source, target, str(shown["method"])),
+        }
+    phases = [plate for plate in (compasses(views, source, target), couplings(views, target)) if plate]
+    if results.compare:
+        plates = [
+            trade_off(results.compare, advice[0].method if advice else None),
+            label_transfer(results.compare, source, target),
+        ]
+        answer = answers.what_methods_do(results.compare, source, target)
+        return Section(
+            "methods",
+            question,
+            answer,
+            [*(plate for plate in plates if plate), *phases],
+            [methods_table(results.compare)],
+            advised=(advice[0].method or "") if advice else "",
+            **extra,
+        )
+    if results.evaluate is not None:
+        answer = answers.what_this_alignment_does(results.evaluate, source, target)
+        return Section("methods", "What does the alignment do about it?", answer, phases, **extra)
+    section = _unknown("methods", question, f"{_COMPARE} --report page.html")
+    return Section(section.key, question, section.answer, phases, missing=section.missing, **extra)
+
+
+def _choice_section(results: Results, advice: Sequence[Advice], source: str, target: str) -> Section:
+    if not advice:
+        return _unknown("choice", "Which one for me?", f"{_COMPARE} --report page.html")
+    answer = answers.which_one(advice, results.compare, source, target)
+    method = advice[0].method
+    command = (
+        ""
+        if method is None
+        else f"anisoalign fit {method} --source {source.upper()} --target {target.upper()} --out model"
+    )
+    repeats = results.compare[0].get("repeats", _ENOUGH)
+    few = str(repeats) if 1 < repeats < _ENOUGH else ""
+    return Section("choice", "Which one for me?", answer, advice=list(advice), command=command, few=few)
+
+
+def _cost_section(results: Results, advice: Sequence[Advice], source: str, target: str) -> Section:
+    method = advice[0].method if advice else None
+    answer = answers.what_it_costs(results.compare, method, source, target)
+    plate = plain_recall(results.compare, source, target)
+    table = costs_table(results.compare)
+    return Section(
+        "cost", "What does it cost?", answer, [plate] if plate else [], [table] if table else [], advised=method or ""
     )
 
 
-def _listing(caption: str, measures: Sequence[Measure], record: Record) -> _Table:
-    rows = [(m.name, [_Cell(m.number(record)), _Cell(m.words)]) for m in present(measures, [record])]
-    note = f"{record['rows_source']:,} source rows, {record['rows_target']:,} target rows"
-    note += "".join(
-        f", {name} = {record[key]}" for key, name in (("dim", "d"), ("q", "q"), ("k", "k")) if key in record
+def _numbers(results: Results) -> list[Listing]:
+    found = [alignment_listing(results.evaluate)] if results.evaluate is not None else []
+    for gap in results.diagnose:
+        found += [gap_listing(gap, results.name("source"), results.name("target"))]
+        moved = controls_listing(gap)
+        found += [moved] if moved else []
+    return found
+
+
+def _example(entry: Mapping[str, Any], results: Results) -> Example:
+    caption = _caption("source", entry["row"], results)
+    return Example(caption, *([_neighbour(n, results) for n in entry[when]] for when in ("before", "after")))
+
+
+def _neighbour(found: Mapping[str, Any], results: Results) -> Neighbour:
+    side, row = found["side"], found["row"]
+    picture = results.thumbnails.get(str(row), "") if side == "target" else ""
+    return Neighbour(
+        side,
+        results.name(side),
+        _caption(side, row, results),
+        picture,
+        fixed(found["cosine"], 2),
+        bool(found.get("own")),
     )
-    return _Table(caption, [("value", ""), ("what it says", "")], [rows], [note], listing=True, first="measure")
 
 
-def _controls_table(moved: dict[str, dict[str, float]]) -> _Table:
-    rows = [(name, [_cell(measure, metrics) for measure in CONTROLLED]) for name, metrics in moved.items()]
-    head = [(measure.name, measure.words) for measure in CONTROLLED]
-    return _Table(
-        "What known moves of the source would do", head, [rows], ["fitted and measured on the same rows"], first="move"
+def _caption(side: str, row: int, results: Results) -> str:
+    return results.captions.get(side, {}).get(str(row)) or f"{results.name(side)} {row}"
+
+
+def _found(entries: Sequence[Mapping[str, Any]], source: str, target: str, method: str) -> str:
+    def share(when: str) -> str:
+        rows = [n for entry in entries for n in entry[when]]
+        return f"{sum(n['side'] == 'target' for n in rows)} of {len(rows)}"
+
+    return (
+        f"{len(entries)} {source}s drawn at random, each asked of a pool that holds all {target}s and all other "
+        f"{source}s. "
+        f"Before, {share('before')} neighbours are {target}s; after {short_name(method)}, {share('after')}."
     )
-
-
-def _cell(measure: Measure, record: Record) -> _Cell:
-    if record.get(measure.key) is None:
-        return _Cell("")
-    return _Cell(measure.number(record), measure.spread(record), measure.mark(record))
-
-
-def _pictures(gaps: Sequence[Record], comparison: Sequence[Record] | None) -> list[_Picture]:
-    from anisoalign.report.drawing import inline_svg
-
-    drawn = drawings(gaps, comparison)
-    return [_Picture(inline_svg(drawing.figure, drawing.name, drawing.words), drawing.words) for drawing in drawn]

@@ -1,4 +1,4 @@
-"""Every figure that the records hold the numbers for: on the page, or as files in a folder."""
+"""Every figure that the records hold the numbers for, as files in a folder, for papers and slides."""
 
 from __future__ import annotations
 
@@ -52,8 +52,10 @@ def write_figures(
     InputError
         If matplotlib is not installed or the folder cannot be written.
     """
+    from anisoalign.report.drawing import house_style
+
     folder, written = Path(folder), []
-    with writable(folder):
+    with writable(folder), house_style():
         folder.mkdir(parents=True, exist_ok=True)
         for drawing in drawings([] if gap is None else [gap], comparison):
             for ending in ("png", "svg"):

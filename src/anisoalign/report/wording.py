@@ -125,6 +125,21 @@ CONTROLLED = (ALIGNED[3], COMPARED[0], COMPARED[1], COMPARED[2], COMPARED[3])
 """Columns of the diagnostic transforms."""
 
 
+def short_name(method: str) -> str:
+    """A method's specification as it fits beside a point: settings shortened, no equals signs.
+
+    Examples
+    --------
+    >>> short_name("gaussian-transport:shrinkage=0.3,strength=0.5"), short_name("c3")
+    ('gaussian-transport (shrinkage 0.3, t 0.5)', 'c3')
+    """
+    name, _, rest = str(method).partition(":")
+    if not rest:
+        return name
+    settings = [part.replace("strength=", "t ").replace("=", " ") for part in rest.split(",")]
+    return f"{name} ({', '.join(settings)})"
+
+
 def fixed(value: float | None, decimals: int) -> str:
     """A number with a true minus sign, or a dash for none.
 

@@ -1,0 +1,136 @@
+"""What commands add to their numbers so that a page can be drawn: before and after, captions, thumbnails, names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anisoalign.cli import common
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from anisoalign.comparison import BeforeAfter
+    from anisoalign.embeddings import EmbeddingSet
+    from anisoalign.report.results import Results
+
+SourceCaptions = Annotated[
+    Path | None, typer.Option("--source-captions", help="What the source rows say, a line each, for the page.")
+]
+TargetCaptions = Annotated[
+    Path | None, typer.Option("--target-captions", help="What the target rows show, a line each, for the page.")
+]
+Thumbnails = Annotated[
+    Path | None,
+    typer.Option("--thumbnails", help="Folder of images, one a target row in the order of names, for the page."),
+]
+ResultsOption = Annotated[
+    Path | None, typer.Option("--results", help="Also write all that a page is made from, as JSON.")
+]
+VIEW_ROWS = 4_000
+"""Rows a side that a page's pictures of before and after are drawn from."""
+
+
+def check_outputs(report: Path | None, results: Path | None) -> None:
+    """Raise InputError, before any work, where a page or its results could not be written."""
+    common.check_report(report)
+    common.check_file(results)
+
+
+def write_outputs(report: Path | None, results: Path | None, found: Results) -> None:
+    """Write the page and the document that were asked for, and say where they are."""
+    from anisoalign.report import write_page
+    from anisoalign.report.results import write_results
+
+    if results is not None:
+        write_results(results, found)
+        common.say(f"results: {results}")
+    if report is not None:
+        write_page(report, results=found)
+        common.say(f"report: {report}")
+
+
+def names_of(source: Path, target: Path) -> dict[str, str]:
+    """What a row of each set is called: the file's name without its ending, where the two differ.
+
+    Examples
+    --------
+    >>> names_of(Path("data/text.npy"), Path("data/img_emb"))
+    {'source': 'text', 'target': 'image'}
+    """
+    usual = {"img": "image", "txt": "text", "images": "image", "texts": "text", "captions": "caption"}
+    stems = [path.absolute().stem.removesuffix("_emb").replace("_", " ") for path in (source, target)]
+    found = [usual.get(stem, stem) for stem in stems]
+    plain = all(name.replace(" ", "").replace("-", "").isalpha() and len(name) <= 16 for name in found)
+    if not plain or found[0] == found[1]:
+        found = ["source", "target"]
+    return dict(zip(("source", "target"), found, strict=True))
+
+
+class Gallery:
+    """Captions and thumbnails of the rows that views show; read before any work, so that mistakes show early."""
+
+    def __init__(
+        self,
+        source: EmbeddingSet,
+        target: EmbeddingSet,
+        source_captions: Path | None,
+        target_captions: Path | None,
+        thumbnails: Path | None,
+    ):
+        from anisoalign.embeddings import read_labels
+        from anisoalign.report.thumbnails import folder_thumbnails
+
+        files = {"source": (source_captions, source.rows), "target": (target_captions, target.rows)}
+        self.captions = {
+            side: read_labels(path, rows, column="caption") for side, (path, rows) in files.items() if path is not None
+        }
+        self.thumbnail = None if thumbnails is None else folder_thumbnails(thumbnails, target.rows)
+
+    def of(self, views: Sequence[BeforeAfter]) -> dict[str, Any]:
+        """The parts of a document that belong to these views."""
+        rows: dict[str, set[int]] = {"source": set(), "target": set()}
+        for view in views:
+            for entry in view.neighbours:
+                rows["source"].add(entry["row"])
+                for neighbour in [*entry["before"], *entry["after"]]:
+                    rows[neighbour["side"]].add(neighbour["row"])
+        captions = {side: {str(row): texts[row] for row in sorted(rows[side])} for side, texts in self.captions.items()}
+        thumbnail = self.thumbnail
+        pictures = {} if thumbnail is None else {str(row): thumbnail(row) for row in sorted(rows["target"])}
+        return {"captions": captions, "thumbnails": pictures}
+
+
+def view_of(
+    source: EmbeddingSet,
+    target: EmbeddingSet,
+    spec: str,
+    paired: bool,
+    seed: int,
+    rows: tuple[np.ndarray, np.ndarray],
+) -> BeforeAfter:
+    """One method fitted on one part of `rows` (row numbers) and shown on another, as `compare` splits them."""
+    import numpy as np
+
+    from anisoalign.aligners import parse_method
+    from anisoalign.comparison import before_after, split
+
+    y, x = source.take(rows[0], np.float64), target.take(rows[1], np.float64)
+    part = split(len(y), len(x), seed)
+    model = parse_method(spec).fit(y.values[part.fit_source], x.values[part.fit_target])
+    tested = y.values[part.test_source]
+    aligned = model.transform(tested, out_dtype="float64", first_row=len(part.fit_source))
+    return before_after(
+        tested,
+        x.values[part.test_target],
+        aligned,
+        method=spec,
+        model=model,
+        paired=paired,
+        source_rows=y.rows[part.test_source],
+        target_rows=x.rows[part.test_target],
+        seed=seed,
+    )

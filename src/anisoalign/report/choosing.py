@@ -1,0 +1,130 @@
+"""Which method to take, use by use, from the records of a comparison alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anisoalign.report.wording import REAL_TARGET, Record, competing
+
+KEPT = "geometry_consistency"
+WORTH = 0.01
+"""A gain over raw rows below which there is nothing to choose."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to take for one use.
+
+    Parameters
+    ----------
+    use : str
+        What people do with the rows.
+    metric, name : str
+        Key of the number that decides, and what people call it.
+    method : str or None
+        None where rows are best left as they are.
+    value, error, raw : float
+        The metric of the method, its standard error, and that of raw rows; NaN where it was not measured.
+    best : str
+        The method with the highest value, which may be another one within noise.
+    alike : tuple of str
+        Methods within two standard errors of the best, other than `method`.
+    """
+
+    use: str
+    metric: str
+    name: str
+    method: str | None
+    value: float
+    error: float
+    raw: float
+    best: str
+    alike: tuple[str, ...]
+
+
+USES = (
+    ("Substitutes for {target}s: train on {source}s, meet {target}s later", "balance", "balance"),
+    ("One index that holds {source}s and {target}s", "mixed_recall_at_10", "recall @10 in the mixed pool"),
+    ("A classifier trained on {source}s, used on {target}s", "label_transfer", "label transfer"),
+    ("Nothing but ranking {target}s for a {source}", "recall_at_10", "recall @10 among {target}s alone"),
+)
+"""What rows are used for, the metric that decides, and its name."""
+
+
+def balance_of(record: Record) -> float | None:
+    """Harmonic mean of geometry kept and target reached, as measured or from the means."""
+    if record.get("balance") is not None:
+        return record["balance"]
+    if any(record.get(key) is None for key in (KEPT, "target_penetration", "target_coverage")):
+        return None
+    kept, reached = max(record[KEPT], 0.0), min(record["target_penetration"], record["target_coverage"], 1.0)
+    return 2 * kept * reached / max(kept + reached, 1e-12)
+
+
+def value_of(record: Record, metric: str) -> float | None:
+    """A metric of a record; the balance also where only its parts were measured."""
+    return balance_of(record) if metric == "balance" else record.get(metric)
+
+
+def advise(records: Sequence[Record], source: str = "source", target: str = "target") -> list[Advice]:
+    """Advice for every use whose metric was measured, the most general first.
+
+    Of the methods within two standard errors of the best the one that is advised in general is taken, else the one
+    that keeps most of the source's geometry: where they do equally well, the smallest change is the safest.
+
+    Examples
+    --------
+    >>> numbers = {"geometry_consistency": 0.9, "target_penetration": 0.8, "target_coverage": 0.9}
+    >>> advise([{"method": "realign", **numbers}])[0].method
+    'realign'
+    """
+    found: list[Advice] = []
+    for use, metric, name in USES:
+        advice = _choose(records, metric, found[0].method if found else None)
+        if advice is not None:
+            words = {"source": source, "target": target}
+            found.append(Advice(use.format(**words), metric, name.format(**words), *advice))
+    return found
+
+
+def _choose(
+    records: Sequence[Record], metric: str, general: str | None
+) -> tuple[str | None, float, float, float, str, tuple[str, ...]] | None:
+    rivals = [record for record in records if competing(record) and value_of(record, metric) is not None]
+    if not rivals:
+        return None
+    best = max(rivals, key=lambda record: value_of(record, metric) or 0.0)
+    near = [r for r in rivals if r is best or r.get(f"{metric}_mark") in ("best", "within_noise")]
+    chosen = max(near, key=lambda record: (record["method"] == general, record.get(KEPT, 0.0)))
+    raw_record = next((record for record in records if record["method"] == "identity"), {})
+    raw = value_of(raw_record, metric)
+    value, top = value_of(chosen, metric) or 0.0, value_of(best, metric) or 0.0
+    leave = raw is not None and top < raw + WORTH
+    alike = tuple(str(record["method"]) for record in near if record is not chosen)
+    return (
+        None if leave else str(chosen["method"]),
+        raw if leave and raw is not None else value,
+        (raw_record if leave else chosen).get(f"{metric}_se", 0.0),
+        float("nan") if raw is None else raw,
+        str(best["method"]),
+        alike,
+    )
+
+
+def methods_to_show(records: Sequence[Record]) -> list[str]:
+    """Methods worth a closer look, the advised one first, then those of other uses and the published baseline."""
+    advised = [advice.method for advice in advise(records) if advice.method is not None]
+    known = {str(record["method"]) for record in records if competing(record)}
+    polar = [name for name in sorted(known) if name.startswith("aniso-align:paper")]
+    return list(dict.fromkeys([*advised, *[n for n in ("aniso-align", "realign") if n in known], *polar]))[:5]
+
+
+def transfer_has_room(records: Sequence[Record]) -> bool:
+    """Whether real targets beat ReAlign in label transfer beyond noise, so that `closed` says anything."""
+    by_name = {record["method"]: record for record in records}
+    real, base = by_name.get(REAL_TARGET, {}), by_name.get("realign", {})
+    if real.get("label_transfer") is None or base.get("label_transfer") is None:
+        return False
+    noise = 2.0 * (real.get("label_transfer_se", 0.0) ** 2 + base.get("label_transfer_se", 0.0) ** 2) ** 0.5
+    return real["label_transfer"] - base["label_transfer"] > max(noise, 0.005)

@@ -1,0 +1,330 @@
+"""Figures that show whether there is a gap, and of what kind; from JSON records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from anisoalign.report.plate import Legend, Plate, View
+from anisoalign.report.svg import Chart, Point
+from anisoalign.report.wording import Record, short_name
+
+_MERGED = 4  # bins of 0.01 are drawn in fours, which a thousand pairs fill evenly
+ASKED = 0.25
+"""The paired cosine that every CLIP user asks about."""
+
+
+def cosines(gap: Record | None, views: Sequence[Record], source: str, target: str) -> Plate | None:
+    """Cosines within each set, across and of pairs, before and after."""
+    states: list[tuple[str, dict[str, list[int]], dict[str, float | None]]] = []
+    if gap is not None and gap.get("histogram_across"):
+        kinds = ("within_source", "within_target", "across", "paired")
+        counts = {kind: gap[f"histogram_{kind}"] for kind in kinds if gap.get(f"histogram_{kind}")}
+        means = {kind: gap.get(f"{kind}_cosine") for kind in kinds}
+        states.append(("before", counts, {**means, "across": gap["centroid_cosine"]}))
+    elif views:
+        states.append(("before", *_state(views[0], "source", "before")))
+    states += [(f"after {short_name(view['method'])}", *_state(view, "aligned", "after")) for view in views]
+    if not states:
+        return None
+    low, high, top = _range([counts for _, counts, _ in states])
+    drawn = [
+        _cosine_view(label, counts, means, (low, high, top), source, target, f"cosines-{number}")
+        for number, (label, counts, means) in enumerate(states)
+    ]
+    columns = ["state", "kind", "cosine from", "cosine to", "count"]
+    rows = [
+        [label, kind, round(-1 + 0.01 * i, 2), round(-0.99 + 0.01 * i, 2), count]
+        for label, counts, _ in states
+        for kind, values in counts.items()
+        for i, count in enumerate(values)
+        if count
+    ]
+    return Plate(
+        "cosines",
+        _cosine_title(states[0][2], source, target),
+        f"Shares of pairs of rows by their cosine. Where “two {source}s” lies to the right of “a {source} and a "
+        f"{target}” "
+        f"a mixed index ranks {source}s first, whatever they say. Compare cosines with one another, not with 1."
+        + (f" After: {views[0]['rows_source']:,} {source}s that were not fitted." if views else ""),
+        drawn,
+        _cosine_legend("paired" in states[0][1], source, target),
+        columns,
+        rows,
+    )
+
+
+_LOOKS = {"within_source": "source", "within_target": "target dashed", "across": "across dotted", "paired": "pairs"}
+
+
+def _state(view: Record, own: str, when: str) -> tuple[dict[str, list[int]], dict[str, float | None]]:
+    keys = {
+        "within_source": f"within_{own}",
+        "within_target": "within_target",
+        "across": f"across_{when}",
+        "paired": f"paired_{when}",
+    }
+    counts = {kind: view[f"histogram_{key}"] for kind, key in keys.items() if view.get(f"histogram_{key}")}
+    return counts, {kind: view.get(f"mean_{key}") for kind, key in keys.items()}
+
+
+def _shares(counts: Sequence[int]) -> list[float]:
+    total = max(sum(counts), 1)
+    return [100.0 * sum(counts[i : i + _MERGED]) / total for i in range(0, len(counts), _MERGED)]
+
+
+def _range(states: Sequence[dict[str, list[int]]]) -> tuple[float, float, float]:
+    size = 0.01 * _MERGED
+    used, top = [], 0.0
+    for counts in states:
+        for values in counts.values():
+            shares = _shares(values)
+            used += [i for i, share in enumerate(shares) if share > 0.05]
+            top = max(top, *shares)
+    return min(-1 + size * min(used) - size, 0.0), max(-1 + size * (max(used) + 2), 0.4), top * 1.04
+
+
+def _cosine_view(
+    label: str,
+    counts: dict[str, list[int]],
+    means: dict[str, float | None],
+    limits: tuple[float, float, float],
+    source: str,
+    target: str,
+    key: str,
+) -> View:
+    low, high, top = limits
+    chart = Chart((low, high), (0.0, top), "cosine of two rows", "% of pairs of rows")
+    size = 0.01 * _MERGED
+    shares = {kind: _shares(values) for kind, values in counts.items()}
+    edges = [-1 + size * i for i in range(201 // _MERGED + 1)]
+    names = _names(source, target)
+    for kind, look in _LOOKS.items():
+        if kind in shares:
+            kept = [i for i in range(len(shares[kind])) if edges[i + 1] > low and edges[i] < high]
+            part = [edges[i] for i in kept] + [edges[kept[-1] + 1]]
+            chart.steps(part, [shares[kind][i] for i in kept], look, filled=kind == "paired")
+    chart.rule(ASKED, f"{ASKED}, “why so low?”", "muted")
+    for i in range(len(edges) - 1):
+        seen = {kind: values[i] for kind, values in shares.items() if values[i] >= 0.05}
+        if seen:
+            words = "; ".join(f"{names[kind]} {share:.1f} %" for kind, share in seen.items())
+            middle = (edges[i] + edges[i + 1]) / 2
+            chart.tip((middle, max(seen.values())), f"cosine {edges[i]:.2f} to {edges[i + 1]:.2f}: {words}")
+    told = ", ".join(f"{names[kind]} {means[kind]:.2f}" for kind in shares if means.get(kind) is not None)
+    words = f"Histograms of cosines, {label}. Means: {told}."
+    return View(label, chart.svg(words, key), words)
+
+
+def _names(source: str, target: str) -> dict[str, str]:
+    return {
+        "within_source": f"two {source}s",
+        "within_target": f"two {target}s",
+        "across": f"a {source} and a {target}",
+        "paired": f"a {source} and its own {target}",
+    }
+
+
+def _cosine_legend(paired: bool, source: str, target: str) -> list[Legend]:
+    names = _names(source, target)
+    kinds = [kind for kind in _LOOKS if paired or kind != "paired"]
+    return [(_LOOKS[kind], "area" if kind == "paired" else "line", names[kind]) for kind in kinds]
+
+
+def _cosine_title(means: dict[str, float | None], source: str, target: str) -> str:
+    within, across, paired = means.get("within_source"), means.get("across"), means.get("paired")
+    if within is None or across is None:
+        return f"Cosines of {source}s and {target}s"
+    if paired is None:
+        return f"Two {source}s have cosine {within:.2f}, a {source} and a {target} {across:.2f}"
+    closer = "closer" if within > paired else "no closer"
+    return f"Any two {source}s are {closer} ({within:.2f}) than a {source} and its own {target} ({paired:.2f})"
+
+
+def projection(views: Sequence[Record], source: str, target: str) -> Plate | None:
+    """Both sets in two coordinates, before and after."""
+    if not views:
+        return None
+    first = views[0]
+    everything = [
+        point for view in views for side in ("source", "target", "aligned") for point in view[f"projection_{side}"]
+    ]
+    limits = [(_padded([point[axis] for point in everything])) for axis in (0, 1)]
+    drawn = [_projection_view("before", first["projection_source"], first, limits, source, target, "projection-0")]
+    for number, view in enumerate(views, 1):
+        label = f"after {short_name(view['method'])}"
+        drawn.append(
+            _projection_view(label, view["projection_aligned"], view, limits, source, target, f"projection-{number}")
+        )
+    rows: list[list[Any]] = [["before", source, *point] for point in first["projection_source"]]
+    rows += [["all", target, *point] for point in first["projection_target"]]
+    rows += [[f"after {v['method']}", source, *point] for v in views for point in v["projection_aligned"]]
+    return Plate(
+        "projection",
+        f"Seen from the side: {source}s and {target}s form two clouds",
+        f"Across: the line from the mean of the {source}s (0) to that of the {target}s (1). Up: the direction in which "
+        f"{target}s vary most besides. Two of many directions: clouds that coincide here may still differ elsewhere.",
+        drawn,
+        [("source", "circle", f"{source}s"), ("target", "square", f"{target}s")],
+        ["state", "set", "along the line of means", "across"],
+        rows,
+    )
+
+
+def _padded(values: Sequence[float]) -> Point:
+    low, high = min(values), max(values)
+    room = 0.05 * (high - low) or 1.0
+    return low - room, high + room
+
+
+def _projection_view(
+    label: str,
+    moved: Sequence[Sequence[float]],
+    view: Record,
+    limits: Sequence[Point],
+    source: str,
+    target: str,
+    key: str,
+) -> View:
+    chart = Chart(
+        limits[0], limits[1], f"from the {source}s’ mean (0) to the {target}s’ (1)", f"where {target}s vary most"
+    )
+    for point in view["projection_target"]:
+        chart.dot((point[0], point[1]), "target faint", "square", 2.6)
+    for point in moved:
+        chart.dot((point[0], point[1]), "source faint", "circle", 2.8)
+    means = []
+    for points, look, shape, name in (
+        (view["projection_target"], "target", "square", target),
+        (moved, "source", "circle", source),
+    ):
+        mean = tuple(sum(point[axis] for point in points) / len(points) for axis in (0, 1))
+        means.append(mean[0])
+        chart.dot((mean[0], mean[1]), f"{look} outlined", shape, 7)
+        chart.tip((mean[0], mean[1]), f"mean of the {name}s: {mean[0]:.2f} across, {mean[1]:.2f} up")
+    words = (
+        f"Scatter plot, {label}: the mean of the {source}s lies at {means[1]:.2f}, that of the {target}s at "
+        f"{means[0]:.2f} along the line between the original means."
+    )
+    return View(label, chart.svg(words, key), words)
+
+
+def spectra(gap: Record, source: str, target: str) -> Plate | None:
+    """Eigenvalues of both covariances against their rank."""
+    if not gap.get("spectrum_k"):
+        return None
+    ranks, sides = gap["spectrum_k"], {source: gap["source_spectrum"], target: gap["target_spectrum"]}
+    top = max(max(values) for values in sides.values())
+    floor = max(min(v for values in sides.values() for v in values), top * 1e-5)
+    chart = Chart((1, max(gap["dim"], 2)), (floor / 1.3, top * 1.6), "rank (log)", "variance (log)", True, True)
+    for (_, values), look in zip(sides.items(), ("source", "target dashed"), strict=True):
+        chart.line([(k, v) for k, v in zip(ranks, values, strict=True) if v >= floor], look)
+    for k, a, b in zip(ranks, *sides.values(), strict=True):
+        chart.tip((k, max(a, b)), f"direction {k}: {source}s {a:.2g}, {target}s {b:.2g}")
+    ranked = (gap["source_effective_rank"], gap["target_effective_rank"])
+    words = (
+        f"Both spectra fall off alike: effective rank {ranked[0]:.0f} for {source}s, {ranked[1]:.0f} for {target}s of "
+        f"{gap['dim']}."
+    )
+    return Plate(
+        "spectra",
+        f"{source.capitalize()}s fill about {ranked[0]:.0f} directions, {target}s about {ranked[1]:.0f}, of "
+        f"{gap['dim']}",
+        "Variance along each set’s own principal directions, largest first. Similar slopes are the rule for any two "
+        "sets "
+        "and prove nothing; whether the directions are shared is the next figure.",
+        [View("", chart.svg(words, "spectra-0"), words)],
+        [("source", "line", f"{source}s"), ("target dashed", "line", f"{target}s")],
+        ["rank", f"{source} eigenvalue", f"{target} eigenvalue"],
+        [list(row) for row in zip(ranks, *sides.values(), strict=True)],
+    )
+
+
+def overlap(gap: Record, source: str, target: str) -> Plate | None:
+    """Subspace overlap at 1, 2, 4, … directions against chance."""
+    ranks, seen, d = gap.get("overlap_q") or [], gap.get("overlap_curve") or [], gap["dim"]
+    if len(ranks) < 2:
+        return None
+    chart = Chart((1, max(ranks)), (0.0, 1.05), "leading directions compared (log)", "share in common", True)
+    chart.line([(k, k / d) for k in ranks], "muted dashed")
+    chart.line(list(zip(ranks, seen, strict=True)), "source")
+    for k, value in zip(ranks, seen, strict=True):
+        chart.dot((k, value), "source")
+        chart.tip((k, value), f"{k} leading directions: {value:.0%} in common, {k / d:.0%} by chance")
+    at, chance, p = gap.get("subspace_overlap"), gap["subspace_overlap_chance"], gap.get("subspace_overlap_p")
+    if at is None:
+        title = f"Too few distinct rows to compare {gap['q']} leading directions"
+    elif p is not None and p > 0.01:
+        title = f"No more directions in common than chance ({at:.0%} of {gap['q']}, chance {chance:.0%})"
+    else:
+        title = f"{at:.0%} of the {gap['q']} leading directions are shared; chance would be {chance:.0%}"
+    words = f"Overlap of the leading directions. {title}."
+    return Plate(
+        "overlap",
+        title,
+        f"This is the premise of all alignment without pairs: {source}s and {target}s must vary in the same "
+        "directions. "
+        "Only what lies above the dashed line is shared.",
+        [View("", chart.svg(words, "overlap-0"), words)],
+        [("source", "line", "the two sets"), ("muted dashed", "line", "unrelated sets of this width")],
+        ["directions", "overlap", "by chance"],
+        [[k, value, k / d] for k, value in zip(ranks, seen, strict=True)],
+    )
+
+
+def residual_spectrum(gap: Record) -> Plate | None:
+    """Eigenvalues of the residual covariance over their mean, against isotropic."""
+    values = gap.get("residual_spectrum")
+    if not values:
+        return None
+    ranks = gap["residual_energy_k"]
+    floor = max(min(values), 1e-3)
+    chart = Chart(
+        (1, max(gap["dim"], 2)), (floor / 1.3, max(values) * 1.4), "rank (log)", "times the mean (log)", True, True
+    )
+    chart.line([(1, 1.0), (max(gap["dim"], 2), 1.0)], "muted dashed")
+    chart.line([(k, v) for k, v in zip(ranks, values, strict=True) if v >= floor], "pairs")
+    for k, value in zip(ranks, values, strict=True):
+        chart.tip((k, value), f"direction {k}: {value:.2g} times the mean")
+    words = (
+        f"The residual's strongest direction has {values[0]:.0f} times the mean energy; isotropic noise would have 1."
+    )
+    return Plate(
+        "residual-spectrum",
+        f"What is left after matching the means is lopsided: {values[0]:.0f} times the mean along one direction",
+        "Differences of pairs once both means are moved to one place, along their principal directions. Were they "
+        "noise of "
+        "equal size in all directions, they would follow the dashed line, and adding such noise would be a fair model.",
+        [View("", chart.svg(words, "residual-spectrum-0"), words)],
+        [("pairs", "line", "these pairs"), ("muted dashed", "line", "isotropic")],
+        ["rank", "eigenvalue over mean"],
+        [list(row) for row in zip(ranks, values, strict=True)],
+    )
+
+
+def residual_energy(gap: Record) -> Plate | None:
+    """Cumulative energy of the residual against isotropic."""
+    energy = gap.get("residual_energy")
+    if not energy:
+        return None
+    ranks, d = gap["residual_energy_k"], gap["dim"]
+    chart = Chart((0, 100), (0, 102), f"leading directions, % of {d}", "% of the residual’s energy")
+    chart.line([(0, 0), (100, 100)], "muted dashed")
+    chart.line([(0, 0), *((100 * k / d, 100 * e) for k, e in zip(ranks, energy, strict=True))], "pairs")
+    effective = gap.get("residual_effective_dimension")
+    if effective is not None:
+        chart.rule(100 * effective, f"effective dimension {effective:.0%}", "ink")
+    for k, e in zip(ranks, energy, strict=True):
+        chart.tip((100 * k / d, 100 * e), f"{k} of {d} directions hold {e:.0%}; isotropic: {k / d:.0%}")
+    half = next(i for i, e in enumerate(energy) if e >= 0.5)
+    words = f"{ranks[half]} of {d} directions hold {energy[half]:.0%} of what matching the means leaves."
+    return Plate(
+        "residual-energy",
+        words.removesuffix("."),
+        "The same, added up. The further the curve bends from the diagonal, the fewer directions a correction has to "
+        "know.",
+        [View("", chart.svg(words, "residual-energy-0"), words)],
+        [("pairs", "line", "these pairs"), ("muted dashed", "line", "isotropic")],
+        ["directions", "share of energy", "isotropic"],
+        [[k, e, k / d] for k, e in zip(ranks, energy, strict=True)],
+    )

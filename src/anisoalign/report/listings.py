@@ -1,0 +1,150 @@
+"""Tables of the page: methods and their costs, to be sorted; all numbers of a diagnosis and of an alignment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anisoalign.report.answers import seconds, size
+from anisoalign.report.choosing import balance_of, transfer_has_room
+from anisoalign.report.wording import (
+    ALIGNED,
+    COMPARED,
+    CONTROLLED,
+    GAP,
+    Measure,
+    Record,
+    competing,
+    controls,
+    in_order,
+    present,
+    side_names,
+)
+
+BALANCE = Measure(
+    "balance", "balance", "harmonic mean of Ψ and of the smaller of penetration and coverage; 1 is both", 2
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as text, its standard error, its mark, and the value that rows are sorted by."""
+
+    text: str
+    spread: str = ""
+    mark: str = ""
+    value: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table: names of columns and what they say, and groups of rows."""
+
+    key: str
+    caption: str
+    head: list[tuple[str, str]]
+    groups: list[list[tuple[str, list[Cell]]]]
+    notes: list[str]
+    first: str = "method"
+    sortable: bool = False
+    explained: bool = False
+
+
+def methods_table(records: Sequence[Record]) -> Listing:
+    """Every method and metric; the best and those within noise are marked."""
+    room = transfer_has_room(records)
+    whole = [{**record, "balance": balance_of(record)} for record in records]
+    measures = [m for m in present((BALANCE, *COMPARED), whole) if room or m.key != "closed"]
+    groups = [[(str(r["method"]), [_cell(m, r) for m in measures]) for r in group] for group in in_order(whole)]
+    notes = ["**Bold** is best, ≈ within two standard errors of it; controls and bounds, below the line, take no part."]
+    if not room and any("closed" in record for record in records):
+        notes.append(
+            "“Closed” is left out: on these rows ReAlign and real targets are not told apart in label transfer."
+        )
+    return Listing(
+        "methods-table",
+        "Every method, every number",
+        [(measure.name, measure.words) for measure in measures],
+        [group for group in groups if group],
+        notes,
+        sortable=True,
+        explained=True,
+    )
+
+
+def costs_table(records: Sequence[Record]) -> Listing | None:
+    """Seconds, rates, sizes and the change of plain recall against raw rows; None where no cost was measured."""
+    shown = [record for record in records if record.get("fit_seconds") is not None and competing(record)]
+    if not shown:
+        return None
+    raw = next((r["recall_at_10"] for r in records if r["method"] == "identity" and "recall_at_10" in r), None)
+    head = [
+        ("fit", "median seconds of one fit, its share of the passes included"),
+        ("transform, rows/s", "rows moved in a second"),
+        ("model", "size of what is stored"),
+    ]
+    if raw is not None:
+        head.append(("plain recall @10", "points gained or lost against raw rows where targets alone are ranked"))
+    rows = []
+    for record in shown:
+        cells = [
+            Cell(seconds(record["fit_seconds"]), value=f"{record['fit_seconds']:.6g}"),
+            Cell(f"{record['transform_rows_per_second']:,.0f}", value=f"{record['transform_rows_per_second']:.6g}"),
+            Cell(size(record["model_bytes"]), value=f"{record['model_bytes']:.0f}"),
+        ]
+        if raw is not None:
+            change = 100 * (record["recall_at_10"] - raw)
+            cells.append(Cell(f"{change:+.1f}".replace("-", "−"), value=f"{change:.4f}"))
+        rows.append((str(record["method"]), cells))
+    note = (
+        f"Measured in this comparison, on {shown[0]['rows_fit_source']:,} + {shown[0]['rows_fit_target']:,} fitted "
+        "rows; "
+        "anisoalign plan METHOD … tells beforehand what larger sets take."
+    )
+    return Listing(
+        "costs-table", "Time, size and price, method by method", head, [rows], [note], sortable=True, explained=True
+    )
+
+
+def alignment_listing(record: Record) -> Listing:
+    """Every number of an alignment with what it says."""
+    return _listing("alignment", "The alignment in numbers", ALIGNED, record)
+
+
+def gap_listing(gap: Record, source: str, target: str) -> Listing:
+    """Every number of a diagnosis with what it says."""
+    sides = side_names(gap)
+    names = sides if sides != ("source", "target") else (source, target)
+    return _listing("gap", f"The gap between {names[0]}s and {names[1]}s in numbers", GAP, gap)
+
+
+def controls_listing(gap: Record) -> Listing | None:
+    """What known moves of the source would do."""
+    moved = controls(gap)
+    if not moved:
+        return None
+    measures = present(CONTROLLED, list(moved.values()))
+    rows = [(name, [_cell(measure, metrics) for measure in measures]) for name, metrics in moved.items()]
+    head = [(measure.name, measure.words) for measure in measures]
+    return Listing(
+        "controls",
+        "What known moves of the source would do",
+        head,
+        [rows],
+        ["Fitted and measured on the same rows."],
+        "move",
+    )
+
+
+def _listing(key: str, caption: str, measures: Sequence[Measure], record: Record) -> Listing:
+    rows = [(m.name, [Cell(m.number(record)), Cell(m.words)]) for m in present(measures, [record])]
+    note = f"{record['rows_source']:,} source rows, {record['rows_target']:,} target rows"
+    note += "".join(f", {name} = {record[at]}" for at, name in (("dim", "d"), ("q", "q"), ("k", "k")) if at in record)
+    return Listing(key, caption, [("value", ""), ("what it says", "")], [rows], [f"{note}."], "measure")
+
+
+def _cell(measure: Measure, record: Record) -> Cell:
+    value = record.get(measure.key)
+    if value is None:
+        return Cell("", value="")
+    return Cell(measure.number(record), measure.spread(record), measure.mark(record), f"{value:.6g}")
