@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -105,18 +106,19 @@ class Aligner(BaseEstimator):
     def calibrate(self, source: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
         """Store μ̂, the mean of the mapped source, in one pass, so that one row can be transformed alone."""
         source = open_embeddings(source, name="source")
-
-        def mapped() -> Callable[[Tile], Moments]:
-            move = self._map(float64_below(source.rows, dtype), calibrate=False)
-
-            def summary(tile: Tile) -> Moments:
-                assert tile.scale is not None, "tiles come undivided where a mean is all that is asked for"
-                return Moments(len(tile), move.mean(tile.values, tile.scale), None)
-
-            return summary
-
+        mapped = partial(self._mapped_means, float64_below(source.rows, dtype))
         self.calibration_mean_ = measure(source, "mean", dtype=dtype, summary=mapped, progress=progress).mean
         return self
+
+    def _mapped_means(self, dtype: np.dtype) -> Callable[[Tile], Moments]:
+        """Make, for one worker, the mean of what a tile is mapped to before calibration."""
+        move = self._map(dtype, calibrate=False)
+
+        def summary(tile: Tile) -> Moments:
+            assert tile.scale is not None, "tiles come undivided where a mean is all that is asked for"
+            return Moments(len(tile), move.mean(tile.values, tile.scale), None)
+
+        return summary
 
     def _map(self, dtype: np.dtype, calibrate: bool = True) -> AffineMap:
         """The fitted map in a precision, for one worker."""

@@ -3,6 +3,7 @@
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
 from anisoalign.embeddings.convert import check_apart, convert, file_states, fingerprint, open_to_convert
 from anisoalign.embeddings.embedding_set import EmbeddingSet
+from anisoalign.embeddings.engines import Engine, Job, Outcome, carried_out, current_engine, engine_used
 from anisoalign.embeddings.errors import ColumnError, InputError
 from anisoalign.embeddings.labels import read_labels
 from anisoalign.embeddings.manifest import verify
@@ -21,13 +22,19 @@ __all__ = [
     "Dropped",
     "EmbeddingSet",
     "EmbeddingWriter",
+    "Engine",
     "InputError",
+    "Job",
+    "Outcome",
     "Shard",
     "ShardWriter",
     "Span",
     "Tile",
+    "carried_out",
     "check_apart",
     "convert",
+    "current_engine",
+    "engine_used",
     "file_states",
     "fingerprint",
     "format_bytes",

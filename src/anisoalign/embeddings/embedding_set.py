@@ -1,6 +1,7 @@
 """A set of vectors on disk or in memory, read in tiles, in batches or whole."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import torch
 
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
+from anisoalign.embeddings.engines import carried_out
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.finding import compare_headers
 from anisoalign.embeddings.metadata import choose_ids, trailing_number
@@ -38,6 +40,8 @@ class EmbeddingSet:
         Where the set lies; None in memory.
     format : str
         `npy`, `parquet`, `safetensors`, `arrow`, `hf`, `lance` or `memory`.
+    notes : Notes
+        What passes found out so far.
     """
 
     def __init__(
@@ -61,7 +65,7 @@ class EmbeddingSet:
         self.bad_rows, self.id_column = bad_rows, id_column
         self.memory = None if memory is None else parse_bytes(memory)
         self._check_budget(0, "a tile")
-        self._notes = Notes(name, self.shards, bad_rows, norms)
+        self.notes = Notes(name, self.shards, bad_rows, norms)
 
     def __len__(self) -> int:
         return self.rows
@@ -73,16 +77,16 @@ class EmbeddingSet:
     @property
     def norms(self) -> Verdict:
         """`"unit"`, `"not unit"` or `"mixed"`: by a first look, and exactly once a pass is over."""
-        return self._notes.norms
+        return self.notes.norms
 
     @property
     def dropped(self) -> list[Dropped]:
         """Rows left out by the passes so far, in order."""
-        return self._notes.dropped
+        return self.notes.dropped
 
     def add_dropped(self, shard: int, row: int, reason: str) -> None:
         """Note a row of a shard that an earlier run left out, whose work is continued."""
-        self._notes.add_dropped(self.shards[shard], row, reason)
+        self.notes.add_dropped(self.shards[shard], row, reason)
 
     @property
     def stems(self) -> list[str]:
@@ -154,7 +158,7 @@ class EmbeddingSet:
 
     def check_some_kept(self) -> None:
         """Raise InputError if passes have dropped every row."""
-        self._notes.check_some_kept()
+        self.notes.check_some_kept()
 
     def spans(self, tile_rows: int | None = None) -> list[Span]:
         """Return the set cut into parts of a few tiles, in order: what workers may do side by side.
@@ -188,7 +192,7 @@ class EmbeddingSet:
                 yield tile
         if start != span.stop:
             raise InputError(f"{shard.label} has {start} rows where its header says {shard.rows}")
-        self._notes.add_passed(span)
+        self.notes.add_passed(span)
 
     def _tile(
         self,
@@ -206,7 +210,7 @@ class EmbeddingSet:
             try:
                 values, bad = verbatim(stored, dtype)
             except OverflowError as error:
-                at = self._notes.where(shard, int(rows[error.args[0]]))
+                at = self.notes.where(shard, int(rows[error.args[0]]))
                 raise InputError(f"{at} holds values beyond the range of {dtype}") from error
             norms = scale = None
         elif divide:
@@ -219,14 +223,14 @@ class EmbeddingSet:
             bad |= {int(i): "is null" for i in np.flatnonzero(nulls)}
         if bad:
             kept = np.delete(np.arange(len(rows)), list(bad))
-            self._notes.add_bad(shard, rows, bad)
+            self.notes.add_bad(shard, rows, bad)
             start, values, rows = int(rows[0]), values[kept], rows[kept]
             norms = None if norms is None else norms[kept]
             scale = None if scale is None else scale[kept]
         else:
             start = int(rows[0])
         if norms is not None:
-            self._notes.add_norms(shard, norms)
+            self.notes.add_norms(shard, norms)
         return Tile(values, rows + shard.first_row, shard.index, start, scale)
 
     def batches(self, batch_size: int, dtype: np.typing.DTypeLike = np.float32) -> Iterator[np.ndarray]:
@@ -284,15 +288,24 @@ class EmbeddingSet:
             raise InputError(f"{self.name}: rows to take must ascend within 0 .. {self.rows - 1}")
         dtype = np.dtype(dtype)
         self._check_budget(len(rows) * self.dim * dtype.itemsize, f"{len(rows)} rows")
-        taken = []
+        parts = []
         for shard in self.shards:
             low, high = np.searchsorted(rows, [shard.first_row, shard.first_row + shard.rows])
             if low < high:
-                local = rows[low:high] - shard.first_row
-                taken.append(self._tile(shard, shard.source.take(local), local, dtype, raw=False))
+                parts.append((shard.index, rows[low:high] - shard.first_row))
+        taken = list(carried_out(self, partial(self._taker, dtype), parts))
         values = [tile.values for tile in taken] or [np.empty((0, self.dim), dtype)]
         kept = [tile.rows for tile in taken] or [rows]
         return Tile(np.concatenate(values), np.concatenate(kept), -1, -1)
+
+    def _taker(self, dtype: np.dtype) -> Callable[[tuple[int, np.ndarray]], Tile]:
+        """Make the work of one worker of `take`: rows of one shard."""
+
+        def take(part: tuple[int, np.ndarray]) -> Tile:
+            shard, local = self.shards[part[0]], part[1]
+            return self._tile(shard, shard.source.take(local), local, dtype, raw=False)
+
+        return take
 
     def sample_rows(self, n: int, seed: int) -> np.ndarray:
         """Return `n` ascending global row numbers, one drawn from each of `n` equal stretches of the set.
@@ -319,9 +332,21 @@ class EmbeddingSet:
         With `bad_rows="drop"` a pass is made over shards that none has covered yet.
         """
         if self.bad_rows == "drop":
-            for _ in self.tiles(shards=[shard.index for shard in self.shards if not self._notes.covered(shard)]):
+            unseen = [span for span in self.spans() if not self.notes.covered(self.shards[span.shard])]
+            for _ in carried_out(self, self._looker, unseen):
                 pass
+            self.check_some_kept()
         return np.delete(np.arange(self.rows), [row.global_row for row in self.dropped])
+
+    def _looker(self) -> Callable[[Span], None]:
+        """Make the work of one worker of `kept`: look for bad rows."""
+        buffer = self.tile_buffer(np.float32)
+
+        def look(span: Span) -> None:
+            for _ in self.tiles(span=span, buffer=buffer, divide=False):
+                pass
+
+        return look
 
     def metadata(self, shard: int) -> pa.Table | None:
         """Return the columns beside a shard's vectors, one row a stored row, or None."""
@@ -366,7 +391,7 @@ class EmbeddingSet:
             "dtype": self.dtype.name,
             "shards": len(self.shards),
             "bytes": sum(shard.source.nbytes for shard in self.shards),
-            "norms": self._notes.norms_in_words,
+            "norms": self.notes.norms_in_words,
             "dropped": len(self.dropped),
         }
 

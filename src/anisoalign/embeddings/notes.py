@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from anisoalign.embeddings.errors import InputError
-from anisoalign.embeddings.norms import Verdict, look, refuse_mixed, sentence, verdict
+from anisoalign.embeddings.norms import ShardNorms, Verdict, look, refuse_mixed, sentence, verdict
 from anisoalign.embeddings.shards import Shard, Span
 
 BadRows = Literal["error", "drop"]
@@ -26,6 +26,15 @@ class Dropped:
     row: int
     global_row: int
     reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a pass found out in another process: rows left out, norms of the shards it read, parts it came through."""
+
+    dropped: list[Dropped]
+    norms: dict[int, ShardNorms]
+    passed: list[Span]
 
 
 class Notes:
@@ -53,6 +62,7 @@ class Notes:
         self._drop, self._refuse = bad_rows == "drop", norms == "auto"
         self._dropped: dict[int, Dropped] = {}
         self._passed: dict[int, set[tuple[int, int]]] = {}
+        self._looked: set[int] = set()
         self._norms = [look(shard) for shard in shards]
         if self._refuse:
             refuse_mixed(name, shards, self._norms)
@@ -110,10 +120,15 @@ class Notes:
 
     def add_norms(self, shard: Shard, norms: np.ndarray) -> None:
         """Correct the first look by rows it did not see, and refuse a set that turns out mixed."""
+        if len(norms):
+            self._widen(shard.index, ShardNorms(float(norms.min()), float(norms.max())))
+
+    def _widen(self, shard: int, norms: ShardNorms) -> None:
         with _LOCK:
-            found = self._norms[shard.index]
+            found = self._norms[shard]
+            self._looked.add(shard)
             before = (found.seen, found.unit)
-            found.add(norms)
+            found.low, found.high = min(found.low, norms.low), max(found.high, norms.high)
             if self._refuse and len(self._shards) > 1 and (found.seen, found.unit) != before:
                 refuse_mixed(self._name, self._shards, self._norms)
 
@@ -130,6 +145,31 @@ class Notes:
                 return False
             seen = max(seen, stop)
         return seen >= shard.rows
+
+
+    def hand_over(self) -> Found:
+        """Return what was found in rows read since the last call, and forget it: of a set sent to another process."""
+        with _LOCK:
+            norms = {shard: self._norms[shard] for shard in self._looked}
+            passed = [Span(shard, *ends) for shard, parts in self._passed.items() for ends in sorted(parts)]
+            found = Found([self._dropped[row] for row in sorted(self._dropped)], norms, passed)
+            self._dropped, self._passed, self._looked = {}, {}, set()
+        return found
+
+    def absorb(self, found: Found) -> None:
+        """Note what `hand_over` gave in another process.
+
+        Raises
+        ------
+        InputError
+            If the norms of all shards together turn out to be mixed.
+        """
+        with _LOCK:
+            self._dropped |= {row.global_row: row for row in found.dropped}
+        for span in found.passed:
+            self.add_passed(span)
+        for shard, norms in found.norms.items():
+            self._widen(shard, norms)
 
 
 def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:

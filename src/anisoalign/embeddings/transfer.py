@@ -1,13 +1,17 @@
 """From a set, tile by tile, into a writer: ids along, dropped rows noted, finished shards skipped."""
 
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
 from anisoalign.embeddings.embedding_set import EmbeddingSet
+from anisoalign.embeddings.engines import carried_out, current_engine
+from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.shards import Span
 from anisoalign.embeddings.tiles import Tile
@@ -61,36 +65,51 @@ def _write_folder(
     progress: Progress | None,
 ) -> None:
     """Write shards side by side: each thread reads, changes and writes one, a tile at a time."""
-    stems = es.stems
-
-    def worker() -> Callable[[int], None]:
-        moved = None if change is None else change()
-        buffer = None if raw else es.tile_buffer(dtype)
-
-        def work(index: int) -> None:
-            shard = es.shards[index]
-            known = shard.rows if es.bad_rows == "error" else None
-            with writer.shard(index, known, stems[index], es.metadata(index)) as out:
-                for tile in es.tiles(dtype, raw=raw, span=Span(index, 0, shard.rows), buffer=buffer, divide=divide):
-                    out.write(tile.values if moved is None else moved(tile), tile.rows - shard.first_row)
-                    _tell(progress, len(tile))
-                _note_dropped(es, out, {index}, shard.first_row, progress)
-
-        return work
-
-    todo = []
+    todo, stems = [], es.stems
     for shard in es.shards:
         if writer.done(shard.index):
             for row, reason in writer.dropped(shard.index):
                 es.add_dropped(shard.index, row, reason)
             _tell(progress, shard.rows)
         else:
-            todo.append(shard.index)
+            todo.append((shard.index, stems[shard.index]))
+    # An engine tells what was done shard by shard, threads tile by tile.
+    away = current_engine() is not None
+    worker = partial(_shard_writer, es, writer, change, np.dtype(dtype), raw, divide, None if away else progress)
     # One thread more than cores, since one or another waits for the disk to sync what they wrote.
     # A pickle is held whole while it is read: one at a time.
     workers = 1 if es.format == "pickle" else cores() + 1
-    for _ in in_order(worker, todo, workers=workers):
-        pass
+    for (index, _), record in zip(todo, carried_out(es, worker, todo, workers), strict=True):
+        writer.adopt(index, record)
+        if away:
+            _tell(progress, es.shards[index].rows)
+
+
+def _shard_writer(
+    es: EmbeddingSet,
+    writer: EmbeddingWriter,
+    change: Callable[[], Change] | None,
+    dtype: np.dtype,
+    raw: bool,
+    divide: bool,
+    progress: Progress | None,
+) -> Callable[[tuple[int, str]], dict[str, Any]]:
+    """Make the work of one worker: read, change and write a shard, and say what was written."""
+    moved = None if change is None else change()
+    buffer = None if raw else es.tile_buffer(dtype)
+
+    def work(part: tuple[int, str]) -> dict[str, Any]:
+        index, stem = part
+        shard = es.shards[index]
+        known = shard.rows if es.bad_rows == "error" else None
+        with writer.shard(index, known, stem, es.metadata(index)) as out:
+            for tile in es.tiles(dtype, raw=raw, span=Span(index, 0, shard.rows), buffer=buffer, divide=divide):
+                out.write(tile.values if moved is None else moved(tile), tile.rows - shard.first_row)
+                _tell(progress, len(tile))
+            _note_dropped(es, out, {index}, shard.first_row, progress)
+        return writer.record(index)
+
+    return work
 
 
 def _write_file(
@@ -103,6 +122,8 @@ def _write_file(
     progress: Progress | None,
 ) -> None:
     """Write one file: parts are changed side by side and written one after another."""
+    if current_engine() is not None:
+        raise InputError(f"{writer.out} is a single file, which one process writes; an engine writes a folder of shards")
     spans = es.spans()
     most = max(span.stop - span.start for span in spans)
     known = es.rows if es.bad_rows == "error" else None

@@ -198,6 +198,17 @@ class EmbeddingWriter:
         self._shards[index] = record
         return True
 
+    def record(self, index: int) -> dict[str, Any]:
+        """Return what was noted of a finished shard."""
+        return self._shards[index]
+
+    def adopt(self, index: int, record: dict[str, Any]) -> None:
+        """Count a shard that another process has written with a copy of this writer."""
+        self._shards[index] = record
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_lock": None, "_shards": {}}  # the lock stays with the process that took it
+
     def dropped(self, index: int) -> list[tuple[int, str]]:
         """Return the rows that a finished shard's source had and it has not: row in the source, and why."""
         return [(item["row"], item["reason"]) for item in self._shards[index].get("dropped", [])]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
-from anisoalign.embeddings import EmbeddingSet, InputError, Span, Tile, in_order, open_embeddings
+from anisoalign.embeddings import EmbeddingSet, InputError, Span, Tile, carried_out, current_engine, open_embeddings
 from anisoalign.statistics.moments import Moments, Order
+from anisoalign.statistics.tree import TreeSum, grouped, level_for
 
 Summary = Callable[[Tile], Moments]
 
 FLOAT64_ROWS = 200_000
 """Sets of up to this many rows are measured in float64 unless the user asks otherwise."""
+
+_NODES_A_HAND = 4
+"""Parts of a pass for each hand of an engine, so that none waits long for the last."""
 
 
 def float64_below(rows: int, dtype: str = "auto") -> np.dtype:
@@ -46,7 +51,7 @@ def measure(
     summary: Callable[[], Summary] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Moments:
-    """Moments of a whole set, in one pass: parts of shards are summed by several threads and merged in order.
+    """Moments of a whole set, in one pass: parts of shards are summed by several threads and merged in a fixed order.
 
     Parameters
     ----------
@@ -66,27 +71,43 @@ def measure(
     precision = float64_below(embeddings.rows, dtype)
     rows = tile_rows(embeddings.dim) if order == "full" else None
 
-    def worker() -> Callable[[Span], Moments]:
-        tile_moments = _own_moments(order) if summary is None else summary()
-        buffer = embeddings.tile_buffer(precision, rows)
+    spans = embeddings.spans(rows)
+    engine = current_engine()
+    # An engine is given whole nodes of the tree, a few for each of its hands: what travels is one sum a node.
+    level = 0 if engine is None else level_for(len(spans), _NODES_A_HAND * engine.hands)
+    groups = grouped(spans, level)
+    worker = partial(_summed, embeddings, order, precision, rows, summary)
+    total = TreeSum(embeddings.dim, order)
+    for group, part in zip(groups, carried_out(embeddings, worker, groups), strict=True):
+        total.add(part, level)
+        if progress is not None:
+            progress(sum(span.stop - span.start for span in group))
+    embeddings.check_some_kept()
+    return total.total()
 
-        def moments(span: Span) -> Moments:
+
+def _summed(
+    embeddings: EmbeddingSet,
+    order: Order,
+    precision: np.dtype,
+    rows: int | None,
+    summary: Callable[[], Summary] | None,
+) -> Callable[[Sequence[Span]], Moments]:
+    """Make the work of one worker: the moments of some spans, which are a node of the tree."""
+    tile_moments = partial(_own_moments, order) if summary is None else summary()
+    buffer = embeddings.tile_buffer(precision, rows)
+
+    def moments(spans: Sequence[Span]) -> Moments:
+        node = TreeSum(embeddings.dim, order)
+        for span in spans:
             part = Moments.empty(embeddings.dim, order)
             for tile in embeddings.tiles(precision, rows, span=span, buffer=buffer, divide=order != "mean"):
                 part.merge(tile_moments(tile))
-            return part
+            node.add(part)
+        return node.total()
 
-        return moments
-
-    total = Moments.empty(embeddings.dim, order)
-    spans = embeddings.spans(rows)
-    for span, part in zip(spans, in_order(worker, spans), strict=True):
-        total.merge(part)
-        if progress is not None:
-            progress(span.stop - span.start)
-    embeddings.check_some_kept()
-    return total
+    return moments
 
 
-def _own_moments(order: Order) -> Summary:
-    return lambda tile: Moments.empty(tile.values.shape[1], order).update(tile.values, True, tile.scale)
+def _own_moments(order: Order, tile: Tile) -> Moments:
+    return Moments.empty(tile.values.shape[1], order).update(tile.values, True, tile.scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -266,19 +267,19 @@ class AnisoAlign(Aligner):
     def calibrate(self, source: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
         """Store μ̂ of all sources at the strength in use."""
         source = open_embeddings(source, name="source")
-        correction, strength = self._correction(), self.strength_
-
-        def mapped() -> Callable[[Tile], Moments]:
-            move = correction.at(strength, torch_dtype(float64_below(source.rows, dtype)))
-
-            def summary(tile: Tile) -> Moments:
-                unit = torch.from_numpy(tile.values if tile.scale is None else tile.values * tile.scale[:, None])
-                return Moments(len(unit), move(unit).mean(dim=0).double().numpy(), None)
-
-            return summary
-
+        mapped = partial(self._mapped_means, float64_below(source.rows, dtype))
         self.calibration_mean_ = measure(source, "mean", dtype=dtype, summary=mapped, progress=progress).mean
         return self
+
+    def _mapped_means(self, dtype: np.dtype) -> Callable[[Tile], Moments]:
+        """Make, for one worker, the mean of what a tile is mapped to before calibration."""
+        move = self._correction().at(self.strength_, torch_dtype(dtype))
+
+        def summary(tile: Tile) -> Moments:
+            unit = torch.from_numpy(tile.values if tile.scale is None else tile.values * tile.scale[:, None])
+            return Moments(len(unit), move(unit).mean(dim=0).double().numpy(), None)
+
+        return summary
 
     def at_strength(self, strength: float) -> Self:
         """A copy that corrects at another strength, without refitting.

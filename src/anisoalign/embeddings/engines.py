@@ -1,0 +1,136 @@
+"""Who carries out the parts of a pass: threads of this process, or another engine that was put in their place.
+
+Everything that reads a set by parts (`carried_out`) asks here. Without more ado that is `in_order`, threads over
+this machine's cores. An engine takes the same parts to other processes or machines: it is given a `Job` that can be
+pickled, and hands back what the job made of each part, in the order of the parts. It knows nothing of embeddings,
+and nothing here knows of it, so that an adapter to another scheduler is a few lines (docs/clusters.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.workers import Work, in_order, operations_alone
+
+if TYPE_CHECKING:
+    from anisoalign.embeddings.embedding_set import EmbeddingSet
+    from anisoalign.embeddings.notes import Found
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job made of one part: a result with what was found out about the rows, or the fault of the input."""
+
+    result: Any = None
+    found: Found | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pass as it travels: the set, and what makes the work of one worker. Pickled as a whole, once a worker."""
+
+    embeddings: EmbeddingSet
+    worker: Callable[[], Work[Any, Any]]
+
+    def begin(self) -> Callable[[Any], Outcome]:
+        """Start a worker, in any process; returns the function that does one part after another."""
+        self.embeddings.notes.hand_over()  # what the sender knew is no news
+        work = self.worker()
+
+        def run(part: Any) -> Outcome:
+            try:
+                with operations_alone():  # as threads do here, so that sums have the same bits
+                    result = work(part)
+            except InputError as error:
+                return Outcome(fault=str(error))
+            return Outcome(result, self.embeddings.notes.hand_over())
+
+        return run
+
+
+class Engine(Protocol):
+    """Carries parts of a pass to wherever they are done."""
+
+    @property
+    def hands(self) -> int:
+        """How many parts can be done at the same time."""
+        ...
+
+    def map(self, job: Job, parts: Sequence[Any]) -> Iterator[Outcome]:
+        """Yield ``job.begin()(part)`` for each part, in order; `begin` is called once a worker, anywhere."""
+        ...
+
+
+_ENGINE: ContextVar[Engine | None] = ContextVar("anisoalign_engine", default=None)
+
+
+@contextmanager
+def engine_used(engine: Engine) -> Iterator[None]:
+    """Let an engine carry out the passes within the block.
+
+    Examples
+    --------
+    >>> import pickle
+    >>> import numpy as np
+    >>> from anisoalign.statistics import measure
+    >>> class Elsewhere:
+    ...     hands = 1
+    ...     def map(self, job, parts):
+    ...         yield from map(pickle.loads(pickle.dumps(job)).begin(), parts)
+    >>> rows = np.random.default_rng(0).normal(size=(100, 4))
+    >>> with engine_used(Elsewhere()):
+    ...     away = measure(rows)
+    >>> bool((away.m2 == measure(rows).m2).all())
+    True
+    """
+    token = _ENGINE.set(engine)
+    try:
+        yield
+    finally:
+        _ENGINE.reset(token)
+
+
+def current_engine() -> Engine | None:
+    """Return the engine in use; None where the threads of this process do the work."""
+    return _ENGINE.get()
+
+
+def carried_out(
+    embeddings: EmbeddingSet,
+    worker: Callable[[], Work[Any, Any]],
+    parts: Sequence[Any],
+    workers: int | None = None,
+) -> Iterator[Any]:
+    """Yield the result for each part of a set, in order, by the engine in use.
+
+    Parameters
+    ----------
+    embeddings : EmbeddingSet
+        The set that the parts are of. What another process finds out about its rows is noted here too.
+    worker : callable
+        Makes, for one worker, the function that does a part. With an engine it must be picklable, and hold the set.
+    parts : sequence
+    workers : int, optional
+        Threads, where no engine is in use.
+
+    Raises
+    ------
+    InputError
+        The first in the order of the parts, wherever it happened.
+    """
+    engine = current_engine()
+    if engine is None or not parts:
+        yield from in_order(worker, parts, workers)
+        return
+    for outcome in engine.map(Job(embeddings, worker), parts):
+        if outcome.fault is not None:
+            raise InputError(outcome.fault)
+        if outcome.found is not None:
+            embeddings.notes.absorb(outcome.found)
+        yield outcome.result
