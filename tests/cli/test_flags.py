@@ -40,13 +40,15 @@ def test_the_common_flags_are_there(run, name):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_the_local_engine_is_the_one_there_is(run, sides, tmp_path, name):
+def test_an_engine_that_is_not_installed_is_refused_before_any_work(run, sides, tmp_path, name, monkeypatch):
     ReAlign().fit(np.load(sides.text), np.load(sides.image)).save(tmp_path / "m")
     arguments = command(name, sides, tmp_path)
     before = sorted(tmp_path.iterdir())
-    ended = run(*arguments, "--engine", "ray")
+    with monkeypatch.context() as without:
+        without.setattr("importlib.util.find_spec", lambda name: None)
+        ended = run(*arguments, "--engine", "ray")
     assert (ended.code, ended.out) == (2, "")
-    assert "--engine ray is not available yet; there is --engine local" in ended.err
+    assert 'pip install "anisoalign[ray]"' in ended.err
     assert sorted(tmp_path.iterdir()) == before
     assert run(*arguments, "--engine", "local").code == 0
 

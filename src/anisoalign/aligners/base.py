@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from anisoalign.aligners.maps import AffineMap
-from anisoalign.embeddings import EmbeddingSet, InputError, Tile, open_embeddings
+from anisoalign.embeddings import EmbeddingSet, InputError, RemotePath, Tile, open_embeddings
 from anisoalign.statistics import Moments, Order, check_widths, float64_below, measure
 
 Progress = Callable[[int], None]
@@ -154,7 +154,7 @@ class Aligner(BaseEstimator):
     def transform(
         self,
         source: Any,
-        out: str | Path | None = None,
+        out: str | Path | RemotePath | None = None,
         *,
         dtype: str = "auto",
         out_dtype: str = "float32",
@@ -193,7 +193,9 @@ class Aligner(BaseEstimator):
         self._check_fitted()
         if out is not None:
             return write_transformed(self, source, out, dtype=dtype, out_dtype=out_dtype, **options)
-        if isinstance(source, (str, Path)) or (isinstance(source, EmbeddingSet) and source.path is not None):
+        if isinstance(source, (str, Path, RemotePath)) or (
+            isinstance(source, EmbeddingSet) and source.path is not None
+        ):
             raise InputError("transforming a file or folder needs out=PATH, where the aligned rows are written")
         return transform_rows(self, source, dtype=dtype, out_dtype=out_dtype, first_row=first_row)
 

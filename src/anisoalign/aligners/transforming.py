@@ -14,12 +14,14 @@ from torch import Tensor
 from anisoalign.aligners.saving import fingerprint
 from anisoalign.embeddings import (
     EmbeddingSet,
-    EmbeddingWriter,
     InputError,
+    RemotePath,
     check_apart,
     file_states,
+    locate,
     open_embeddings,
     write_tiles,
+    writer_for,
 )
 from anisoalign.embeddings import fingerprint as data_fingerprint
 from anisoalign.statistics import float64_below
@@ -63,14 +65,14 @@ def transform_rows(
 def write_transformed(
     model: Aligner,
     source: Any,
-    out: str | Path,
+    out: str | Path | RemotePath,
     *,
     dtype: str = "auto",
     out_dtype: str = "float32",
     format: str | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
-) -> Path:
+) -> Path | RemotePath:
     """Write aligned rows shard by shard into `out`, which appears when it is complete; ids travel along.
 
     An interrupted run continues with the first unfinished shard, provided that model, input and settings are
@@ -79,7 +81,7 @@ def write_transformed(
     Parameters
     ----------
     out : path
-        A new folder, or a file where the source is one file.
+        A new folder, or a file where the source is one file; or a URI of one.
     format : {"npy", "parquet", "safetensors", "arrow", "hf"}, optional
         By default what the ending of `out` says, npy for a folder.
     progress : callable, optional
@@ -88,7 +90,8 @@ def write_transformed(
     rows = open_embeddings(source)
     check_fits(model, rows)
     check_out_dtype(out_dtype)
-    check_apart(rows, Path(out))
+    out = locate(out)
+    check_apart(rows, out)
     precision = float64_below(rows.rows, dtype)
     plan = {
         "model": fingerprint(model),
@@ -97,7 +100,7 @@ def write_transformed(
         "source": data_fingerprint(rows),
     }
 
-    with EmbeddingWriter(out, rows.dim, out_dtype, format, plan, overwrite, file_states(rows)) as writer:
+    with writer_for(out, rows.dim, out_dtype, format, plan, overwrite, file_states(rows)) as writer:
         move = partial(model.tile_mapping, precision)
         write_tiles(rows, writer, move, dtype=precision, divide=not model.takes_undivided, progress=progress)
-    return Path(out)
+    return out

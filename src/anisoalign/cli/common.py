@@ -58,16 +58,57 @@ class Format(StrEnum):
     hf = "hf"
 
 
-def _refuse_ray(engine: Engine) -> Engine:
-    if engine is Engine.ray:
+def _check_engine(engine: Engine) -> Engine:
+    """Raise InputError, before any work, where the engine is not installed."""
+    from importlib.util import find_spec
+
+    if engine is Engine.ray and find_spec("ray") is None:
         from anisoalign.embeddings import InputError
 
-        raise InputError("--engine ray is not available yet; there is --engine local: all cores of this machine")
+        raise InputError('--engine ray needs Ray: pip install "anisoalign[ray]"')
     return engine
 
 
-SourceOption = Annotated[Path, typer.Option("--source", help="Source embeddings (texts): a file or folder of shards.")]
-TargetOption = Annotated[Path, typer.Option("--target", help="Target embeddings (images): a file or folder of shards.")]
+@contextmanager
+def carried_by(engine: Engine) -> Iterator[None]:
+    """Have the passes within the block carried out by an engine."""
+    if engine is Engine.local:
+        yield
+        return
+    from anisoalign.scale import on_ray
+
+    with on_ray() as ray:
+        say(f"ray: up to {ray.hands} workers")
+        yield
+
+
+def place(text: str | Path) -> Path:
+    """A path, or a URI such as s3://bucket/folder, which a `Path` would spoil."""
+    if "://" not in str(text):
+        return Path(text)
+    from anisoalign.embeddings import locate
+
+    return locate(text)
+
+
+SourceOption = Annotated[
+    Path,
+    typer.Option(
+        "--source",
+        parser=place,
+        metavar="PATH",
+        help="Source embeddings (texts): a file or folder of shards, or a URI.",
+    ),
+]
+TargetOption = Annotated[
+    Path,
+    typer.Option(
+        "--target",
+        parser=place,
+        metavar="PATH",
+        help="Target embeddings (images): a file or folder of shards, or a URI.",
+    ),
+]
 SourceColumn = Annotated[
     str | None,
     typer.Option("--source-column", help="Column or key of the vectors, if there are several (clip-retrieval: text)."),
@@ -89,7 +130,10 @@ DtypeOption = Annotated[
     Dtype, typer.Option("--dtype", help="Precision of the passes; auto is float64 up to 200,000 rows.")
 ]
 EngineOption = Annotated[
-    Engine, typer.Option("--engine", callback=_refuse_ray, help="What carries out the passes; ray is not there yet.")
+    Engine,
+    typer.Option(
+        "--engine", callback=_check_engine, help="What carries out the passes: threads here, or Ray on a cluster."
+    ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of every random draw.")]
 

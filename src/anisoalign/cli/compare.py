@@ -63,7 +63,10 @@ def compare(
     paged = report is not None or results is not None
     methods = method or list(DEFAULT_METHODS)
     labelled = all(side is not None for side in side_labels)
-    with common.progress("compare", steps(len(methods), repeats, paired, labelled)) as done:
+    with (
+        common.progress("compare", steps(len(methods), repeats, paired, labelled)) as done,
+        common.carried_by(engine),
+    ):
         result = aa.compare(
             y,
             x,

@@ -24,8 +24,10 @@ class ConvertFormat(StrEnum):
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="File or folder to read.")],
-    out: Annotated[Path, typer.Argument(help="New file or folder.")],
+    source: Annotated[
+        Path, typer.Argument(parser=common.place, metavar="SOURCE", help="File or folder to read, or a URI.")
+    ],
+    out: Annotated[Path, typer.Argument(parser=common.place, metavar="OUT", help="New file or folder, or a URI.")],
     format: Annotated[ConvertFormat | None, typer.Option("--format", help="Format of the result.")] = None,
     dtype: Annotated[OutDtype | None, typer.Option("--dtype", help="Precision written; that of the source.")] = None,
     column: Annotated[str | None, typer.Option("--column", help="Column or key of the vectors.")] = None,
@@ -51,7 +53,7 @@ def convert(
             bad_rows=bad_rows.value,
             memory=memory,
         )
-    with common.counter("convert") as done:
+    with common.counter("convert") as done, common.carried_by(engine):
         result = convert_files(
             rows,
             out,

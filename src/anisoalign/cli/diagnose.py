@@ -39,6 +39,10 @@ def diagnose(
     With --json one flat object is printed (an array of them, one a pair of sets, with --also): the fields of
     GapReport, and control_<transform>_<metric> for the diagnostic transforms.
     """
+    if paired and engine is not common.Engine.local:
+        from anisoalign.embeddings import InputError
+
+        raise InputError("pairs are read side by side by one process: leave --engine or --paired out")
     showing.check_outputs(report, results)
     import anisoalign as aa
     from anisoalign.diagnostics.controls import CONTROL_ROWS
@@ -53,7 +57,7 @@ def diagnose(
     records, verdict = [], []
     for a, b in combinations(sets, 2):
         total = (2 if paired else 1) * (sets[a].rows + sets[b].rows)
-        with common.progress(f"{a} / {b}", total) as done:
+        with common.progress(f"{a} / {b}", total) as done, common.carried_by(engine):
             gap = aa.diagnose(sets[a], sets[b], paired=paired, q=q, dtype=dtype.value, seed=seed, progress=done)
         names = {"source": a, "target": b, "source_norms": sets[a].norms, "target_norms": sets[b].norms}
         controls = _controls(sets[a], sets[b], paired, CONTROL_ROWS, seed)
@@ -81,7 +85,7 @@ def _named(text: str, taken: dict[str, Any]) -> tuple[str, Path]:
         raise InputError(f"--also takes NAME=PATH, not {text!r}")
     if name in taken:
         raise InputError(f"--also: there is a set called {name!r} already")
-    return name, Path(path)
+    return name, common.place(path)
 
 
 def _controls(source: EmbeddingSet, target: EmbeddingSet, paired: bool, most: int, seed: int) -> dict[str, float]:

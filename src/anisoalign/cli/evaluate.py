@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def evaluate(
     source: common.SourceOption,
     target: common.TargetOption,
-    aligned: Annotated[Path, typer.Option("--aligned", help="The source after alignment, row by row.")],
+    aligned: Annotated[
+        Path,
+        typer.Option("--aligned", parser=common.place, metavar="PATH", help="The source after alignment, row by row."),
+    ],
     paired: common.PairedOption = False,
     source_labels: Annotated[Path | None, typer.Option("--source-labels", help="Labels of the source rows.")] = None,
     target_labels: Annotated[Path | None, typer.Option("--target-labels", help="Labels of the target rows.")] = None,
@@ -53,7 +56,7 @@ def evaluate(
     gallery = showing.Gallery(y, x, source_captions, target_captions, thumbnails)
     fitted = None if model is None else aa.load(model)
     labels = common.read_side_labels(None, source_labels, target_labels, y.rows, x.rows)
-    with console_status("measuring"):
+    with console_status("measuring"), common.carried_by(engine):
         scores = aa.evaluate(
             y,
             x,

@@ -60,7 +60,11 @@ def fit(
     passes = 2 if model.calibrated else 1
     started = time.perf_counter()
     try:
-        with common.progress(f"fit {name}", passes * y.rows + x.rows) as done, common.stages() as stages:
+        with (
+            common.progress(f"fit {name}", passes * y.rows + x.rows) as done,
+            common.stages() as stages,
+            common.carried_by(engine),
+        ):
             resumed: dict[str, Any] = (
                 {"stages": stages, "checkpoint": _checkpoint(out)} if name == "aniso-align" else {}
             )

@@ -24,7 +24,12 @@ class OutDtype(StrEnum):
 def transform(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     source: common.SourceOption,
-    out: Annotated[Path, typer.Option("--out", help="New folder, or a file where the source is one file.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", parser=common.place, metavar="PATH", help="New folder or URI, or a file where the source is one."
+        ),
+    ],
     format: Annotated[common.Format | None, typer.Option("--format", help="Format of the result.")] = None,
     out_dtype: Annotated[OutDtype, typer.Option("--out-dtype", help="Precision written.")] = OutDtype.float32,
     column: Annotated[str | None, typer.Option("--source-column", help="Column or key of the vectors.")] = None,
@@ -46,7 +51,7 @@ def transform(
     y = common.open_set(source, "source", column, bad_rows, norms, memory)
     tell_plan(estimate(fitted, y, None, dtype.value, out_dtype=out_dtype.value))
     started = time.perf_counter()
-    with common.progress("transform", y.rows) as done:
+    with common.progress("transform", y.rows) as done, common.carried_by(engine):
         fitted.transform(
             y,
             out,

@@ -3,13 +3,15 @@
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
 from anisoalign.embeddings.convert import check_apart, convert, file_states, fingerprint, open_to_convert
 from anisoalign.embeddings.embedding_set import EmbeddingSet
-from anisoalign.embeddings.engines import Engine, Job, Outcome, carried_out, current_engine, engine_used
+from anisoalign.embeddings.engines import Engine, Job, Outcome, carried_out, engine_for, engine_used
 from anisoalign.embeddings.errors import ColumnError, InputError
 from anisoalign.embeddings.labels import read_labels
 from anisoalign.embeddings.manifest import verify
 from anisoalign.embeddings.notes import Dropped
 from anisoalign.embeddings.opening import open_embeddings
 from anisoalign.embeddings.pairs import paired_tiles, read_pairs
+from anisoalign.embeddings.remote import RemotePath, locate
+from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.shards import Shard, Span
 from anisoalign.embeddings.tiles import Tile
@@ -26,6 +28,7 @@ __all__ = [
     "InputError",
     "Job",
     "Outcome",
+    "RemotePath",
     "Shard",
     "ShardWriter",
     "Span",
@@ -33,12 +36,13 @@ __all__ = [
     "carried_out",
     "check_apart",
     "convert",
-    "current_engine",
+    "engine_for",
     "engine_used",
     "file_states",
     "fingerprint",
     "format_bytes",
     "in_order",
+    "locate",
     "open_embeddings",
     "open_to_convert",
     "operations_alone",
@@ -48,4 +52,5 @@ __all__ = [
     "read_pairs",
     "verify",
     "write_tiles",
+    "writer_for",
 ]

@@ -17,9 +17,10 @@ from anisoalign.embeddings.formats.lance_ import is_lance, lance_library
 from anisoalign.embeddings.notes import BadRows
 from anisoalign.embeddings.opening import open_embeddings
 from anisoalign.embeddings.pickles import PickleSource, load_pickle
+from anisoalign.embeddings.remote import asked_together, is_remote, locate
+from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.embeddings.shard_files import VECTORS
 from anisoalign.embeddings.transfer import Progress, write_tiles
-from anisoalign.embeddings.writer import EmbeddingWriter
 
 
 def convert(
@@ -42,7 +43,7 @@ def convert(
     ----------
     source : path, array or EmbeddingSet
     out : path
-        A folder, or a file if it ends in `.npy`, `.parquet`, `.safetensors` or `.arrow`.
+        A folder, or a file if it ends in `.npy`, `.parquet`, `.safetensors` or `.arrow`; or a URI of one.
     format : {"npy", "parquet", "safetensors", "arrow", "hf", "lance"}, optional
     dtype : optional
         By default the stored type.
@@ -68,17 +69,19 @@ def convert(
     ...     result.format, result.rows, result.dtype
     ('parquet', 3, dtype('float16'))
     """
-    out = Path(out)
+    out = locate(out)
     es = open_to_convert(
         source, allow_pickle=allow_pickle, column=column, id_column=id_column, bad_rows=bad_rows, memory=memory
     )
     kind = np.dtype(es.dtype if dtype is None else dtype)
     if format == "lance" or (format is None and out.suffix == ".lance"):
+        if is_remote(out):
+            raise InputError(f"{out}: Lance datasets are written to a disk of this machine alone")
         _write_lance(es, out, kind, overwrite, progress)
     else:
         plan = {"command": "convert", "bad_rows": es.bad_rows, "source": fingerprint(es)}
         check_apart(es, out)
-        with EmbeddingWriter(out, es.dim, kind, format, plan, overwrite, file_states(es)) as writer:
+        with writer_for(out, es.dim, kind, format, plan, overwrite, file_states(es)) as writer:
             write_tiles(es, writer, dtype=kind, raw=True, progress=progress)
     load_pickle.cache_clear()
     return open_embeddings(out, name=out.name, id_column=es.id_column, norms="normalize")
@@ -94,7 +97,7 @@ def open_to_convert(
     memory: int | str | None = None,
 ) -> EmbeddingSet:
     """Open what `convert` reads, which may be pickles; for who wants to know afterwards which rows were dropped."""
-    if isinstance(source, str | Path) and allow_pickle and (pickles := _pickles(Path(source))):
+    if isinstance(source, str | Path) and allow_pickle and (pickles := _pickles(locate(source))):
         return EmbeddingSet(
             [PickleSource(path) for path in pickles],
             format="pickle",
@@ -111,7 +114,7 @@ def open_to_convert(
 
 
 def fingerprint(es: EmbeddingSet) -> str:
-    """Return eight digits for the lengths, types and a few rows of each shard.
+    """Return eight digits for the lengths, types and first rows of each shard.
 
     They name the data in a manifest: the same data give the same digits on another machine. They do not see
     every change of a value; `file_states` tells an unfinished run whether its input was touched.
@@ -120,15 +123,16 @@ def fingerprint(es: EmbeddingSet) -> str:
     for shard in es.shards:
         value = zlib.crc32(f"{shard.rows} {shard.dim} {shard.dtype.name}".encode(), value)
         if shard.rows:
-            peek = np.ascontiguousarray(shard.source.peek(min(16, shard.rows)))
-            value = zlib.crc32(peek.tobytes(), value)
+            first, _ = next(shard.source.blocks(min(16, shard.rows)))
+            value = zlib.crc32(np.ascontiguousarray(first).tobytes(), value)
     return f"{value:08x}"
 
 
 def file_states(es: EmbeddingSet) -> list[list[Any]]:
     """Return name, size and time of change of every file of a set."""
     files = [shard.path for shard in es.shards if shard.path is not None]
-    return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in map(Path, files)]
+    states = asked_together(lambda file: file.stat(), files, any(map(is_remote, files)))
+    return [[str(file), at.st_size, at.st_mtime_ns] for file, at in zip(files, states, strict=True)]
 
 
 def check_apart(es: EmbeddingSet, out: Path) -> None:
@@ -141,7 +145,7 @@ def check_apart(es: EmbeddingSet, out: Path) -> None:
     """
     place = out.resolve()
     for path in (es.path, *(shard.path for shard in es.shards)):
-        if path is not None and (place == Path(path).resolve() or place in Path(path).resolve().parents):
+        if path is not None and (place == path.resolve() or place in path.resolve().parents):
             raise InputError(f"{out} is where the rows come from; name another place for the result")
 
 

@@ -91,7 +91,7 @@ class EmbeddingSet:
     @property
     def stems(self) -> list[str]:
         """Names for the shards of a result: the shards' own, numbers zero-padded, all distinct."""
-        stems = [Path(shard.path).stem if shard.path else "emb" for shard in self.shards]
+        stems = [shard.path.stem if shard.path else "emb" for shard in self.shards]
         numbers = [trailing_number(stem) for stem in stems]
         if self.format == "lance" or len(set(numbers)) < len(numbers) or None in numbers:
             base = [stem.rstrip("0123456789").rstrip("_-.") or "emb" for stem in stems]

@@ -76,17 +76,19 @@ def engine_used(engine: Engine) -> Iterator[None]:
 
     Examples
     --------
-    >>> import pickle
+    >>> import pickle, tempfile
     >>> import numpy as np
+    >>> from anisoalign.embeddings import open_embeddings
     >>> from anisoalign.statistics import measure
     >>> class Elsewhere:
     ...     hands = 1
     ...     def map(self, job, parts):
     ...         yield from map(pickle.loads(pickle.dumps(job)).begin(), parts)
-    >>> rows = np.random.default_rng(0).normal(size=(100, 4))
-    >>> with engine_used(Elsewhere()):
-    ...     away = measure(rows)
-    >>> bool((away.m2 == measure(rows).m2).all())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/part-0.npy", np.random.default_rng(0).normal(size=(100, 4)))
+    ...     with engine_used(Elsewhere()):
+    ...         away = measure(open_embeddings(folder))
+    ...     bool((away.m2 == measure(open_embeddings(folder)).m2).all())
     True
     """
     token = _ENGINE.set(engine)
@@ -96,9 +98,9 @@ def engine_used(engine: Engine) -> Iterator[None]:
         _ENGINE.reset(token)
 
 
-def current_engine() -> Engine | None:
-    """Return the engine in use; None where the threads of this process do the work."""
-    return _ENGINE.get()
+def engine_for(embeddings: EmbeddingSet) -> Engine | None:
+    """Return the engine in use; None where threads of this process do the work, as on rows that it holds in memory."""
+    return None if embeddings.path is None else _ENGINE.get()
 
 
 def carried_out(
@@ -124,7 +126,7 @@ def carried_out(
     InputError
         The first in the order of the parts, wherever it happened.
     """
-    engine = current_engine()
+    engine = engine_for(embeddings)
     if engine is None or not parts:
         yield from in_order(worker, parts, workers)
         return

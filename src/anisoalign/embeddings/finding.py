@@ -9,8 +9,9 @@ from anisoalign.embeddings.formats.lance_ import is_lance, open_fragments
 from anisoalign.embeddings.formats.npy import NpySource
 from anisoalign.embeddings.formats.parquet import ParquetSource
 from anisoalign.embeddings.formats.safetensors_ import SafetensorsSource
-from anisoalign.embeddings.manifest import check_rows, read_manifest
+from anisoalign.embeddings.manifest import RUN, check_rows, read_manifest
 from anisoalign.embeddings.metadata import BESIDE, match_metadata
+from anisoalign.embeddings.remote import asked_together, is_remote
 from anisoalign.embeddings.shards import Source, natural_key
 
 READERS = {
@@ -19,6 +20,8 @@ READERS = {
     ".safetensors": SafetensorsSource,
     ".arrow": ArrowSource,
 }
+REMOTE = (".npy", ".parquet", ".arrow")
+"""Formats read behind a URI too. safetensors maps files of a disk; Lance has readers of its own."""
 PICKLES = (".pkl", ".pickle")
 KINDS = {"image": "img_emb", "text": "text_emb"}
 """clip-retrieval's folders; other kinds follow the pattern `audio` -> `audio_emb`."""
@@ -34,7 +37,11 @@ def open_path(path: Path, column: str | None) -> tuple[str, Sequence[Source]]:
         raise InputError(
             f"{path} is an unfinished run; repeat the command that began it, which continues there, or delete it"
         )
+    if is_remote(path) and (path / RUN / "plan.json").is_file() and read_manifest(path) is None:
+        raise InputError(f"{path} is an unfinished run; repeat the command that began it, which continues there")
     if is_lance(path):
+        if is_remote(path):
+            raise InputError(f"{path}: Lance datasets are read from a disk of this machine alone")
         return "lance", open_fragments(path, column)
     if is_hf_dataset(path):
         files = hf_files(path)
@@ -77,7 +84,12 @@ def _open_files(files: list[Path], column: str | None) -> tuple[str, Sequence[So
         )
     if suffix not in READERS:
         raise InputError(f"{files[0]} is of no known format; known are {', '.join(READERS)}")
-    sources: list[Source] = [READERS[suffix](file, column) for file in files]
+    if is_remote(files[0]) and suffix not in REMOTE:
+        raise InputError(
+            f"{files[0]}: {suffix} is read from a disk of this machine alone, behind a URI {', '.join(REMOTE)}"
+        )
+    reader = READERS[suffix]
+    sources: list[Source] = asked_together(lambda file: reader(file, column), files, is_remote(files[0]))
     _attach_metadata(sources, files)
     return suffix.lstrip("."), sources
 

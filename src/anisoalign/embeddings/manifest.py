@@ -10,6 +10,8 @@ from anisoalign.embeddings.errors import InputError, one_line
 MANIFEST = "manifest.json"
 KIND = "anisoalign-embeddings"
 SCHEMA_VERSION = 1
+RUN = ".run"
+"""Folder within an unfinished result for the notes of its run."""
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

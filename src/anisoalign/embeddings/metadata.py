@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.embeddings.remote import for_arrow
 from anisoalign.embeddings.shards import ID_COLUMNS, natural_key
 
 BESIDE = ".ids.parquet"
@@ -33,7 +34,7 @@ def trailing_number(stem: str) -> int | None:
 def read_metadata(path: Path, label: str, rows: int) -> pa.Table:
     """Read a metadata file and check that it has one row a vector."""
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(for_arrow(path)) as file:
             table = file.read()
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} cannot be read as Parquet: {one_line(error)}") from error

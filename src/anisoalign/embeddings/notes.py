@@ -9,6 +9,7 @@ import numpy as np
 
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.norms import ShardNorms, Verdict, look, refuse_mixed, sentence, verdict
+from anisoalign.embeddings.remote import asked_together, is_remote
 from anisoalign.embeddings.shards import Shard, Span
 
 BadRows = Literal["error", "drop"]
@@ -63,7 +64,7 @@ class Notes:
         self._dropped: dict[int, Dropped] = {}
         self._passed: dict[int, set[tuple[int, int]]] = {}
         self._looked: set[int] = set()
-        self._norms = [look(shard) for shard in shards]
+        self._norms = asked_together(look, shards, any(is_remote(shard.path) for shard in shards))
         if self._refuse:
             refuse_mixed(name, shards, self._norms)
 
@@ -145,7 +146,6 @@ class Notes:
                 return False
             seen = max(seen, stop)
         return seen >= shard.rows
-
 
     def hand_over(self) -> Found:
         """Return what was found in rows read since the last call, and forget it: of a set sent to another process."""

@@ -10,10 +10,11 @@ from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.finding import compare_manifest, open_path
 from anisoalign.embeddings.formats.memory import MemorySource, from_tensor
 from anisoalign.embeddings.notes import BadRows, Norms
+from anisoalign.embeddings.remote import RemotePath, locate, reachable
 
 
 def open_embeddings(
-    source: str | Path | np.ndarray | torch.Tensor | EmbeddingSet,
+    source: str | Path | RemotePath | np.ndarray | torch.Tensor | EmbeddingSet,
     *,
     name: str = "source",
     column: str | None = None,
@@ -29,8 +30,9 @@ def open_embeddings(
 
     Parameters
     ----------
-    source : path, array or tensor of shape (n, d), or EmbeddingSet
-        A set is returned as it is.
+    source : path or URI, array or tensor of shape (n, d), or EmbeddingSet
+        A URI like ``s3://bucket/folder`` is read through pyarrow's filesystems (`RemotePath`); a set is returned as
+        it is.
     name : str
         What messages call the set.
     column : str, optional
@@ -63,10 +65,11 @@ def open_embeddings(
         kind, sources = "memory", [from_tensor(source, name)]
     elif isinstance(source, np.ndarray):
         kind, sources = "memory", [MemorySource(source, name)]
-    elif isinstance(source, str | Path):
-        path = Path(source)
-        kind, sources = open_path(path, column)
-        compare_manifest(path, sources)
+    elif isinstance(source, str | Path | RemotePath):
+        path = locate(source)
+        with reachable(path):
+            kind, sources = open_path(path, column)
+            compare_manifest(path, sources)
     else:
         raise InputError(f"{name}: a path, an array or a tensor is needed, not {type(source).__name__}")
     return EmbeddingSet(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 
 from anisoalign.embeddings.embedding_set import EmbeddingSet
-from anisoalign.embeddings.engines import carried_out, current_engine
+from anisoalign.embeddings.engines import carried_out, engine_for
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.shards import Span
@@ -74,7 +74,7 @@ def _write_folder(
         else:
             todo.append((shard.index, stems[shard.index]))
     # An engine tells what was done shard by shard, threads tile by tile.
-    away = current_engine() is not None
+    away = engine_for(es) is not None
     worker = partial(_shard_writer, es, writer, change, np.dtype(dtype), raw, divide, None if away else progress)
     # One thread more than cores, since one or another waits for the disk to sync what they wrote.
     # A pickle is held whole while it is read: one at a time.
@@ -122,8 +122,10 @@ def _write_file(
     progress: Progress | None,
 ) -> None:
     """Write one file: parts are changed side by side and written one after another."""
-    if current_engine() is not None:
-        raise InputError(f"{writer.out} is a single file, which one process writes; an engine writes a folder of shards")
+    if engine_for(es) is not None:
+        raise InputError(
+            f"{writer.out} is a single file, which one process writes; an engine writes a folder of shards"
+        )
     spans = es.spans()
     most = max(span.stop - span.start for span in spans)
     known = es.rows if es.bad_rows == "error" else None

@@ -32,18 +32,17 @@ from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.manifest import (
     KIND,
     MANIFEST,
+    RUN,
     SCHEMA_VERSION,
     file_checksum,
     read_manifest,
     to_json,
 )
 from anisoalign.embeddings.metadata import BESIDE
+from anisoalign.embeddings.remote import locate
 from anisoalign.embeddings.shard_files import FORMATS, Sink
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.tiles import torch_dtype
-
-_RUN = ".run"
-"""Folder within `OUT.partial` for the notes of an unfinished run."""
 
 
 class EmbeddingWriter:
@@ -94,7 +93,7 @@ class EmbeddingWriter:
         overwrite: bool = False,
         inputs: Any = None,
     ):
-        self.out = Path(out)
+        self.out = locate(out)
         self.format, self.single = choose_format(self.out, format)
         self.dim, self.dtype = dim, np.dtype(dtype)
         self.plan = json.loads(to_json(plan or {}))
@@ -121,28 +120,38 @@ class EmbeddingWriter:
         return self
 
     def _begin_folder(self) -> None:
-        run = self.partial / _RUN
-        settings = {
+        run, settings = self.partial / RUN, self.settings
+        run.mkdir(parents=True, exist_ok=True)
+        self._lock_run(run)
+        try:
+            self._compare_settings(self._earlier_settings(run))
+        except InputError:
+            self._unlock()
+            raise
+        for stale in self.partial.glob(f"**/{TEMPORARY}*"):
+            stale.unlink()
+        self._probe(run)
+        write_synced(run / "plan.json", to_json(settings))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a run must agree in to continue another's work."""
+        return {
             "format": self.format,
             "dim": self.dim,
             "dtype": self.dtype.name,
             "plan": self.plan,
             "inputs": self._inputs,
         }
-        run.mkdir(parents=True, exist_ok=True)
-        self._lock_run(run)
-        found = self._earlier_settings(run)
-        if found is not None and found != settings:
-            self._unlock()
-            differing = ", ".join(key for key in settings if found.get(key) != settings[key])
+
+    def _compare_settings(self, found: dict[str, Any] | None) -> None:
+        """Refuse to continue a run that was to do something else."""
+        if found is not None and found != self.settings:
+            differing = ", ".join(key for key, value in self.settings.items() if found.get(key) != value)
             raise InputError(
                 f"{self.partial} holds an unfinished run with another {differing}; "
                 "repeat the command that began it, or delete that folder"
             )
-        for stale in self.partial.glob(f"**/{TEMPORARY}*"):
-            stale.unlink()
-        self._probe(run)
-        write_synced(run / "plan.json", to_json(settings))
 
     def _earlier_settings(self, run: Path) -> dict[str, Any] | None:
         """Return what an unfinished run was to do, None if there was none."""
@@ -185,7 +194,7 @@ class EmbeddingWriter:
         """Tell whether an earlier run finished this shard and its bytes are still the ones it noted."""
         if index in self._shards:
             return True
-        note = self.partial / _RUN / f"shard-{index}.json"
+        note = self.partial / RUN / f"shard-{index}.json"
         if self.single or not note.is_file():
             return False
         record = json.loads(note.read_text(encoding="utf-8"))
@@ -235,24 +244,32 @@ class EmbeddingWriter:
             Ids of the rows, or all columns to keep beside them.
         """
         name = self._file_name(index, stem)
-        folder = self.out.parent if self.single else self.partial
         beside = ids if ids is None or isinstance(ids, pa.Table) else pa.table({"id": ids})
         with writable(self.out):
-            sink = Sink(folder / f"{TEMPORARY}{name}")
+            sink = Sink(self._temporary(name))
         try:
             writer = ShardWriter(sink, self.format, rows, self.dim, self.dtype, beside)
             yield writer
             columns = writer.finish()
             if rows is not None and writer.rows != rows:
                 raise ValueError(f"shard {name} was promised {rows} rows and given {writer.rows}")
-            self._complete(index, sink, writer, columns)
+            self._complete(index, name, sink, writer, columns)
         except BaseException:
             sink.abandon()
             raise
 
-    def _complete(self, index: int, sink: Sink, writer: ShardWriter, columns: pa.Table | None) -> None:
+    def _temporary(self, name: str) -> Path:
+        """Where a file of the result is written before it has its name."""
+        return (self.out.parent if self.single else self.partial) / f"{TEMPORARY}{name}"
+
+    def _place(self, temporary: Path, path: Path) -> None:
+        """Give a synced file its place in the result."""
+        path.parent.mkdir(exist_ok=True)
+        rename_synced(temporary, path)
+
+    def _complete(self, index: int, name: str, sink: Sink, writer: ShardWriter, columns: pa.Table | None) -> None:
         """Sync a shard, give it its name and note it."""
-        path = sink.path.with_name(sink.path.name.removeprefix(TEMPORARY))
+        path = (self.out.parent if self.single else self.partial) / name
         record: dict[str, Any] = {"file": path.name, "rows": writer.rows, "crc32": sink.finish()}
         record["bytes"] = sink.path.stat().st_size
         if writer.dropped:
@@ -262,10 +279,14 @@ class EmbeddingWriter:
         elif self.single:
             # Ids that lay beside the file replaced here belong to other vectors.
             self.out.with_name(self.out.stem + BESIDE).unlink(missing_ok=True)
-        rename_synced(sink.path, path)
+        self._place(sink.path, path)
         self._shards[index] = record
         if not self.single:
-            write_synced(self.partial / _RUN / f"shard-{index}.json", to_json(record))
+            self._put(self.partial / RUN / f"shard-{index}.json", to_json(record))
+
+    def _put(self, path: Path, text: str) -> None:
+        """Write a small file of the result, or a note on the run."""
+        write_synced(path, text)
 
     def _file_name(self, index: int, stem: str | None) -> str:
         if self.single:
@@ -289,14 +310,13 @@ class EmbeddingWriter:
             path = folder / (stem + BESIDE)
         else:
             path = folder / "metadata" / f"metadata_{stem.removeprefix(stem.rstrip('0123456789'))}.parquet"
-            path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f"{TEMPORARY}{path.name}")
+        temporary = self._temporary(path.name)
         with temporary.open("wb") as file:
             pq.write_table(columns.replace_schema_metadata(), file)
             file.flush()
             os.fsync(file.fileno())
-        rename_synced(temporary, path)
-        return path.relative_to(folder).as_posix()
+        self._place(temporary, path)
+        return path.name if self.single else f"metadata/{path.name}"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -310,8 +330,12 @@ class EmbeddingWriter:
         finally:
             if error is not None and not self.single and (not self._shards or isinstance(error, InputError)):
                 # Input that must be corrected changes the plan: nothing here could be continued.
-                shutil.rmtree(self.partial, ignore_errors=True)
+                self._discard()
             self._unlock()
+
+    def _discard(self) -> None:
+        """Remove what this run has written."""
+        shutil.rmtree(self.partial, ignore_errors=True)
 
     def _finish(self) -> None:
         if not any(record["rows"] for record in self._shards.values()):
@@ -321,6 +345,8 @@ class EmbeddingWriter:
         if missing := sorted(set(range(max(self._shards))) - set(self._shards)):
             raise ValueError(f"shards of {self.out} were never written: {missing[:8]}")
         shards = [self._shards[index] for index in sorted(self._shards)]
+        if self.format == "hf":
+            self._write_hf_files([record["file"] for record in shards])
         manifest = {
             "kind": KIND,
             "schema_version": SCHEMA_VERSION,
@@ -332,10 +358,12 @@ class EmbeddingWriter:
             "shards": shards,
             "plan": self.plan,
         }
-        if self.format == "hf":
-            self._write_hf_files([record["file"] for record in shards])
-        write_synced(self.partial / MANIFEST, to_json(manifest))
-        shutil.rmtree(self.partial / _RUN)
+        self._publish(to_json(manifest))
+
+    def _publish(self, manifest: str) -> None:
+        """Let the finished folder appear."""
+        write_synced(self.partial / MANIFEST, manifest)
+        shutil.rmtree(self.partial / RUN)
         replace_folder(self.partial, self.out)
 
     def _write_hf_files(self, names: list[str]) -> None:
@@ -349,8 +377,8 @@ class EmbeddingWriter:
             "_output_all_columns": False,
             "_split": None,
         }
-        write_synced(self.partial / "state.json", to_json(state))
-        write_synced(self.partial / "dataset_info.json", to_json({"features": None}))
+        self._put(self.partial / "state.json", to_json(state))
+        self._put(self.partial / "dataset_info.json", to_json({"features": None}))
 
 
 def choose_format(out: Path, format: str | None) -> tuple[str, bool]:

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from anisoalign.embeddings import EmbeddingSet, InputError, Span, Tile, carried_out, current_engine, open_embeddings
+from anisoalign.embeddings import EmbeddingSet, InputError, Span, Tile, carried_out, engine_for, open_embeddings
 from anisoalign.statistics.moments import Moments, Order
 from anisoalign.statistics.tree import TreeSum, grouped, level_for
 
@@ -72,7 +72,7 @@ def measure(
     rows = tile_rows(embeddings.dim) if order == "full" else None
 
     spans = embeddings.spans(rows)
-    engine = current_engine()
+    engine = engine_for(embeddings)
     # An engine is given whole nodes of the tree, a few for each of its hands: what travels is one sum a node.
     level = 0 if engine is None else level_for(len(spans), _NODES_A_HAND * engine.hands)
     groups = grouped(spans, level)

@@ -36,7 +36,8 @@ class TreeSum:
     """
 
     def __init__(self, dim: int, order: Order):
-        self._dim, self._order = dim, order
+        self._dim = dim
+        self._order: Order = order
         self._sums: list[Moments] = []
         self._children: list[int] = []
 
@@ -75,6 +76,6 @@ def level_for(parts: int, groups: int) -> int:
     (2, 0)
     """
     level = 0
-    while -(-parts // FAN_IN ** (level + 1)) >= groups:
+    while FAN_IN**level < parts and -(-parts // FAN_IN ** (level + 1)) >= groups:
         level += 1
     return level

@@ -21,7 +21,7 @@ from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, c
 from anisoalign.aligners.anisoalign.settings import TERMS, check_settings
 from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
 from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interval, torch_dtype
-from anisoalign.embeddings import InputError, Tile, open_embeddings, operations_alone
+from anisoalign.embeddings import InputError, RemotePath, Tile, open_embeddings, operations_alone
 from anisoalign.geometry.spectra import effective_dimension, eigenvalues
 from anisoalign.statistics import Moments, check_widths, float64_below, measure
 
@@ -318,7 +318,7 @@ class AnisoAlign(Aligner):
         return apply
 
     def transform(
-        self, source: Any, out: str | Path | None = None, *, return_bound: bool = False, **options: Any
+        self, source: Any, out: str | Path | RemotePath | None = None, *, return_bound: bool = False, **options: Any
     ) -> Any:
         """As `Aligner.transform`; warns where rows have drifted from the fitted sources.
 

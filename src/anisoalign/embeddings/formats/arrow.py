@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.columns import choose_column, column_blocks, vector_type
+from anisoalign.embeddings.remote import is_remote
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
 
 
@@ -42,7 +43,7 @@ class ArrowSource:
     def _batches(self) -> Iterator[pa.Schema | pa.RecordBatch]:
         """Yield the schema, then every record batch, without copying from the mapped file."""
         try:
-            with pa.memory_map(str(self.path)) as mapped:
+            with self.path.open("rb") if is_remote(self.path) else pa.memory_map(str(self.path)) as mapped:
                 if mapped.read(6) == b"ARROW1":
                     mapped.seek(0)
                     reader = pa.ipc.open_file(mapped)

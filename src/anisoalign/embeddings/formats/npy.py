@@ -4,13 +4,18 @@ import io
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.memory import check_array
+from anisoalign.embeddings.remote import is_remote
 from anisoalign.embeddings.shards import Block
+
+_REQUEST = 1 << 17
+"""Bytes that an object store sends in the time that it takes to answer."""
 
 
 class NpySource:
@@ -58,7 +63,7 @@ class NpySource:
         """
         end = self.rows if stop is None else stop
         if self._fortran:
-            array = self._map()
+            array = self._whole() if is_remote(self.path) else self._map()
             for first in range(start, end, size):
                 yield array[first : min(first + size, end)], None
             return
@@ -80,10 +85,35 @@ class NpySource:
 
     def take(self, rows: np.ndarray) -> Block:
         """Return a copy of the given rows."""
-        return self._map()[rows], None
+        if not is_remote(self.path):
+            return self._map()[rows], None
+        if self._fortran:
+            return self._whole()[rows], None
+        with self.path.open("rb") as file:
+            return np.concatenate([self._run(file, run) for run in _runs(rows, self._gap)]), None
+
+    @property
+    def _gap(self) -> int:
+        """Rows between two wanted ones that are read along, since a request costs more than they do."""
+        return _REQUEST // (self.dim * self._stored.itemsize)
+
+    def _run(self, file: Any, wanted: np.ndarray) -> np.ndarray:
+        """Read rows that lie close together in one request."""
+        first, width = int(wanted[0]), self.dim * self._stored.itemsize
+        data = file.read_at((int(wanted[-1]) + 1 - first) * width, self._offset + first * width)
+        return np.frombuffer(data, self._stored).reshape(-1, self.dim)[wanted - first]
+
+    def _whole(self) -> np.ndarray:
+        """Read the file at once: columns that lie apart cannot be had by rows."""
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            flat = np.frombuffer(file.read(), self._stored)
+        return flat.reshape((self.rows, self.dim), order="F")
 
     def peek(self, count: int) -> np.ndarray:
-        """Return evenly spaced rows."""
+        """Return evenly spaced rows; of a remote file the first ones, in one request."""
+        if is_remote(self.path):
+            return self.take(np.arange(min(count, self.rows)))[0] if self.rows else np.empty((0, self.dim), self.dtype)
         return self._map()[:: max(1, -(-self.rows // count))]
 
     def metadata(self) -> pa.Table | None:
@@ -91,6 +121,11 @@ class NpySource:
         from anisoalign.embeddings.metadata import read_metadata
 
         return None if self.metadata_path is None else read_metadata(self.metadata_path, self.label, self.rows)
+
+
+def _runs(rows: np.ndarray, gap: int) -> list[np.ndarray]:
+    """Cut ascending row numbers where more than `gap` lie between two."""
+    return np.split(rows, np.flatnonzero(np.diff(rows) > gap) + 1)
 
 
 def read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:

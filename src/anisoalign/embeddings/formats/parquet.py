@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.columns import choose_column, column_blocks, vector_type
+from anisoalign.embeddings.remote import for_arrow, is_remote
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
 
 _STREAM = 1 << 20
@@ -37,7 +38,9 @@ class ParquetSource:
 
     def _open(self) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(self.path, buffer_size=_STREAM, pre_buffer=False)
+            # What is far away is asked for in few large pieces.
+            options = {"pre_buffer": True} if is_remote(self.path) else {"buffer_size": _STREAM, "pre_buffer": False}
+            return pq.ParquetFile(for_arrow(self.path), **options)
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{self.path} cannot be read as Parquet: {one_line(error)}") from error
 
