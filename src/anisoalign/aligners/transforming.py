@@ -16,6 +16,7 @@ from anisoalign.embeddings import (
     EmbeddingSet,
     InputError,
     RemotePath,
+    Tile,
     check_apart,
     file_states,
     locate,
@@ -24,6 +25,7 @@ from anisoalign.embeddings import (
     writer_for,
 )
 from anisoalign.embeddings import fingerprint as data_fingerprint
+from anisoalign.embeddings.tiles import undivided
 from anisoalign.statistics import float64_below
 
 if TYPE_CHECKING:
@@ -51,6 +53,10 @@ def transform_rows(
     """
     check_out_dtype(out_dtype)
     single = isinstance(source, np.ndarray | Tensor) and source.ndim == 1
+    if single and isinstance(source, np.ndarray):
+        aligned = _one_row(model, source, float64_below(1, dtype), out_dtype, first_row)
+        if aligned is not None:
+            return aligned
     rows = open_embeddings(source[None] if single else source)
     check_fits(model, rows)
     precision = float64_below(rows.rows, dtype)
@@ -60,6 +66,20 @@ def transform_rows(
         filled += len(tile)
     aligned = aligned[0] if single else aligned[:filled]
     return torch.from_numpy(aligned).to(source.device) if isinstance(source, Tensor) else aligned
+
+
+def _one_row(model: Aligner, row: np.ndarray, precision: np.dtype, out_dtype: str, first_row: int) -> np.ndarray | None:
+    """What a tile of this row alone gives, without opening a set, which takes longer; None where that must judge it."""
+    if row.shape != (model.n_features_in_,) or row.dtype not in (np.float16, np.float32, np.float64):
+        return None
+    values, lengths, _, bad = undivided(row[None], precision)
+    if bad:
+        return None
+    tile = Tile(values, np.zeros(1, np.int64), 0, 0, 1 / lengths)
+    if not model.takes_undivided:
+        values /= lengths[:, None]
+        tile = Tile(values, tile.rows, 0, 0)
+    return model.tile_mapping(precision, first_row)(tile).numpy()[0].astype(out_dtype)
 
 
 def write_transformed(

@@ -16,6 +16,7 @@ from anisoalign.cli.demo import demo
 from anisoalign.cli.diagnose import diagnose
 from anisoalign.cli.env import env
 from anisoalign.cli.evaluate import evaluate
+from anisoalign.cli.export import export
 from anisoalign.cli.fit import fit
 from anisoalign.cli.plan import plan
 from anisoalign.cli.report import report
@@ -30,7 +31,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, diagnose, fit, transform, evaluate, compare, report, convert, train, ask, score, plan, env):
+for command in (
+    demo,
+    diagnose,
+    fit,
+    transform,
+    evaluate,
+    compare,
+    report,
+    convert,
+    export,
+    train,
+    ask,
+    score,
+    plan,
+    env,
+):
     app.command()(command)
 
 

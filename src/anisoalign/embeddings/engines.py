@@ -8,8 +8,8 @@ and nothing here knows of it, so that an adapter to another scheduler is a few l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -62,7 +62,7 @@ class Engine(Protocol):
         """How many parts can be done at the same time."""
         ...
 
-    def map(self, job: Job, parts: Sequence[Any]) -> Iterator[Outcome]:
+    def map(self, job: Job, parts: Sequence[Any]) -> Generator[Outcome]:
         """Yield ``job.begin()(part)`` for each part, in order; `begin` is called once a worker, anywhere."""
         ...
 
@@ -130,9 +130,10 @@ def carried_out(
     if engine is None or not parts:
         yield from in_order(worker, parts, workers)
         return
-    for outcome in engine.map(Job(embeddings, worker), parts):
-        if outcome.fault is not None:
-            raise InputError(outcome.fault)
-        if outcome.found is not None:
-            embeddings.notes.absorb(outcome.found)
-        yield outcome.result
+    with closing(engine.map(Job(embeddings, worker), parts)) as outcomes:
+        for outcome in outcomes:
+            if outcome.fault is not None:
+                raise InputError(outcome.fault)
+            if outcome.found is not None:
+                embeddings.notes.absorb(outcome.found)
+            yield outcome.result

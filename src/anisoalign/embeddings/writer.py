@@ -334,8 +334,11 @@ class EmbeddingWriter:
             self._unlock()
 
     def _discard(self) -> None:
-        """Remove what this run has written."""
-        shutil.rmtree(self.partial, ignore_errors=True)
+        """Remove what this run has written, out of the way of workers that are still at it: they find no folder."""
+        doomed = self.out.with_name(f".{self.out.name}.discarded-{os.getpid()}")
+        with contextlib.suppress(FileNotFoundError):
+            self.partial.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
     def _finish(self) -> None:
         if not any(record["rows"] for record in self._shards.values()):

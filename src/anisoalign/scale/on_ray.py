@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +82,7 @@ class RayEngine:
 
         return self._workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
-    def map(self, job: Job, parts: Sequence[Any]) -> Iterator[Outcome]:
+    def map(self, job: Job, parts: Sequence[Any]) -> Generator[Outcome]:
         """Yield the outcome of each part, in order."""
         import ray
         from ray import cloudpickle

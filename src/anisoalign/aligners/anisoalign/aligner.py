@@ -303,7 +303,28 @@ class AnisoAlign(Aligner):
         return other
 
     def mapping(self, dtype: np.dtype) -> Mapping:
-        """Blend of anchor and correction at the strength in use, centred on μx."""
+        """Blend of anchor and correction at the strength in use, centred on μx.
+
+        Made once for a precision, since putting it together takes longer than mapping a row, and made again when an
+        attribute is set. It holds no scratch memory, so threads may share it.
+        """
+        maps = self.__dict__.setdefault("_maps", {})
+        if dtype not in maps:
+            maps[dtype] = self._mapping(dtype)
+        return maps[dtype]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__.pop("_maps", None)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self.__dict__.pop("_maps", None)
+        super().__delattr__(name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_maps"}
+
+    def _mapping(self, dtype: np.dtype) -> Mapping:
         self._check_fitted()
         if self.calibration_mean_ is None:
             raise NotFittedError("AnisoAlign is not calibrated; call calibrate(source) first")
@@ -336,6 +357,8 @@ class AnisoAlign(Aligner):
         self._check_fitted()
         if return_bound and out is not None:
             raise InputError("bounds are returned for rows in memory; leave out=PATH away")
+        if getattr(source, "ndim", 2) == 1 and not return_bound:
+            return super().transform(source, out, **options)  # one row tells nothing of a drift
         rows = open_embeddings(source[None] if getattr(source, "ndim", 2) == 1 else source)
         if rows.dim == self.n_features_in_ and rows.rows > 1:
             seen = rows.sample(4096, self.seed, np.float64)

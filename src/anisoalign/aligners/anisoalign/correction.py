@@ -39,13 +39,15 @@ class Correction:
     polar: PolarStage | None
     polar_first: bool = False
 
+    def parts(self) -> list[Affine | Guide | PolarStage]:
+        """The parts that lead from a unit source row to the fully corrected row, in order."""
+        middle = [part for part in (self.initial, self.guide, self.restore) if part is not None]
+        polar = [] if self.polar is None else [self.polar]
+        return [*polar, *middle] if self.polar_first else [*middle, *polar]
+
     def steps(self, dtype: torch.dtype) -> list[RowMap]:
-        """The steps from a unit source row to the fully corrected row, in order."""
-        middle = [part.at(dtype) for part in (self.initial, self.guide, self.restore) if part is not None]
-        if self.polar is None:
-            return middle
-        polar = self.polar.at(dtype)
-        return [polar, *middle] if self.polar_first else [*middle, polar]
+        """Their maps in a precision."""
+        return [part.at(dtype) for part in self.parts()]
 
     def full(self, dtype: torch.dtype) -> RowMap:
         """The correction at strength 1."""

@@ -1,0 +1,205 @@
+"""A fitted model as one file for other runtimes, compared with the model before it has its name."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from anisoalign.aligners import Aligner
+from anisoalign.embeddings import InputError, open_embeddings
+from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, writable
+from anisoalign.serving.modules import serving_module
+
+TARGETS = ("onnx", "torch-export")
+"""Formats: ONNX for onnxruntime and the like, archives of `torch.export` (.pt2) for PyTorch and what compiles it."""
+
+EQUAL = 1e-5
+"""Largest difference of a value of a unit row between model and full-precision file."""
+PROBES = 64
+"""Random rows on which every file is compared with its model."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written and what it loses.
+
+    Attributes
+    ----------
+    file : str
+    to, precision : str
+    bytes : int
+        Size of the file.
+    rows : int
+        Rows compared: of the sample given, else random ones.
+    on : str
+        "source" or "random rows".
+    largest_difference : float
+        Of a value of a unit row.
+    mean_cosine, least_cosine : float
+        Between the file's rows and the model's.
+    """
+
+    file: str
+    to: str
+    precision: str
+    bytes: int
+    rows: int
+    on: str
+    largest_difference: float
+    mean_cosine: float
+    least_cosine: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def export(
+    model: Aligner,
+    out: str | Path,
+    *,
+    to: str = "onnx",
+    precision: str = "fp32",
+    source: Any = None,
+    sample: int = 2000,
+    seed: int = 0,
+) -> Exported:
+    """Write a fitted model as ONNX or as an archive of `torch.export`; input "embeddings", output "aligned".
+
+    Rows need not be unit, their number is free, values are float32 on both sides in every precision.
+
+    Parameters
+    ----------
+    model : Aligner
+        A deterministic map of one row: every method but c3 and random-target.
+    out : path
+        A new file.
+    to : {"onnx", "torch-export"}
+    precision : {"fp32", "fp16", "int8"}
+        Of the matrices; see `PRECISIONS`.
+    source : path, array or EmbeddingSet, optional
+        Rows like those to be served; what the file loses is measured on a sample of them.
+    sample : int
+        Rows of the source compared at most.
+
+    Raises
+    ------
+    InputError
+        For a method that draws, a file that exists, or an extra that is not installed.
+    RuntimeError
+        If the full-precision file does not give the model's rows within 1e-5; nothing is left behind then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import anisoalign as aa
+    >>> rows = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made = export(aa.ReAlign().fit(rows, rows + 1), f"{folder}/model.pt2", to="torch-export", source=rows)
+    >>> made.rows, made.least_cosine > 0.99999
+    (50, True)
+    """
+    out = Path(out)
+    _check(out, to)
+    module = serving_module(model, precision)
+    rows, on = _probes(model, source, sample, seed)
+    with writable(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = out.with_name(f"{TEMPORARY}{out.name}")
+        temporary.touch()
+    try:
+        _WRITERS[to](module, model.n_features_in_, temporary)
+        loss = _loss(reader(temporary, to)(rows), np.asarray(model.transform(rows)))
+        if precision == "fp32" and not loss["largest_difference"] <= EQUAL:
+            raise RuntimeError(f"{out} differs from its model by {loss['largest_difference']:.1e}: a fault of ours")
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        rename_synced(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Exported(str(out), to, precision, out.stat().st_size, len(rows), on, **loss)
+
+
+def reader(file: str | Path, to: str) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that maps rows by an exported file, float32 (n, d).
+
+    `torch.load`'s unpickler is part of how PyTorch reads its archives: open those alone that you trust.
+    """
+    if to == "onnx":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        return lambda rows: np.asarray(session.run(None, {"embeddings": np.asarray(rows, np.float32)})[0])
+    module = torch.export.load(str(file)).module()
+
+    def run(rows: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return module(torch.from_numpy(np.ascontiguousarray(rows, np.float32))).numpy()
+
+    return run
+
+
+def _check(out: Path, to: str) -> None:
+    from importlib.util import find_spec
+
+    if to not in TARGETS:
+        raise InputError(f"a model is exported to {' or '.join(TARGETS)}, not {to!r}")
+    if to == "onnx" and not all(map(find_spec, ("onnx", "onnxscript", "onnxruntime"))):
+        raise InputError('ONNX needs the extra: pip install "anisoalign[onnx]"')
+    if to == "torch-export" and out.suffix != ".pt2":
+        raise InputError(f"an archive of torch.export ends in .pt2, {out} does not")
+    if out.exists():
+        raise InputError(f"{out} already exists; choose another name, or remove it")
+
+
+def _traced(module: nn.Module, dim: int) -> torch.export.ExportedProgram:
+    rows = torch.ones(3, dim) + torch.eye(3, dim)
+    with torch.no_grad():
+        return torch.export.export(module, (rows,), dynamic_shapes=({0: torch.export.Dim("rows", min=1)},))
+
+
+def _write_onnx(module: nn.Module, dim: int, file: Path) -> None:
+    names = {"input_names": ["embeddings"], "output_names": ["aligned"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, about itself
+        # Not optimised: constant folding would turn small matrices back into float32. Runtimes optimise at load.
+        program = torch.onnx.export(_traced(module, dim), dynamo=True, optimize=False, verbose=False, **names)
+        assert program is not None
+        program.save(str(file))
+
+
+def _write_archive(module: nn.Module, dim: int, file: Path) -> None:
+    with file.open("wb") as archive:
+        torch.export.save(_traced(module, dim), archive)
+
+
+_WRITERS = {"onnx": _write_onnx, "torch-export": _write_archive}
+
+
+def _probes(model: Aligner, source: Any, sample: int, seed: int) -> tuple[np.ndarray, str]:
+    if source is None:
+        rows = np.random.default_rng(seed).normal(size=(PROBES, model.n_features_in_)).astype(np.float32)
+        return rows, "random rows"
+    embeddings = open_embeddings(source, name="source")
+    if embeddings.dim != model.n_features_in_:
+        raise InputError(f"source has width {embeddings.dim}, the model was fitted on width {model.n_features_in_}")
+    return embeddings.sample(sample, seed, np.float32), "source"
+
+
+def _loss(ours: np.ndarray, exact: np.ndarray) -> dict[str, float]:
+    cosines = np.einsum("ij,ij->i", ours.astype(np.float64), exact.astype(np.float64))
+    return {
+        "largest_difference": float(np.abs(ours - exact).max()),
+        "mean_cosine": float(cosines.mean()),
+        "least_cosine": float(cosines.min()),
+    }

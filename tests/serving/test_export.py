@@ -1,0 +1,166 @@
+"""Exported files give the model's rows, through the runtimes that are to serve them."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import anisoalign as aa
+from anisoalign.aligners import METHODS
+from anisoalign.embeddings import InputError
+from anisoalign.serving import PRECISIONS, TARGETS, export, reader, serving_module
+
+DRAWING = ("c3", "random-target")
+CASES = {name: method() for name, method in METHODS.items() if name not in (*DRAWING, "aniso-align")} | {
+    f"aniso-align {strength}": aa.AnisoAlign(strength=strength) for strength in (0.0, 0.1, 0.5, 1.0)
+}
+QUICK = {"prior_steps": 20, "refine_steps": 60, "fit_rows": 200}
+CASES |= {
+    "paper": aa.AnisoAlign.paper(**QUICK),
+    "paper 0.5": aa.AnisoAlign.paper(strength=0.5, **QUICK),
+    "refined": aa.AnisoAlign(strength=1.0, terms="init+guide+refine+support+structure", centre="mean", **QUICK),
+}
+
+
+@pytest.fixture(scope="module")
+def rows(make_planted):
+    data = make_planted(rows=300, dim=16)
+    return (3 * data.source).astype(np.float32), data.target.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def fitted(rows):
+    made = {}
+
+    def fit(name):
+        if name not in made:
+            made[name] = CASES[name].fit(*rows)
+        return made[name]
+
+    return fit
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_module_is_the_model(fitted, rows, name):
+    model = fitted(name)
+    served = serving_module(model)(torch.from_numpy(rows[0])).numpy()
+    np.testing.assert_allclose(served, model.transform(rows[0]), atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS[1:])
+@pytest.mark.parametrize("name", CASES)
+def test_smaller_matrices_lose_little_and_not_nothing(fitted, rows, name, precision):
+    module, model = serving_module(fitted(name), precision), fitted(name)
+    served = module(torch.from_numpy(rows[0])).numpy()
+    cosines = np.einsum("ij,ij->i", served, model.transform(rows[0]))
+    assert cosines.min() > (0.9999 if precision == "fp16" else 0.999)
+    matrices = [value for key, value in module.state_dict().items() if key.endswith("product.weight")]
+    assert all(value.dtype == {"fp16": torch.float16, "int8": torch.int8}[precision] for value in matrices)
+    if matrices:
+        assert np.abs(served - model.transform(rows[0])).max() > 1e-7
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_methods_that_draw_are_refused(rows, name):
+    with pytest.raises(InputError, match="draws at random"):
+        serving_module(METHODS[name]().fit(*rows))
+
+
+def test_an_archive_gives_the_models_rows_one_or_many(fitted, rows, tmp_path):
+    model = fitted("aniso-align 0.5")
+    made = export(model, tmp_path / "model.pt2", to="torch-export", source=rows[0])
+    assert (made.rows, made.on) == (300, "source")
+    assert made.largest_difference < 1e-5
+    run = reader(tmp_path / "model.pt2", "torch-export")
+    for count in (1, 7):
+        np.testing.assert_allclose(run(rows[0][:count]), model.transform(rows[0][:count]), atol=1e-5)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt2"]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("to", TARGETS)
+@pytest.mark.parametrize("name", CASES)
+def test_the_file_is_the_model(fitted, rows, tmp_path, name, to):
+    model, file = fitted(name), tmp_path / "model.pt2"
+    made = export(model, file, to=to, source=rows[0])
+    assert made.largest_difference < 1e-5
+    run = reader(file, to)
+    for count in (1, 2, 50):
+        np.testing.assert_allclose(run(rows[0][:count]), model.transform(rows[0][:count]), atol=1e-5)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("to", TARGETS)
+@pytest.mark.parametrize("precision", PRECISIONS[1:])
+@pytest.mark.parametrize("name", ["gaussian-transport", "aniso-align 0.5", "paper", "memory-projection"])
+def test_smaller_files_are_smaller_and_state_their_loss(make_planted, tmp_path, name, to, precision):
+    data = make_planted(rows=400, dim=128)
+    model = CASES[name].__class__(**CASES[name].get_params()).fit(data.source, data.target)
+    full = export(model, tmp_path / "full.pt2", to=to, source=data.source)
+    made = export(model, tmp_path / "small.pt2", to=to, precision=precision, source=data.source)
+    run = reader(tmp_path / "small.pt2", to)
+    assert made.bytes < (0.6 if precision == "fp16" else 0.45) * full.bytes
+    exact = model.transform(data.source.astype(np.float32))
+    found = np.einsum("ij,ij->i", run(data.source), exact)
+    np.testing.assert_allclose([found.mean(), found.min()], [made.mean_cosine, made.least_cosine], atol=1e-6)
+    assert 0.99 < made.least_cosine <= made.mean_cosine < 1 - 1e-12
+
+
+@pytest.mark.integration
+def test_onnx_files_pass_the_checker_and_hold_no_float_copy_of_small_matrices(make_planted, tmp_path):
+    import onnx
+
+    data = make_planted(rows=400, dim=128)
+    export(aa.WhitenColor().fit(data.source, data.target), tmp_path / "m.onnx", precision="int8")
+    model = onnx.load(tmp_path / "m.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    sizes = {item.name: (item.data_type, int(np.prod(item.dims))) for item in model.graph.initializer}
+    assert (onnx.TensorProto.INT8, 128 * 128) in sizes.values()
+    assert all(size <= 128 for kind, size in sizes.values() if kind == onnx.TensorProto.FLOAT)
+    assert [item.name for item in model.graph.input] == ["embeddings"]
+    assert [item.name for item in model.graph.output] == ["aligned"]
+
+
+def test_faults_are_named_and_leave_nothing(fitted, rows, tmp_path):
+    model = fitted("realign")
+    with pytest.raises(InputError, match="precision must be one of"):
+        export(model, tmp_path / "m.pt2", to="torch-export", precision="int4")
+    with pytest.raises(InputError, match="onnx or torch-export"):
+        export(model, tmp_path / "m.pt2", to="tflite")
+    with pytest.raises(InputError, match=r"ends in \.pt2"):
+        export(model, tmp_path / "m.onnx", to="torch-export")
+    with pytest.raises(InputError, match="width 8"):
+        export(model, tmp_path / "m.pt2", to="torch-export", source=np.eye(8))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "m.pt2").write_text("mine")
+    with pytest.raises(InputError, match="already exists"):
+        export(model, tmp_path / "m.pt2", to="torch-export")
+    assert (tmp_path / "m.pt2").read_text() == "mine"
+
+
+def test_a_file_that_differs_from_its_model_is_not_kept(fitted, monkeypatch, tmp_path):
+    model = fitted("realign")
+    monkeypatch.setattr(type(model), "transform", lambda self, rows: np.zeros_like(rows))
+    with pytest.raises(RuntimeError, match="differs from its model"):
+        export(model, tmp_path / "m.pt2", to="torch-export")
+    assert not list(tmp_path.iterdir())
+
+
+def test_onnx_needs_its_extra(fitted, monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"anisoalign\[onnx\]"):
+        export(fitted("realign"), tmp_path / "m.onnx")
+
+
+def test_the_command_states_the_loss(fitted, rows, tmp_path):
+    fitted("gaussian-transport").save(tmp_path / "m")
+    np.save(tmp_path / "rows.npy", rows[0])
+    words = (
+        f"export {tmp_path}/m --to torch-export --precision int8 --out {tmp_path}/m.pt2 --source {tmp_path}/rows.npy"
+    )
+    ended = subprocess.run([sys.executable, "-m", "anisoalign", *words.split()], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "int8" in ended.stdout
+    assert "on 300 rows (source): cosine 0.99" in ended.stdout
