@@ -169,11 +169,17 @@ def _traced(module: nn.Module, dim: int) -> torch.export.ExportedProgram:
 
 
 def _write_onnx(module: nn.Module, dim: int, file: Path) -> None:
-    names = {"input_names": ["embeddings"], "output_names": ["aligned"]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about itself
         # Not optimised: constant folding would turn small matrices back into float32. Runtimes optimise at load.
-        program = torch.onnx.export(_traced(module, dim), dynamo=True, optimize=False, verbose=False, **names)
+        program = torch.onnx.export(
+            _traced(module, dim),
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+            input_names=["embeddings"],
+            output_names=["aligned"],
+        )
         assert program is not None
         program.save(str(file))
 

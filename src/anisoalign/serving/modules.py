@@ -83,6 +83,9 @@ class Served(nn.Module):
 class Product(nn.Module):
     """X Wᵀ, W of shape (out, in) kept in a precision."""
 
+    weight: Tensor
+    scale: Tensor
+
     def __init__(self, weight: Any, precision: str):
         super().__init__()
         weight = torch.as_tensor(weight).float()
@@ -105,6 +108,10 @@ class Product(nn.Module):
 
 class AffineRows(nn.Module):
     """Norm(W y + b), and where there is a shift Norm of that plus the shift."""
+
+    factor: Tensor
+    bias: Tensor
+    shift: Tensor | None
 
     def __init__(self, weight: Any, bias: Any, shift: Any, precision: str):
         super().__init__()
@@ -138,6 +145,11 @@ class Memory(nn.Module):
 
 class Anchored(nn.Module):
     """Norm(μx + s R_u (y − μy)): where the dial of AnisoAlign begins."""
+
+    mean: Tensor
+    target: Tensor
+    plane: Tensor | None
+    inside: Tensor
 
     def __init__(self, anchor: Anchor, share: float):
         super().__init__()
@@ -174,6 +186,14 @@ class Guided(nn.Module):
 class Refined(nn.Module):
     """Stages of the published method: polar coordinates in U, radial maps, the network within its bounds."""
 
+    shift: Tensor
+    centre: Tensor
+    centre_inside: Tensor
+    complement_mean: Tensor
+    complement_scale: Tensor
+    knots: Tensor | None
+    levels: Tensor
+
     def __init__(self, stage: PolarStage, precision: str):
         super().__init__()
         self.into, self.back = Product(stage.basis.T, precision), Product(stage.basis, precision)
@@ -202,7 +222,7 @@ class Refined(nn.Module):
         a, b = coordinates[:, 0::2], coordinates[:, 1::2]
         radius, phase = torch.sqrt(a * a + b * b), torch.atan2(b, a)
         if self.knots is not None:
-            radius = self.mapped(radius)
+            radius = self.mapped(radius, self.knots)
         scaled = (self.outside(moved) - self.complement_mean) * self.complement_scale
         complement = self.complement_mean + self.outside(scaled)
         if len(self.layers):
@@ -213,9 +233,9 @@ class Refined(nn.Module):
         """The part in V."""
         return rows - self.back(self.into(rows))
 
-    def mapped(self, radius: Tensor) -> Tensor:
+    def mapped(self, radius: Tensor, knots: Tensor) -> Tensor:
         """Radial quantile maps: the segment of a radius is found by counting, which every runtime can."""
-        knots, levels = self.knots, self.levels
+        levels = self.levels
         place = (radius[:, :, None] > knots).sum(dim=-1, keepdim=True).clamp(1, knots.shape[1] - 1)
         spread = (len(radius), *knots.shape)
         low, high = (torch.gather(knots.expand(spread), 2, at)[:, :, 0] for at in (place - 1, place))
@@ -242,6 +262,8 @@ class Refined(nn.Module):
 class Layer(nn.Module):
     """A linear layer whose matrix is kept in a precision."""
 
+    bias: Tensor
+
     def __init__(self, linear: nn.Linear, precision: str):
         super().__init__()
         self.product = Product(linear.weight.detach(), precision)
@@ -254,6 +276,8 @@ class Layer(nn.Module):
 
 class Dialled(nn.Module):
     """AnisoAlign at the strength in use: blend of anchor and correction, centred on μx."""
+
+    shift: Tensor
 
     def __init__(self, model: AnisoAlign, precision: str):
         super().__init__()
