@@ -5,6 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from anisoalign.aligners import METHODS
 
 ROOT = Path(__file__).parents[2]
@@ -27,3 +29,25 @@ def test_each_target_sets_itself_up():
     ended = subprocess.run(["make", "--dry-run", "--always-make", "demo"], cwd=ROOT, capture_output=True, text=True)
     assert "-m venv" in ended.stdout
     assert "anisoalign demo" in ended.stdout
+
+
+def test_the_citation_names_this_version():
+    import yaml
+
+    from anisoalign import __version__
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == __version__
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+
+
+@pytest.mark.integration
+def test_the_verdict_shown_is_the_one_that_the_demo_gives():
+    from anisoalign import diagnose
+    from anisoalign.worlds import RenderedWorld
+
+    pairs = RenderedWorld.load().embed(rows=4_000, seed=0)
+    said = " ".join(str(diagnose(pairs.text, pairs.image, paired=True)).split())
+    shown = re.search(r"```text\n(The two sets.*?)```", README, re.DOTALL)
+    assert shown is not None
+    assert " ".join(shown[1].split()) == said
