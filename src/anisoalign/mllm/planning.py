@@ -6,6 +6,7 @@ record, so that it can be checked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ def plan_training(
     *,
     processes: int = 1,
     tflops: float = SUSTAINED,
-    conversations: int | None = None,
-    tokens: float | None = None,
+    conversations: int | Mapping[str, int] | None = None,
+    tokens: float | Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """Parameters, memory of a process, operations and time of each stage.
 
@@ -57,9 +58,9 @@ def plan_training(
         That train together, one a GPU; each holds the whole model.
     tflops : float
         That each sustains.
-    conversations : int, optional
-        How many there are, where the file is not here to be counted.
-    tokens : float, optional
+    conversations : int or dict, optional
+        How many there are, or of each stage, where the file is not here to be counted.
+    tokens : float or dict, optional
         Of a conversation on average, where they cannot be counted.
 
     Raises
@@ -69,10 +70,13 @@ def plan_training(
     """
     config = lm_config(settings.model.lm, settings.model.revision)
     sizes = _sizes(config, settings.model, width)
-    return [
-        {"stage": name, **_stage(config, sizes, settings.model, stage, processes, tflops, conversations, tokens)}
-        for name, stage in settings.stages.items()
-    ]
+    records = []
+    for name, stage in settings.stages.items():
+        count = conversations.get(name) if isinstance(conversations, Mapping) else conversations
+        each = tokens.get(name) if isinstance(tokens, Mapping) else tokens
+        record = _stage(config, sizes, settings.model, stage, processes, tflops, count, each)
+        records.append({"stage": name, **record})
+    return records
 
 
 def _sizes(config: Any, settings: ModelSettings, width: int) -> dict[str, Any]:
