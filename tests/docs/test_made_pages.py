@@ -1,6 +1,7 @@
 """Pages that scripts write are what the scripts would write now."""
 
 import importlib.util
+import json
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -30,6 +31,18 @@ def test_the_tables_of_the_pages_match_the_json():
     for page in tables.PAGES:
         text = page.read_text(encoding="utf-8")
         assert tables.filled(text) == text, f"{page.name}: run: python tools/page_tables.py"
+
+
+def test_the_plans_of_training_are_in_the_page():
+    plans = script("tools/training_plans.py")
+    text = plans.PAGE.read_text(encoding="utf-8")
+    assert plans.filled(text, json.loads(plans.JSON.read_text())) == text, "run: python tools/training_plans.py"
+
+
+@pytest.mark.integration
+def test_the_plans_of_training_are_what_plan_says():
+    plans = script("tools/training_plans.py")
+    assert json.loads(json.dumps(plans.plans())) == json.loads(plans.JSON.read_text())
 
 
 def test_a_changed_figure_is_seen():

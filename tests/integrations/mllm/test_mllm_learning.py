@@ -29,7 +29,9 @@ def test_pretraining_on_substitutes_alone_makes_a_frozen_model_name_images():
     other = world.embed(800, seed=3)  # gives the aligner its images: none of them shows a caption's scene
     names = np.array(seen.label_name)
     tokenizer = make_tokenizer()
-    model = EmbeddingLanguageModel.from_parts(make_llama(tokenizer, width=64), tokenizer, 256, ModelSettings(hidden=256))
+    model = EmbeddingLanguageModel.from_parts(
+        make_llama(tokenizer, width=64), tokenizer, 256, ModelSettings(hidden=256)
+    )
     # The language first: questions about scenes told in words. Then it is frozen, and the projector alone learns.
     language = StageSettings(learns="full", lr=3e-3, epochs=12, batch_size=64, micro_batch=64, text_only=True)
     told = [f"a {name}" for name in names]
