@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 # One BLAS thread a test worker: small products on a busy machine are many times slower with more.
 ONE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test test-integrations lint docs bench clean
+.PHONY: demo test test-integrations lint docs bench clean chromium
 
 demo: $(VENV)/.demo
 	$(BIN)/anisoalign demo
@@ -14,8 +14,14 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(ONE) $(BIN)/pytest -n 2 -m "not integration"
 
-test-integrations: $(VENV)/.dev
+test-integrations: $(VENV)/.dev chromium
 	$(ONE) $(BIN)/pytest -m integration tests
+
+# Pages are tested in a real browser; without one, and without the right to install it, those tests skip.
+chromium:
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
+		|| { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium > /dev/null; } \
+		|| echo "no Chromium: the tests of pages in a browser will skip"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from anisoalign.aligners.realign import ReAlign
 from anisoalign.aligners.standardize import Standardize
 from anisoalign.aligners.whiten_color import WhitenColor
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.absent import did_you_mean
 
 METHODS: dict[str, type[Aligner]] = {
     method.name: method
@@ -51,16 +52,21 @@ def make(name: str, params: dict[str, Any] | None = None, preset: str | None = N
     C3(noise=0.05)
     """
     if name not in METHODS:
-        raise InputError(f"there is no method {name!r}; the methods are {', '.join(METHODS)}")
+        raise InputError(
+            f"there is no method {name!r}; the methods are {', '.join(METHODS)}{did_you_mean(name, list(METHODS))}"
+        )
     method, params = METHODS[name], params or {}
     if preset is not None and preset not in method.presets:
         presets = f" and no preset of {name}: {', '.join(method.presets)}" if method.presets else ""
-        raise InputError(f"{preset!r} is not of the form name=value{presets}")
+        near = did_you_mean(preset, [*method.presets, *(f"{key}=" for key in method().get_params())])
+        raise InputError(f"{preset!r} is not of the form name=value{presets}{near}")
     known = method().get_params()
     for key in params:
         if key not in known:
             listed = ", ".join(known) or "none"
-            raise InputError(f"{name} has no parameter {key!r}; its parameters are: {listed}")
+            raise InputError(
+                f"{name} has no parameter {key!r}; its parameters are: {listed}{did_you_mean(key, list(known))}"
+            )
     return method(**{**(method.presets[preset] if preset else {}), **params})
 
 

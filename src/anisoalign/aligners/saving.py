@@ -18,6 +18,7 @@ from sklearn.exceptions import NotFittedError
 from anisoalign import __version__
 from anisoalign.aligners.base import Aligner
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.atomic import replace_folder, writable
 
 SCHEMA_VERSION = 1
@@ -114,6 +115,8 @@ def load(path: str | Path) -> Aligner:
     from anisoalign.aligners.registry import METHODS
 
     path = Path(path)
+    if not path.exists():
+        raise InputError(absent(path, f"a saved model: a folder with {CONFIG} and {WEIGHTS}"))
     try:
         config = json.loads((path / CONFIG).read_text())
         arrays = load_file(str(path / WEIGHTS))

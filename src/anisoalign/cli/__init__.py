@@ -16,6 +16,8 @@ from anisoalign.cli.demo import demo
 from anisoalign.cli.diagnose import diagnose
 from anisoalign.cli.env import env
 from anisoalign.cli.evaluate import evaluate
+from anisoalign.cli.examples import example_of
+from anisoalign.cli.explore import explore
 from anisoalign.cli.export import export
 from anisoalign.cli.fit import fit
 from anisoalign.cli.plan import plan
@@ -39,6 +41,7 @@ for command in (
     evaluate,
     compare,
     report,
+    explore,
     convert,
     export,
     train,
@@ -47,7 +50,7 @@ for command in (
     plan,
     env,
 ):
-    app.command()(command)
+    app.command(epilog=example_of(command.__name__))(command)
 
 
 def _version(asked: bool) -> None:

@@ -322,6 +322,17 @@ def check_report(path: Path | None) -> None:
     check_file(path)
 
 
+def check_explorer() -> None:
+    """Raise InputError, before any work, where the explorer's libraries are not installed."""
+    from importlib.util import find_spec
+
+    from anisoalign.embeddings import InputError
+
+    missing = [name for name in ("starlette", "uvicorn", "jinja2") if not find_spec(name)]
+    if missing:
+        raise InputError(f'the explorer needs {", ".join(missing)}: pip install "anisoalign[explore]"')
+
+
 def check_file(path: Path | None) -> None:
     """Raise InputError, before any work, where a file could not be written."""
     from anisoalign.embeddings import InputError

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.errors import ColumnError, InputError
 from anisoalign.embeddings.formats.arrow import ArrowSource, hf_files, is_hf_dataset
 from anisoalign.embeddings.formats.lance_ import is_lance, open_fragments
@@ -32,7 +33,7 @@ def open_path(path: Path, column: str | None) -> tuple[str, Sequence[Source]]:
     if path.is_file():
         return _open_files([path], column)
     if not path.is_dir():
-        raise InputError(f"{path} does not exist")
+        raise InputError(absent(path, f"embeddings: a file or folder of {', '.join(READERS)}"))
     if path.name.endswith(".partial"):
         raise InputError(
             f"{path} is an unfinished run; repeat the command that began it, which continues there, or delete it"

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.errors import InputError, one_line
 
 
@@ -36,7 +37,7 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is no file of labels")
+        raise InputError(f"{path} is no file of {column}s" if path.exists() else absent(path, f"{column}s, one a line"))
     try:
         if path.suffix == ".npy":
             labels = _from_array(path)

@@ -27,9 +27,9 @@ def cosines(gap: Record | None, views: Sequence[Record], source: str, target: st
     states += [(f"after {short_name(view['method'])}", *_state(view, "aligned", "after")) for view in views]
     if not states:
         return None
-    low, high, top = _range([counts for _, counts, _ in states])
+    low, high, top = cosine_range([counts for _, counts, _ in states])
     drawn = [
-        _cosine_view(label, counts, means, (low, high, top), source, target, f"cosines-{number}")
+        cosine_view(label, counts, means, (low, high, top), source, target, f"cosines-{number}")
         for number, (label, counts, means) in enumerate(states)
     ]
     columns = ["state", "kind", "cosine from", "cosine to", "count"]
@@ -48,7 +48,7 @@ def cosines(gap: Record | None, views: Sequence[Record], source: str, target: st
         f"a mixed index ranks {source}s first, whatever they say. Compare cosines with one another, not with 1."
         + (f" After: {views[0]['rows_source']:,} {source}s that were not fitted." if views else ""),
         drawn,
-        _cosine_legend("paired" in states[0][1], source, target),
+        cosine_legend("paired" in states[0][1], source, target),
         columns,
         rows,
     )
@@ -73,7 +73,8 @@ def _shares(counts: Sequence[int]) -> list[float]:
     return [100.0 * sum(counts[i : i + _MERGED]) / total for i in range(0, len(counts), _MERGED)]
 
 
-def _range(states: Sequence[dict[str, list[int]]]) -> tuple[float, float, float]:
+def cosine_range(states: Sequence[dict[str, list[int]]]) -> tuple[float, float, float]:
+    """Lowest and highest cosine that any state has, and the largest share: limits that do not move between states."""
     size = 0.01 * _MERGED
     used, top = [], 0.0
     for counts in states:
@@ -84,7 +85,7 @@ def _range(states: Sequence[dict[str, list[int]]]) -> tuple[float, float, float]
     return min(-1 + size * min(used) - size, 0.0), max(-1 + size * (max(used) + 2), 0.4), top * 1.04
 
 
-def _cosine_view(
+def cosine_view(
     label: str,
     counts: dict[str, list[int]],
     means: dict[str, float | None],
@@ -93,12 +94,13 @@ def _cosine_view(
     target: str,
     key: str,
 ) -> View:
+    """Histograms of one state, by kind: within source, within target, across and, where known, of pairs."""
     low, high, top = limits
     chart = Chart((low, high), (0.0, top), "cosine of two rows", "% of pairs of rows")
     size = 0.01 * _MERGED
     shares = {kind: _shares(values) for kind, values in counts.items()}
     edges = [-1 + size * i for i in range(201 // _MERGED + 1)]
-    names = _names(source, target)
+    names = cosine_names(source, target)
     for kind, look in _LOOKS.items():
         if kind in shares:
             kept = [i for i in range(len(shares[kind])) if edges[i + 1] > low and edges[i] < high]
@@ -116,7 +118,8 @@ def _cosine_view(
     return View(label, chart.svg(words, key), words)
 
 
-def _names(source: str, target: str) -> dict[str, str]:
+def cosine_names(source: str, target: str) -> dict[str, str]:
+    """What each kind of pair of rows is called."""
     return {
         "within_source": f"two {source}s",
         "within_target": f"two {target}s",
@@ -125,8 +128,9 @@ def _names(source: str, target: str) -> dict[str, str]:
     }
 
 
-def _cosine_legend(paired: bool, source: str, target: str) -> list[Legend]:
-    names = _names(source, target)
+def cosine_legend(paired: bool, source: str, target: str) -> list[Legend]:
+    """Looks and names of the kinds."""
+    names = cosine_names(source, target)
     kinds = [kind for kind in _LOOKS if paired or kind != "paired"]
     return [(_LOOKS[kind], "area" if kind == "paired" else "line", names[kind]) for kind in kinds]
 

@@ -1,0 +1,192 @@
+"""The report in a real browser: it opens without complaint or request, and everything on it works."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chromium import WATCH, Watched, contrast, keep, open_browser
+
+pytestmark = pytest.mark.integration
+METHODS = ("identity", "realign", "mean-shift", "gaussian-transport:strength=0.5", "aniso-align", "random-target")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    yield from open_browser()
+
+
+def anisoalign(*words):
+    subprocess.run([sys.executable, "-m", "anisoalign", *map(str, words)], check=True, capture_output=True)
+
+
+def compared(folder: Path, source: Path, target: Path, *more) -> Path:
+    chosen = [word for method in METHODS for word in ("--method", method)]
+    outputs = ("--report", folder / "page.html", "--results", folder / "results.json")
+    anisoalign("compare", "--source", source, "--target", target, "--paired", "--repeats", 2, *chosen, *outputs, *more)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """A page of the embedded world, with captions, pictures and labels, and the phases of the published method."""
+    from PIL import Image
+
+    from anisoalign.worlds import RenderedWorld
+
+    folder, world = tmp_path_factory.mktemp("world"), RenderedWorld.load()
+    pairs = world.embed(rows=300, seed=0)
+    np.save(folder / "text.npy", pairs.text)
+    np.save(folder / "image.npy", pairs.image)
+    (folder / "caption.txt").write_text("".join(f"{caption}\n" for caption in pairs.caption))
+    (folder / "label.txt").write_text("".join(f"{label % 8}\n" for label in pairs.label))
+    (folder / "pictures").mkdir()
+    for i, pixels in enumerate(world.render(world.scenes(300, 0))):
+        Image.fromarray(pixels).save(folder / "pictures" / f"{i}.png")
+    return compared(
+        folder, folder / "text.npy", folder / "image.npy", "--labels", folder / "label.txt",
+        "--source-captions", folder / "caption.txt", "--target-captions", folder / "caption.txt",
+        "--thumbnails", folder / "pictures", "--method", "aniso-align:paper,prior_steps=40,refine_steps=20",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def coco(tmp_path_factory, data_folder) -> Path:
+    sets = data_folder / "coco_clip"
+    return compared(tmp_path_factory.mktemp("coco"), sets / "text.npy", sets / "image.npy")
+
+
+@pytest.fixture(scope="module", params=["world", "coco"])
+def made(request) -> Path:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def tab(browser, made):
+    watched = Watched(browser)
+    watched.page.goto((made / "page.html").as_uri())
+    yield watched
+    assert watched.complaints == []
+    assert [url for url in watched.requests if not url.startswith(("data:", "blob:"))] == [
+        (made / "page.html").as_uri()
+    ]
+    watched.close()
+
+
+def test_switches_show_one_state_at_a_time(tab):
+    switched = tab.page.locator("figure:has(.switch)")
+    assert switched.count() >= 3
+    for figure in switched.all():
+        views = figure.locator(".view")
+        assert [view.is_visible() for view in views.all()] == [True] + [False] * (views.count() - 1)
+        figure.locator(".switch input").nth(1).check()
+        assert [view.is_visible() for view in views.all()][:2] == [False, True]
+        before, after = (views.nth(i).locator("svg").inner_html() for i in (0, 1))
+        assert before != after
+
+
+def test_values_are_told_under_the_pointer_and_by_arrow_keys(tab):
+    for figure in tab.page.locator("figure").all():
+        chart, told = figure.locator("svg.chart").first, figure.locator("output")
+        places = chart.evaluate("c => [...c.querySelectorAll('.tip')].map(t => [+t.getAttribute('cx'), t.dataset.tip])")
+        first = min(x for x, _ in places)
+        chart.focus()
+        tab.page.keyboard.press("ArrowRight")
+        assert told.inner_text() in {text for x, text in places if x == first}
+        tab.page.keyboard.press("Escape")
+        assert told.inner_text() == ""
+    tip = tab.page.locator("#figure-overlap .tip").nth(2)
+    tip.scroll_into_view_if_needed()
+    box = tip.bounding_box()
+    tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert tab.page.locator("#figure-overlap output").inner_text() == tip.get_attribute("data-tip")
+
+
+def test_columns_sort_by_their_numbers_both_ways(tab):
+    table = tab.page.locator("#methods-table")
+    heads = table.locator("thead button").all_inner_texts()
+    column = next(i for i, text in enumerate(heads) if "geometry" in text)
+    for direction in (-1, 1):
+        table.locator("thead button").nth(column).click()
+        cells = table.locator("tbody").first.locator(f"tr > :nth-child({column + 1})")
+        values = [float(cell.get_attribute("data-value")) for cell in cells.all()]
+        assert len(values) >= 4
+        assert values == sorted(values, key=lambda value: direction * value)
+    table.locator("thead button").first.click()
+    names = table.locator("tbody").first.locator("th").evaluate_all("all => all.map(e => e.dataset.value)")
+    assert names == sorted(names)
+    assert table.locator("th[aria-sort]").count() == 1
+
+
+def test_downloads_hold_the_numbers_of_the_results(tab, made):
+    results = json.loads((made / "results.json").read_text())
+    gap = results["diagnose"][0]
+
+    def download(selector):
+        with tab.page.expect_download() as caught:
+            tab.page.locator(selector).click()
+        return caught.value.suggested_filename, Path(caught.value.path()).read_text(encoding="utf-8")
+
+    name, text = download("#figure-overlap button[data-csv]")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert name == "overlap.csv"
+    assert [float(row["overlap"]) for row in rows] == pytest.approx(gap["overlap_curve"])
+    name, text = download("#figure-residual-energy button[data-json]")
+    assert [row["share of energy"] for row in json.loads(text)] == pytest.approx(gap["residual_energy"])
+    name, text = download("footer button[data-json]")
+    assert name == "results.json"
+    assert json.loads(text) == results
+    for button in tab.page.locator("figure button[data-csv]").all():
+        with tab.page.expect_download() as caught:
+            button.click()
+        content = list(csv.reader(io.StringIO(Path(caught.value.path()).read_text(encoding="utf-8"))))
+        assert len(content) > 1
+        assert len({len(row) for row in content}) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_looks_by_the_system_by_the_button_and_on_a_phone(browser, made, scheme, tmp_path):
+    for width in (1280, 390):
+        watched = Watched(browser, width=width, scheme=scheme)
+        watched.page.goto((made / "page.html").as_uri())
+        page_width, sticking_out = watched.page.evaluate(WATCH)
+        assert (page_width, sticking_out) == (width, [])
+        pixels = keep(watched.page, f"report-{made.name.rstrip('0123456789')}-{scheme}-{width}", tmp_path)
+        assert (pixels[2, 2].mean() < 60) == (scheme == "dark")
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
+        for ink in ("--ink", "--muted", "--source", "--target", "--across", "--pairs", "--accent"):
+            assert contrast(watched.page, ink, "--card") >= 4.5, (ink, scheme)
+        watched.page.locator("#theme").click()
+        turned = watched.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert turned == ("rgb(18, 22, 27)" if scheme == "light" else "rgb(255, 255, 255)")
+        assert watched.complaints == []
+        watched.close()
+
+
+def test_on_paper_every_state_is_there_and_no_button(tab):
+    tab.page.emulate_media(media="print", color_scheme="dark")
+    assert all(view.is_visible() for view in tab.page.locator(".view").all())
+    assert not any(button.is_visible() for button in tab.page.locator("button").all())
+    assert tab.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_the_page_says_which_method_to_take_and_shows_pictures(tab, made):
+    advised = tab.page.locator("#choice .short").inner_text()
+    assert any(method in advised for method in METHODS)
+    assert tab.page.locator("#choice code").inner_text().startswith("anisoalign fit ")
+    pictures = tab.page.locator(".found img")
+    assert (pictures.count() > 0) == (made / "pictures").is_dir()
+    assert all(pictures.evaluate_all("all => all.map(image => image.complete && image.naturalWidth > 0)"))
+
+
+def test_phases_are_those_of_the_published_methods_own_frame(world):
+    views = {view["method"]: view for view in json.loads((world / "results.json").read_text())["views"]}
+    polar = next(view["phases"] for name, view in views.items() if ":paper" in name)
+    assert polar["polar_stage"]
+    assert not views["realign"]["phases"]["polar_stage"]
+    assert polar["potential_target"] <= polar["potential_source"]
+    assert "aniso-align (paper" in (world / "page.html").read_text(encoding="utf-8")
