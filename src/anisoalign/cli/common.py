@@ -82,6 +82,21 @@ def carried_by(engine: Engine) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def in_processes(engine: Engine) -> Iterator[None]:
+    """Join the processes of torchrun, if it started this one."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield
+        return
+    from anisoalign.embeddings import InputError
+    from anisoalign.scale import processes
+
+    if engine is not Engine.local:
+        raise InputError("torchrun's processes share the passes themselves: leave --engine out")
+    with processes():
+        yield
+
+
 def place(text: str | Path) -> Path:
     """A path, or a URI such as s3://bucket/folder, which a `Path` would spoil."""
     if "://" not in str(text):
@@ -145,9 +160,15 @@ def console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def first_process() -> bool:
+    """Whether this is the one of several processes, as torchrun numbers them, that speaks and writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def say(text: str) -> None:
     """Print a message, to stderr."""
-    print(text, file=sys.stderr)
+    if first_process():
+        print(text, file=sys.stderr)
 
 
 def print_json(value: Any) -> None:
@@ -217,7 +238,9 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=console(), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(
+        *columns, console=console(), transient=True, disable=not (sys.stderr.isatty() and first_process())
+    ) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, advance=done)
 
@@ -229,7 +252,9 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     tasks: dict[str, Any] = {}
-    with Progress(*columns, console=console(), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(
+        *columns, console=console(), transient=True, disable=not (sys.stderr.isatty() and first_process())
+    ) as bar:
 
         def step(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
@@ -245,7 +270,9 @@ def counter(what: str) -> Iterator[Callable[[int], None]]:
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description} {task.completed:,.0f} rows"), _Rate(), TimeElapsedColumn())
-    with Progress(*columns, console=console(), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(
+        *columns, console=console(), transient=True, disable=not (sys.stderr.isatty() and first_process())
+    ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done: bar.update(task, advance=done)
 

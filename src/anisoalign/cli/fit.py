@@ -15,6 +15,7 @@ from anisoalign.cli.plan import estimate, tell_plan
 
 if TYPE_CHECKING:
     from anisoalign.aligners import Aligner
+    from anisoalign.embeddings import EmbeddingSet
 
 
 def fit(
@@ -38,7 +39,8 @@ def fit(
 ) -> None:
     """Fit a method on source and target embeddings, which need not be paired, and save it.
 
-    An interrupted training stage goes on with the same command.
+    An interrupted training stage goes on with the same command. Under torchrun several processes share the passes and
+    each training batch: torchrun --nproc-per-node 2 -m anisoalign fit aniso-align:paper ...
     """
     from anisoalign.aligners.registry import METHODS, make, parse_parts, parse_setting
     from anisoalign.aligners.saving import check_free
@@ -57,28 +59,35 @@ def fit(
     y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
     tell_plan(estimate(model, y, x, dtype.value, transform=False))
-    passes = 2 if model.calibrated else 1
     started = time.perf_counter()
-    try:
-        with (
-            common.progress(f"fit {name}", passes * y.rows + x.rows) as done,
-            common.stages() as stages,
-            common.carried_by(engine),
-        ):
-            resumed: dict[str, Any] = (
-                {"stages": stages, "checkpoint": _checkpoint(out)} if name == "aniso-align" else {}
-            )
-            model.fit(y, x, dtype=dtype.value, progress=done, **resumed)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    common.tell_dropped(y, x)
-    model.provenance_ = {"source": _origin(y), "target": _origin(x)}
-    model.save(out)
+    with common.in_processes(engine):
+        try:
+            _fit(model, y, x, dtype.value, engine, out)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        if not common.first_process():
+            return
+        common.tell_dropped(y, x)
+        model.provenance_ = {"source": _origin(y), "target": _origin(x)}
+        model.save(out)
     _checkpoint(out).unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     common.say(f"fitted {model!r} on {y.rows:,} + {x.rows:,} rows in {seconds:.1f} s: {out}")
     for note in model.notes():
         common.say(note)
+
+
+def _fit(model: Aligner, y: EmbeddingSet, x: EmbeddingSet, dtype: str, engine: common.Engine, out: Path) -> None:
+    passes = 2 if model.calibrated else 1
+    with (
+        common.progress(f"fit {model.name}", passes * y.rows + x.rows) as done,
+        common.stages() as stages,
+        common.carried_by(engine),
+    ):
+        resumed: dict[str, Any] = {}
+        if model.name == "aniso-align":
+            resumed = {"stages": stages, "checkpoint": _checkpoint(out)}
+        model.fit(y, x, dtype=dtype, progress=done, **resumed)
 
 
 def _checkpoint(out: Path) -> Path:

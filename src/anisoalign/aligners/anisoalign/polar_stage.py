@@ -26,6 +26,7 @@ from anisoalign.aligners.anisoalign.potential import PhasePotential, build_poten
 from anisoalign.aligners.anisoalign.quantile_map import RadialMap
 from anisoalign.aligners.anisoalign.refinement import SMALLEST, Bounds, Polar, Refinement, bounded, compose, outside
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings, ScorePrior, prior_loss, train_score_prior
+from anisoalign.aligners.anisoalign.together import Together
 from anisoalign.geometry.polar import to_polar
 from anisoalign.geometry.sphere import normalize_
 from anisoalign.statistics.phases import PhaseStatistics
@@ -277,33 +278,40 @@ def _train(
     generator = torch.Generator().manual_seed(seed + 3)
     optimizer = torch.optim.AdamW(refinement.parameters(), lr=settings.rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+    together, batch = Together(), min(settings.batch, len(source))
+    share = together.share(batch)
     kept: list[list[float]] = []
     for step in range(settings.steps):
-        rows = torch.randint(len(source), (min(settings.batch, len(source)),), generator=generator).to(device)
-        others = torch.randint(len(target), (len(rows),), generator=generator).to(device)
-        first = Polar(*(part[rows] for part in start))
+        rows = torch.randint(len(source), (batch,), generator=generator).to(device)
+        others = torch.randint(len(target), (batch,), generator=generator).to(device)
+        first = Polar(*(part[rows[share.rows]] for part in start))
         out = bounded(first, refinement(first), settings.bounds, basis)
-        found: dict[str, Tensor] = {}
+        alone: dict[str, Tensor] = {}  # means over rows, of which each process has its share
         if prior is not None:
             logs = torch.log(out.radius.clamp_min(SMALLEST))
-            found["prior"] = prior_loss(prior, out.phase, logs, potential, generator)
+            alone["prior"] = share.weight * prior_loss(prior, out.phase, logs, potential, generator, share)
         if "phase" in settings.losses:
-            found["phase"] = phase_structure_loss(out.phase, first.phase, first.radius, potential.edges)
+            apart = phase_structure_loss(out.phase, first.phase, first.radius, potential.edges)
+            alone["phase"] = share.weight * apart
+        coupled: dict[str, Tensor] = {}  # of all rows of the batch, in every process
         if {"support", "structure"} & set(settings.losses):
             moved = torch.nn.functional.normalize(stage.unnormalised(out), dim=1)
+            moved = together.whole(moved, share)
             if "support" in settings.losses:
-                found["support"] = _support(settings.support, moved, target[others], generator)
+                coupled["support"] = _support(settings.support, moved, target[others], generator)
             if "structure" in settings.losses:
-                found["structure"] = structure_loss(moved, source[rows])
-        if not found:
+                coupled["structure"] = structure_loss(moved, source[rows])
+        if not (alone or coupled):
             break  # bounds alone: nothing pulls, g stays zero
-        loss = torch.stack(list(found.values())).sum()
+        loss = torch.stack([*alone.values(), *coupled.values()]).sum()
         optimizer.zero_grad()
         loss.backward()
+        together.add_gradients(refinement)
         optimizer.step()
         schedule.step()
         if step % 50 == 0 or step + 1 == settings.steps:
-            kept.append([step, float(loss.detach())])
+            shared = together.total(torch.stack(list(alone.values())).sum()) if alone else 0.0
+            kept.append([step, shared + sum(float(value.detach()) for value in coupled.values())])
         if progress is not None:
             progress("stage II", step + 1, settings.steps)
     return refinement.cpu().requires_grad_(False).eval(), kept

@@ -12,6 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from anisoalign.aligners.anisoalign.together import Together
+
 _ABOUT = "anisoalign_run"
 
 
@@ -32,10 +34,11 @@ class Run:
         self.held: list[list[float]] = []
         self.best = _copy(module)
 
-    def descend(self, loss: Tensor) -> None:
-        """One step of the optimiser."""
+    def descend(self, loss: Tensor, together: Together) -> None:
+        """One step of the optimiser, down the gradients of all processes."""
         self.optimizer.zero_grad()
         loss.backward()
+        together.add_gradients(self.module)
         self.optimizer.step()
         self.step += 1
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from anisoalign.aligners.anisoalign.potential import PhasePotential
 from anisoalign.aligners.anisoalign.run import Run, run_key
+from anisoalign.aligners.anisoalign.together import Share, Together
 from anisoalign.aligners.anisoalign.wrapped import wrapped_score
 from anisoalign.geometry.polar import wrap
 
@@ -73,11 +74,19 @@ class History:
 
 
 def noised(
-    phase: Float[Tensor, "n m"], potential: PhasePotential, prior: ScorePrior, generator: torch.Generator
+    phase: Float[Tensor, "n m"],
+    potential: PhasePotential,
+    prior: ScorePrior,
+    generator: torch.Generator,
+    share: Share | None = None,
 ) -> tuple[Float[Tensor, "n m"], Float[Tensor, "n 1"], Float[Tensor, "n m"], Float[Tensor, "n 1"]]:
-    """φ̃ = wrap(μφ + √2 σt ε) about the drifted centre μφ, with t, the exact wrapped score and λt = 2 σt²."""
-    time = torch.rand(len(phase), 1, generator=generator, device=generator.device).to(phase)
-    noise = torch.randn(phase.shape, generator=generator, device=generator.device).to(phase)
+    """φ̃ = wrap(μφ + √2 σt ε) about the drifted centre μφ, with t, the exact wrapped score and λt = 2 σt².
+
+    Where the rows are a share of a batch, what is drawn for the whole batch is drawn, and theirs of it taken.
+    """
+    rows, batch = (slice(None), len(phase)) if share is None else (share.rows, share.batch)
+    time = torch.rand(batch, 1, generator=generator, device=generator.device)[rows].to(phase)
+    noise = torch.randn(batch, phase.shape[1], generator=generator, device=generator.device)[rows].to(phase)
     centre = potential.drifted(phase, prior.settings.drift_step)
     variance = 2 * prior.sigma(time).square()
     moved = wrap(centre + variance.sqrt() * noise)
@@ -90,9 +99,10 @@ def prior_loss(
     log_radius: Float[Tensor, "n m"],
     potential: PhasePotential,
     generator: torch.Generator,
+    share: Share | None = None,
 ) -> Float[Tensor, ""]:
     """E λt ‖s(φ̃, t, log ρ) − score‖² / m: of targets Stage I's objective, of refined sources L_II."""
-    moved, time, score, variance = noised(phase, potential, prior, generator)
+    moved, time, score, variance = noised(phase, potential, prior, generator, share)
     return (variance * (prior(moved, time, log_radius) - score).square()).mean()
 
 
@@ -130,6 +140,7 @@ def train_score_prior(
 
     With `checkpoint`, the state is written there at every look at the held-out rows and training goes on from it,
     with the same result as without interruption; a state of other rows, settings or seed is not taken up.
+    Several processes share each batch (`together`); the first of them writes the state.
 
     Parameters
     ----------
@@ -147,16 +158,19 @@ def train_score_prior(
     few = max(1, int(settings.held * len(phase)))
     held, kept = order[:few], order[few:]
     potential = potential.to(phase)
+    together = Together()
+    share = together.share(settings.batch)
     run = Run(prior, torch.optim.AdamW(prior.parameters(), lr=settings.rate, weight_decay=1e-4), generator)
     key = "" if checkpoint is None else run_key(phase, log_radius, settings, seed)
     if checkpoint is not None:
         run.resume(checkpoint, key)
     while run.step < settings.steps and run.since < settings.patience:
-        rows = kept[torch.randint(len(kept), (settings.batch,), generator=generator).to(device)]
-        run.descend(prior_loss(prior, phase[rows], log_radius[rows], potential, generator))
+        rows = kept[torch.randint(len(kept), (settings.batch,), generator=generator).to(device)[share.rows]]
+        loss = prior_loss(prior, phase[rows], log_radius[rows], potential, generator, share)
+        run.descend(share.weight * loss, together)
         if run.step % settings.look_every == 0 or run.step == settings.steps:
-            run.look(_held_loss(prior, phase[held], log_radius[held], potential, seed))
-            if checkpoint is not None:
+            run.look(together.agreed(_held_loss(prior, phase[held], log_radius[held], potential, seed)))
+            if checkpoint is not None and together.rank == 0:
                 run.write(checkpoint, key)
         if progress is not None:
             progress("stage I", run.step, settings.steps)
