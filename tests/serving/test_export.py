@@ -87,6 +87,7 @@ def test_the_file_is_the_model(fitted, rows, tmp_path, name, to):
     made = export(model, file, to=to, source=rows[0])
     assert made.largest_difference < 1e-5
     run = reader(file, to)
+    assert b"anisoalign/serving" not in file.read_bytes()  # no path of the machine that made it
     for count in (1, 2, 50):
         np.testing.assert_allclose(run(rows[0][:count]), model.transform(rows[0][:count]), atol=1e-5)
 
@@ -96,12 +97,12 @@ def test_the_file_is_the_model(fitted, rows, tmp_path, name, to):
 @pytest.mark.parametrize("precision", PRECISIONS[1:])
 @pytest.mark.parametrize("name", ["gaussian-transport", "aniso-align 0.5", "paper", "memory-projection"])
 def test_smaller_files_are_smaller_and_state_their_loss(make_planted, tmp_path, name, to, precision):
-    data = make_planted(rows=400, dim=128)
+    data = make_planted(rows=400, dim=384)
     model = CASES[name].__class__(**CASES[name].get_params()).fit(data.source, data.target)
     full = export(model, tmp_path / "full.pt2", to=to, source=data.source)
     made = export(model, tmp_path / "small.pt2", to=to, precision=precision, source=data.source)
     run = reader(tmp_path / "small.pt2", to)
-    assert made.bytes < (0.6 if precision == "fp16" else 0.45) * full.bytes
+    assert made.bytes < (0.6 if precision == "fp16" else 0.4) * full.bytes
     exact = model.transform(data.source.astype(np.float32))
     found = np.einsum("ij,ij->i", run(data.source), exact)
     np.testing.assert_allclose([found.mean(), found.min()], [made.mean_cosine, made.least_cosine], atol=1e-6)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -165,11 +167,16 @@ def _check(out: Path, to: str) -> None:
 def _traced(module: nn.Module, dim: int) -> torch.export.ExportedProgram:
     rows = torch.ones(3, dim) + torch.eye(3, dim)
     with torch.no_grad():
-        return torch.export.export(module, (rows,), dynamic_shapes=({0: torch.export.Dim("rows", min=1)},))
+        program = torch.export.export(module, (rows,), dynamic_shapes=({0: torch.export.Dim("rows", min=1)},))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # paths of this machine
+    return program
 
 
 def _write_onnx(module: nn.Module, dim: int, file: Path) -> None:
-    with warnings.catch_warnings():
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    with warnings.catch_warnings(), _quiet("torch.onnx"):
         warnings.simplefilter("ignore")  # the exporter's own, about itself
         # Not optimised: constant folding would turn small matrices back into float32. Runtimes optimise at load.
         program = torch.onnx.export(
@@ -181,7 +188,20 @@ def _write_onnx(module: nn.Module, dim: int, file: Path) -> None:
             output_names=["aligned"],
         )
         assert program is not None
+        ClearMetadataAndDocStringPass()(program.model)
         program.save(str(file))
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Errors alone of a library that tells what it could do if other packages were there."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _write_archive(module: nn.Module, dim: int, file: Path) -> None:

@@ -88,7 +88,7 @@ class Product(nn.Module):
 
     def __init__(self, weight: Any, precision: str):
         super().__init__()
-        weight = torch.as_tensor(weight).float()
+        weight = torch.as_tensor(weight).float().contiguous()
         self.precision = precision
         if precision == "int8":
             scale = weight.abs().amax(dim=1).clamp_min(1e-30) / 127
@@ -207,7 +207,7 @@ class Refined(nn.Module):
             ("knots", None if stage.radial is None else stage.radial.source),
             ("levels", None if stage.radial is None else stage.radial.target),
         ):
-            self.register_buffer(name, None if value is None else value.float().contiguous())
+            self.register_buffer(name, None if value is None else value.float().contiguous().clone())
         self.bounds: Bounds = stage.settings.bounds
         network = stage.refinement
         self.layers = nn.ModuleList()
@@ -237,7 +237,7 @@ class Refined(nn.Module):
         """Radial quantile maps: the segment of a radius is found by counting, which every runtime can."""
         levels = self.levels
         place = (radius[:, :, None] > knots).sum(dim=-1, keepdim=True).clamp(1, knots.shape[1] - 1)
-        spread = (len(radius), *knots.shape)
+        spread = (radius.shape[0], *knots.shape)
         low, high = (torch.gather(knots.expand(spread), 2, at)[:, :, 0] for at in (place - 1, place))
         start, end = (torch.gather(levels.expand(spread), 2, at)[:, :, 0] for at in (place - 1, place))
         return (start + (radius - low) * (end - start) / (high - low)).clamp_min(0.0)
