@@ -42,8 +42,7 @@ def export(
 ) -> None:
     """Write a model for onnxruntime or PyTorch, and state what the file loses against the model.
 
-    Raw embeddings in, aligned unit rows out, float32, any number of rows. Example:
-    anisoalign export model --to onnx --precision int8 --out model.onnx --source demo/text.npy
+    Raw embeddings in, aligned unit rows out, float32, any number of rows.
     """
     import anisoalign as aa
     from anisoalign.serving import export as write
