@@ -16,8 +16,9 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from anisoalign.aligners.maps import AffineMap
+from anisoalign.aligners.origins import open_sets, origins
 from anisoalign.embeddings import EmbeddingSet, InputError, RemotePath, Tile, open_embeddings
-from anisoalign.statistics import Moments, Order, check_widths, float64_below, measure
+from anisoalign.statistics import Moments, Order, float64_below, measure
 
 Progress = Callable[[int], None]
 Mapping = Callable[[Tensor, np.ndarray], Tensor]
@@ -40,7 +41,7 @@ class Aligner(BaseEstimator):
     n_features_in_ : int
         Width d.
     provenance_ : dict
-        What a saved model remembers of the sets it was fitted on: rows, type, format, norms.
+        What a model remembers of the sets it was fitted on: rows, type, format, norms, and their encoder.
     target_mean_ : ndarray, shape (d,)
         μx.
     calibration_mean_ : ndarray, shape (d,)
@@ -63,7 +64,15 @@ class Aligner(BaseEstimator):
     from_statistics: ClassVar[bool] = True
     """Whether moments determine the method; otherwise there is only `fit`."""
 
-    def fit(self, source: Any, target: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
+    def fit(
+        self,
+        source: Any,
+        target: Any,
+        *,
+        dtype: str = "auto",
+        progress: Progress | None = None,
+        force: bool = False,
+    ) -> Self:
         """Fit on unpaired rows.
 
         Parameters
@@ -74,19 +83,23 @@ class Aligner(BaseEstimator):
             Precision of the passes; "auto" is float64 up to 200,000 rows.
         progress : callable, optional
             Called with the number of rows of each tile read.
+        force : bool
+            Fit although the sets say that they come from different encoders.
 
         Raises
         ------
         InputError
-            If the widths differ or a row is NaN, infinite or zero.
+            If the widths or (unless `force`) the encoders differ, or a row is NaN, infinite or zero.
         """
-        source, target = open_embeddings(source, name="source"), open_embeddings(target, name="target")
-        check_widths(source, target)
+        source, target = open_sets(source, target, force)
         self.fit_from_statistics(
             measure(source, self.order, dtype=dtype, progress=progress),
             measure(target, self.order, dtype=dtype, progress=progress),
         )
-        return self.calibrate(source, dtype=dtype, progress=progress) if self.calibrated else self
+        if self.calibrated:
+            self.calibrate(source, dtype=dtype, progress=progress)
+        self.provenance_ = origins(source, target)
+        return self
 
     def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
         """Fit from the moments of two sets of unit rows; where `calibrated`, follow with `calibrate`."""
@@ -159,6 +172,7 @@ class Aligner(BaseEstimator):
         dtype: str = "auto",
         out_dtype: str = "float32",
         first_row: int = 0,
+        force: bool = False,
         **options: Any,
     ) -> Any:
         """Substitutes for target embeddings, as unit rows in the container given.
@@ -175,8 +189,10 @@ class Aligner(BaseEstimator):
             Precision of the result.
         first_row : int
             Global number of the first row of an array; methods with random draws key them by row number.
+        force : bool
+            Transform although the rows say that they come from another encoder than the fitted sources.
         **options
-            Passed to `write_transformed`: ``format``, ``progress``.
+            Passed to `write_transformed`: ``format``, ``overwrite``, ``progress``.
 
         Returns
         -------
@@ -186,18 +202,19 @@ class Aligner(BaseEstimator):
         Raises
         ------
         InputError
-            If the width is not the fitted one, a row is unusable, or `out` is missing for a path.
+            If the width or (unless `force`) the encoder is not the fitted one, a row is unusable, or `out` is
+            missing for a path.
         """
         from anisoalign.aligners.transforming import transform_rows, write_transformed
 
         self._check_fitted()
         if out is not None:
-            return write_transformed(self, source, out, dtype=dtype, out_dtype=out_dtype, **options)
+            return write_transformed(self, source, out, dtype=dtype, out_dtype=out_dtype, force=force, **options)
         if isinstance(source, (str, Path, RemotePath)) or (
             isinstance(source, EmbeddingSet) and source.path is not None
         ):
             raise InputError("transforming a file or folder needs out=PATH, where the aligned rows are written")
-        return transform_rows(self, source, dtype=dtype, out_dtype=out_dtype, first_row=first_row)
+        return transform_rows(self, source, dtype=dtype, out_dtype=out_dtype, first_row=first_row, force=force)
 
     def notes(self) -> list[str]:
         """What a person should know of this fit, in sentences; none for most methods."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anisoalign.aligners.base import Mapping, Progress, is_number, torch_dtype
+from anisoalign.aligners.base import Mapping, is_number, torch_dtype
 from anisoalign.aligners.rows import RowKeeper
 from anisoalign.geometry.sphere import normalize_
 
@@ -40,11 +40,11 @@ class MemoryProjection(RowKeeper):
         self.memory = memory
         self.seed = seed
 
-    def fit(self, source: Any, target: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
-        """Keep a seeded sample of the target's rows as the memory."""
+    def fit(self, source: Any, target: Any, **options: Any) -> Self:
+        """Keep a seeded sample of the target's rows as the memory; options as `Aligner.fit`."""
         if not (is_number(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature must be a positive number, not {self.temperature!r}")
-        return super().fit(source, target, dtype=dtype, progress=progress)
+        return super().fit(source, target, **options)
 
     def mapping(self, dtype: np.dtype) -> Mapping:
         """Soft nearest neighbours of each row, a few hundred rows at a time."""

@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from anisoalign.aligners.base import Aligner, Progress, at_least
-from anisoalign.embeddings import open_embeddings
-from anisoalign.statistics import Moments, check_widths
+from anisoalign.aligners.origins import open_sets, origins
+from anisoalign.statistics import Moments
 
 
 class RowKeeper(Aligner):
@@ -19,15 +19,23 @@ class RowKeeper(Aligner):
     memory: int
     seed: int
 
-    def fit(self, source: Any, target: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
+    def fit(
+        self,
+        source: Any,
+        target: Any,
+        *,
+        dtype: str = "auto",
+        progress: Progress | None = None,
+        force: bool = False,
+    ) -> Self:
         """Keep a seeded sample of the target's rows; the source is only looked at."""
-        source, target = open_embeddings(source, name="source"), open_embeddings(target, name="target")
-        check_widths(source, target)
+        source, target = open_sets(source, target, force)
         at_least("memory", self.memory, 1)
         at_least("seed", self.seed, 0)
         self.n_features_in_ = target.dim
         self.rows_ = target.sample(min(self.memory, target.rows), seed=self.seed).astype(np.float32)
         self.target_mean_ = self.rows_.mean(axis=0, dtype=np.float64)
+        self.provenance_ = origins(source, target)
         if progress is not None:
             progress(source.rows + target.rows)
         return self

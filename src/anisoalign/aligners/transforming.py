@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anisoalign.aligners.origins import aligned_provenance, check_source
 from anisoalign.aligners.saving import fingerprint
 from anisoalign.embeddings import (
     EmbeddingSet,
@@ -45,7 +46,13 @@ def check_out_dtype(out_dtype: str) -> None:
 
 
 def transform_rows(
-    model: Aligner, source: Any, *, dtype: str = "auto", out_dtype: str = "float32", first_row: int = 0
+    model: Aligner,
+    source: Any,
+    *,
+    dtype: str = "auto",
+    out_dtype: str = "float32",
+    first_row: int = 0,
+    force: bool = False,
 ) -> Any:
     """Aligned rows in the container given: array for array, tensor for tensor, one row for one row.
 
@@ -59,6 +66,7 @@ def transform_rows(
             return aligned
     rows = open_embeddings(source[None] if single else source)
     check_fits(model, rows)
+    check_source(model, rows, force)
     precision = float64_below(rows.rows, dtype)
     aligned, filled, move = np.empty((rows.rows, rows.dim), out_dtype), 0, model.tile_mapping(precision, first_row)
     for tile in rows.tiles(dtype=precision, divide=not model.takes_undivided):
@@ -92,6 +100,7 @@ def write_transformed(
     format: str | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
+    force: bool = False,
 ) -> Path | RemotePath:
     """Write aligned rows shard by shard into `out`, which appears when it is complete; ids travel along.
 
@@ -106,21 +115,25 @@ def write_transformed(
         By default what the ending of `out` says, npy for a folder.
     progress : callable, optional
         Called with the number of rows done, by several threads.
+    force : bool
+        Transform although the rows say that they come from another encoder than the fitted sources.
     """
     rows = open_embeddings(source)
     check_fits(model, rows)
+    check_source(model, rows, force)
     check_out_dtype(out_dtype)
     out = locate(out)
     check_apart(rows, out)
     precision = float64_below(rows.rows, dtype)
+    digits = fingerprint(model)
     plan = {
-        "model": fingerprint(model),
+        "model": digits,
         "precision": precision.name,
         "bad_rows": rows.bad_rows,
         "source": data_fingerprint(rows),
     }
-
-    with writer_for(out, rows.dim, out_dtype, format, plan, overwrite, file_states(rows)) as writer:
+    origin = aligned_provenance(model, rows, digits)
+    with writer_for(out, rows.dim, out_dtype, format, plan, overwrite, file_states(rows), origin) as writer:
         move = partial(model.tile_mapping, precision)
         write_tiles(rows, writer, move, dtype=precision, divide=not model.takes_undivided, progress=progress)
     return out

@@ -14,6 +14,7 @@ from anisoalign.cli.compare import compare
 from anisoalign.cli.convert import convert
 from anisoalign.cli.demo import demo
 from anisoalign.cli.diagnose import diagnose
+from anisoalign.cli.encode import encode
 from anisoalign.cli.env import env
 from anisoalign.cli.evaluate import evaluate
 from anisoalign.cli.examples import example_of
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for command in (
     demo,
+    encode,
     diagnose,
     fit,
     transform,

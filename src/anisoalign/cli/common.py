@@ -150,6 +150,9 @@ EngineOption = Annotated[
         "--engine", callback=_check_engine, help="What carries out the passes: threads here, or Ray on a cluster."
     ),
 ]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Go on although the embeddings say that they come from different encoders.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of every random draw.")]
 
 
@@ -207,9 +210,15 @@ def open_set(
     about = opened.describe()
     say(
         f"{name}: {about['rows']:,} x {about['dim']} {about['dtype']}, {about['format']}, {about['shards']} shard(s), "
-        f"{format_bytes(about['bytes'])}; {about['norms']}"
+        f"{format_bytes(about['bytes'])}; {about['norms']}{_made_by(opened)}"
     )
     return opened
+
+
+def _made_by(embeddings: EmbeddingSet) -> str:
+    from anisoalign.embeddings.provenance import in_words
+
+    return "" if embeddings.provenance is None else f"; made by {in_words(embeddings.provenance)}"
 
 
 @contextmanager

@@ -40,6 +40,7 @@ def compare(
     engine: common.EngineOption = common.Engine.local,
     dtype: common.DtypeOption = common.Dtype.auto,
     seed: common.SeedOption = 0,
+    force: common.ForceOption = False,
 ) -> None:
     """Fit every method on one part of the rows, measure on another, repeat: mean ± standard error.
 
@@ -80,6 +81,7 @@ def compare(
             seed=seed,
             k=k,
             dials=paged,
+            force=force,
             progress=lambda _: done(1),
         )
     common.tell_dropped(y, x)

@@ -36,6 +36,7 @@ def fit(
     engine: common.EngineOption = common.Engine.local,
     dtype: common.DtypeOption = common.Dtype.auto,
     seed: common.SeedOption = 0,
+    force: common.ForceOption = False,
 ) -> None:
     """Fit a method on source and target embeddings, which need not be paired, and save it.
 
@@ -62,13 +63,12 @@ def fit(
     started = time.perf_counter()
     with common.in_processes(engine):
         try:
-            _fit(model, y, x, dtype.value, engine, out)
+            _fit(model, y, x, dtype.value, engine, out, force)
         except ValueError as error:
             raise InputError(str(error)) from error
         if not common.first_process():
             return
         common.tell_dropped(y, x)
-        model.provenance_ = {"source": _origin(y), "target": _origin(x)}
         model.save(out)
     _checkpoint(out).unlink(missing_ok=True)
     seconds = time.perf_counter() - started
@@ -77,7 +77,9 @@ def fit(
         common.say(note)
 
 
-def _fit(model: Aligner, y: EmbeddingSet, x: EmbeddingSet, dtype: str, engine: common.Engine, out: Path) -> None:
+def _fit(
+    model: Aligner, y: EmbeddingSet, x: EmbeddingSet, dtype: str, engine: common.Engine, out: Path, force: bool
+) -> None:
     passes = 2 if model.calibrated else 1
     with (
         common.progress(f"fit {model.name}", passes * y.rows + x.rows) as done,
@@ -87,7 +89,7 @@ def _fit(model: Aligner, y: EmbeddingSet, x: EmbeddingSet, dtype: str, engine: c
         resumed: dict[str, Any] = {}
         if model.name == "aniso-align":
             resumed = {"stages": stages, "checkpoint": _checkpoint(out)}
-        model.fit(y, x, dtype=dtype, progress=done, **resumed)
+        model.fit(y, x, dtype=dtype, progress=done, force=force, **resumed)
 
 
 def _checkpoint(out: Path) -> Path:
@@ -110,12 +112,6 @@ def _check_device(device: str, model: Aligner) -> None:
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(device.partition(":")[2] or 0) >= there:
         raise InputError(f"--device {device} is not there: PyTorch finds {there} CUDA device(s) on this machine")
-
-
-def _origin(embeddings: Any) -> dict[str, Any]:
-    """What a saved model remembers of a set: counts and norms, no path of this machine."""
-    about = embeddings.describe()
-    return {key: about[key] for key in ("rows", "dim", "dtype", "format", "shards", "norms", "dropped")}
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def transform(
     memory: common.MemoryOption = None,
     engine: common.EngineOption = common.Engine.local,
     dtype: common.DtypeOption = common.Dtype.auto,
+    force: common.ForceOption = False,
 ) -> None:
     """Turn source embeddings into substitutes for target embeddings: unit rows, ids along.
 
@@ -60,6 +61,7 @@ def transform(
             format=None if format is None else format.value,
             overwrite=overwrite,
             progress=done,
+            force=force,
         )
     common.tell_dropped(y)
     seconds = time.perf_counter() - started

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from anisoalign.aligners.origins import open_sets
 from anisoalign.comparison.repeating import compare_rows
 from anisoalign.comparison.table import Comparison
-from anisoalign.embeddings import EmbeddingSet, InputError, Tile, open_embeddings
-from anisoalign.statistics import check_widths, float64_below
+from anisoalign.embeddings import EmbeddingSet, InputError, Tile
+from anisoalign.statistics import float64_below
 
 SAMPLE_ROWS = 20_000
 """Rows a side that are used, a seeded sample where there are more."""
@@ -27,6 +28,7 @@ def compare(
     sample: int = SAMPLE_ROWS,
     dtype: str = "auto",
     seed: int = 0,
+    force: bool = False,
     **options: Any,
 ) -> Comparison:
     """Fit every method on one part, measure on another, repeat (method.md section 5).
@@ -41,6 +43,8 @@ def compare(
         Rows a side that are used at most.
     dtype : {"auto", "float32", "float64"}
         Precision of fits, maps and metrics; "auto" is float64 up to 200,000 rows used.
+    force : bool
+        Compare although the sets say that they come from different encoders.
     **options
         Of `compare_rows`: ``paired``, ``methods``, ``repeats``, ``k``, ``progress``.
 
@@ -58,8 +62,7 @@ def compare(
     >>> [record["method"] for record in result.to_dicts()]
     ['identity', 'realign']
     """
-    y, x = open_embeddings(source, name="source"), open_embeddings(target, name="target")
-    check_widths(y, x)
+    y, x = open_sets(source, target, force)
     for side, labels, embeddings in (("source", source_labels, y), ("target", target_labels, x)):
         if labels is not None and len(labels) != embeddings.rows:
             raise InputError(f"{len(labels)} {side} labels for {embeddings.rows} {side} rows")

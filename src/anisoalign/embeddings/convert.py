@@ -17,6 +17,7 @@ from anisoalign.embeddings.formats.lance_ import is_lance, lance_library
 from anisoalign.embeddings.notes import BadRows
 from anisoalign.embeddings.opening import open_embeddings
 from anisoalign.embeddings.pickles import PickleSource, load_pickle
+from anisoalign.embeddings.provenance import write_provenance
 from anisoalign.embeddings.remote import asked_together, is_remote, locate
 from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.embeddings.shard_files import VECTORS
@@ -81,7 +82,7 @@ def convert(
     else:
         plan = {"command": "convert", "bad_rows": es.bad_rows, "source": fingerprint(es)}
         check_apart(es, out)
-        with writer_for(out, es.dim, kind, format, plan, overwrite, file_states(es)) as writer:
+        with writer_for(out, es.dim, kind, format, plan, overwrite, file_states(es), es.provenance) as writer:
             write_tiles(es, writer, dtype=kind, raw=True, progress=progress)
     load_pickle.cache_clear()
     return open_embeddings(out, name=out.name, id_column=es.id_column, norms="normalize")
@@ -178,6 +179,7 @@ def _write_lance(es: EmbeddingSet, out: Path, dtype: np.dtype, overwrite: bool, 
                 except Exception as error:
                     raise faults[0] if faults else error from None
         replace_folder(partial, out)
+        write_provenance(out, es.provenance)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

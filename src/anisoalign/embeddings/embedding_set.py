@@ -16,6 +16,7 @@ from anisoalign.embeddings.finding import compare_headers
 from anisoalign.embeddings.metadata import choose_ids, trailing_number
 from anisoalign.embeddings.norms import Verdict
 from anisoalign.embeddings.notes import BadRows, Dropped, Norms, Notes
+from anisoalign.embeddings.provenance import Provenance
 from anisoalign.embeddings.shards import Block, Shard, Source, Span, make_shards
 from anisoalign.embeddings.tiles import Tile, normalized, tile_rows_for, torch_dtype, undivided, verbatim
 
@@ -42,6 +43,8 @@ class EmbeddingSet:
         `npy`, `parquet`, `safetensors`, `arrow`, `hf`, `lance` or `memory`.
     notes : Notes
         What passes found out so far.
+    provenance : dict or None
+        What is said of the encoder that made the vectors.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class EmbeddingSet:
         bad_rows: BadRows = "error",
         norms: Norms = "auto",
         memory: int | str | None = None,
+        provenance: Provenance | None = None,
     ):
         self.shards = make_shards(sources)
         compare_headers(name, [shard.source for shard in self.shards])
@@ -63,6 +67,7 @@ class EmbeddingSet:
         self.dim, self.dtype = filled.dim, filled.dtype
         self.rows = sum(shard.rows for shard in self.shards)
         self.bad_rows, self.id_column = bad_rows, id_column
+        self.provenance = provenance
         self.memory = None if memory is None else parse_bytes(memory)
         self._check_budget(0, "a tile")
         self.notes = Notes(name, self.shards, bad_rows, norms)

@@ -10,6 +10,7 @@ from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.finding import compare_manifest, open_path
 from anisoalign.embeddings.formats.memory import MemorySource, from_tensor
 from anisoalign.embeddings.notes import BadRows, Norms
+from anisoalign.embeddings.provenance import find_provenance
 from anisoalign.embeddings.remote import RemotePath, locate, reachable
 
 
@@ -60,7 +61,7 @@ def open_embeddings(
     """
     if isinstance(source, EmbeddingSet):
         return source
-    path = None
+    path = provenance = None
     if isinstance(source, torch.Tensor):
         kind, sources = "memory", [from_tensor(source, name)]
     elif isinstance(source, np.ndarray):
@@ -70,6 +71,7 @@ def open_embeddings(
         with reachable(path):
             kind, sources = open_path(path, column)
             compare_manifest(path, sources)
+            provenance = find_provenance(path, [file.path for file in sources if file.path is not None])
     else:
         raise InputError(f"{name}: a path, an array or a tensor is needed, not {type(source).__name__}")
     return EmbeddingSet(
@@ -81,4 +83,5 @@ def open_embeddings(
         bad_rows=bad_rows,
         norms=norms,
         memory=memory,
+        provenance=provenance,
     )

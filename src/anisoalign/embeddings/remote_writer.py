@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from anisoalign.embeddings.atomic import TEMPORARY
 from anisoalign.embeddings.errors import InputError, one_line
-from anisoalign.embeddings.manifest import MANIFEST, RUN, to_json
+from anisoalign.embeddings.manifest import MANIFEST, RUN
 from anisoalign.embeddings.remote import RemotePath, is_remote, locate
 from anisoalign.embeddings.writer import EmbeddingWriter
 
@@ -59,7 +59,7 @@ class RemoteWriter(EmbeddingWriter):
             self._compare_settings(json.loads(plan.read_text(encoding="utf-8")))
         elif self.out.exists() and any(self.out.iterdir()):
             raise InputError(f"{self.out} is not empty; choose another name")
-        self._put(plan, to_json(self.settings))
+        self._put(plan, self._run_notes())
 
     def _temporary(self, name: str) -> Path:
         return Path(tempfile.gettempdir()) / f"{TEMPORARY}anisoalign-{uuid.uuid4().hex}-{name}"

@@ -16,6 +16,8 @@ class ShardWriter:
     def __init__(self, sink: Sink, format: str, rows: int | None, dim: int, dtype: np.dtype, beside: pa.Table | None):
         self.rows = 0
         self.dropped: list[dict[str, Any]] = []
+        self.notes: dict[str, Any] = {}
+        """What else the manifest is to say of this shard."""
         self._dim, self._dtype = dim, dtype
         self._beside = beside
         self._written: list[pa.Table] = []
@@ -91,9 +93,9 @@ class ShardWriter:
         self._body.write(stored.numpy(), columns)
         self.rows += len(stored)
 
-    def drop(self, row: int, reason: str) -> None:
-        """Note in the manifest that a row of the source's shard was left out."""
-        self.dropped.append({"row": row, "reason": reason})
+    def drop(self, row: int, reason: str, **more: str) -> None:
+        """Note in the manifest that a row of the source's shard was left out, and what `more` there is to say."""
+        self.dropped.append({"row": row, "reason": reason, **more})
 
     def finish(self) -> pa.Table | None:
         """End the file; return the columns that must lie beside it."""

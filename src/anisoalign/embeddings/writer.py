@@ -39,6 +39,7 @@ from anisoalign.embeddings.manifest import (
     to_json,
 )
 from anisoalign.embeddings.metadata import BESIDE
+from anisoalign.embeddings.provenance import Provenance, provenance_path
 from anisoalign.embeddings.remote import locate
 from anisoalign.embeddings.shard_files import FORMATS, Sink
 from anisoalign.embeddings.shard_writer import ShardWriter
@@ -65,6 +66,10 @@ class EmbeddingWriter:
     inputs : optional
         JSON-able state of the input, as `file_states` gives it, without which an unfinished run is not
         continued. Unlike the plan it is not kept in the manifest, since the same data may lie elsewhere.
+    provenance : dict, optional
+        What to say of the encoder that made the vectors; a run that is continued keeps what it said at its start.
+    metadata : str
+        Folder for columns beside vectors, seen from the result: sets whose rows are pairs share theirs.
 
     Raises
     ------
@@ -92,12 +97,16 @@ class EmbeddingWriter:
         plan: dict[str, Any] | None = None,
         overwrite: bool = False,
         inputs: Any = None,
+        provenance: Provenance | None = None,
+        metadata: str = "metadata",
     ):
         self.out = locate(out)
         self.format, self.single = choose_format(self.out, format)
         self.dim, self.dtype = dim, np.dtype(dtype)
         self.plan = json.loads(to_json(plan or {}))
         self._inputs = json.loads(to_json({"files": inputs}))["files"]
+        self.provenance = provenance
+        self._metadata = metadata
         self._overwrite = overwrite
         self._shards: dict[int, dict[str, Any]] = {}
         self._numbers: dict[int, int] = {}
@@ -120,7 +129,7 @@ class EmbeddingWriter:
         return self
 
     def _begin_folder(self) -> None:
-        run, settings = self.partial / RUN, self.settings
+        run = self.partial / RUN
         run.mkdir(parents=True, exist_ok=True)
         self._lock_run(run)
         try:
@@ -131,7 +140,7 @@ class EmbeddingWriter:
         for stale in self.partial.glob(f"**/{TEMPORARY}*"):
             stale.unlink()
         self._probe(run)
-        write_synced(run / "plan.json", to_json(settings))
+        write_synced(run / "plan.json", self._run_notes())
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -144,8 +153,14 @@ class EmbeddingWriter:
             "inputs": self._inputs,
         }
 
+    def _run_notes(self) -> str:
+        """What a later run is to know of this one."""
+        return to_json({**self.settings, "provenance": self.provenance})
+
     def _compare_settings(self, found: dict[str, Any] | None) -> None:
-        """Refuse to continue a run that was to do something else."""
+        """Refuse to continue a run that was to do something else; keep what it said of the encoder, and the date."""
+        if found is not None:
+            self.provenance = found.pop("provenance", None)
         if found is not None and found != self.settings:
             differing = ", ".join(key for key, value in self.settings.items() if found.get(key) != value)
             raise InputError(
@@ -162,7 +177,8 @@ class EmbeddingWriter:
                 write_synced(run / f"shard-{index}.json", to_json(record))
             (self.partial / MANIFEST).unlink()
             # All shards are done, so it does not matter what the input is now.
-            return {**{key: manifest[key] for key in ("format", "dim", "dtype", "plan")}, "inputs": self._inputs}
+            kept = {key: manifest[key] for key in ("format", "dim", "dtype", "plan")}
+            return {**kept, "inputs": self._inputs, "provenance": manifest.get("provenance")}
         plan = run / "plan.json"
         return json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else None
 
@@ -214,6 +230,10 @@ class EmbeddingWriter:
     def adopt(self, index: int, record: dict[str, Any]) -> None:
         """Count a shard that another process has written with a copy of this writer."""
         self._shards[index] = record
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return what was noted of every finished shard, in order."""
+        return [self._shards[index] for index in sorted(self._shards)]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_lock": None, "_shards": {}}  # the lock stays with the process that took it
@@ -272,6 +292,7 @@ class EmbeddingWriter:
         path = (self.out.parent if self.single else self.partial) / name
         record: dict[str, Any] = {"file": path.name, "rows": writer.rows, "crc32": sink.finish()}
         record["bytes"] = sink.path.stat().st_size
+        record.update(writer.notes)
         if writer.dropped:
             record["dropped"] = writer.dropped
         if columns is not None:
@@ -279,6 +300,8 @@ class EmbeddingWriter:
         elif self.single:
             # Ids that lay beside the file replaced here belong to other vectors.
             self.out.with_name(self.out.stem + BESIDE).unlink(missing_ok=True)
+        if self.single:
+            self._write_provenance()
         self._place(sink.path, path)
         self._shards[index] = record
         if not self.single:
@@ -309,14 +332,22 @@ class EmbeddingWriter:
         if self.single:
             path = folder / (stem + BESIDE)
         else:
-            path = folder / "metadata" / f"metadata_{stem.removeprefix(stem.rstrip('0123456789'))}.parquet"
+            path = folder / self._metadata / f"metadata_{stem.removeprefix(stem.rstrip('0123456789'))}.parquet"
         temporary = self._temporary(path.name)
         with temporary.open("wb") as file:
             pq.write_table(columns.replace_schema_metadata(), file)
             file.flush()
             os.fsync(file.fileno())
         self._place(temporary, path)
-        return path.name if self.single else f"metadata/{path.name}"
+        return path.name if self.single else f"{self._metadata}/{path.name}"
+
+    def _write_provenance(self) -> None:
+        """Say beside a single file where its vectors come from; nothing where nothing is known."""
+        beside = provenance_path(self.out)
+        if self.provenance is None:
+            beside.unlink(missing_ok=True)
+        else:
+            self._put(beside, to_json(self.provenance))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -361,6 +392,8 @@ class EmbeddingWriter:
             "shards": shards,
             "plan": self.plan,
         }
+        if self.provenance is not None:
+            manifest["provenance"] = self.provenance
         self._publish(to_json(manifest))
 
     def _publish(self, manifest: str) -> None:

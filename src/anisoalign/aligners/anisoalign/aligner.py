@@ -21,9 +21,10 @@ from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, c
 from anisoalign.aligners.anisoalign.settings import TERMS, check_settings
 from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
 from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interval, torch_dtype
+from anisoalign.aligners.origins import open_sets, origins
 from anisoalign.embeddings import InputError, RemotePath, Tile, open_embeddings, operations_alone
 from anisoalign.geometry.spectra import effective_dimension, eigenvalues
-from anisoalign.statistics import Moments, check_widths, float64_below, measure
+from anisoalign.statistics import Moments, float64_below, measure
 
 PAPER = {
     "terms": "init+refine+prior+phase",
@@ -95,7 +96,7 @@ class AnisoAlign(Aligner):
     fit_rows : int
         Rows a side that stages beyond the moments are fitted on, spread over the set.
     force : bool
-        Fit where the two sets share no geometry.
+        Fit where the two sets share no geometry, or say that their encoders differ.
     device : str
         "auto", "cpu", "cuda" or "cuda:N", of the neural stages.
     seed : int
@@ -216,6 +217,7 @@ class AnisoAlign(Aligner):
         *,
         dtype: str = "auto",
         progress: Progress | None = None,
+        force: bool = False,
         stages: Callable[[str, int, int], None] | None = None,
         checkpoint: str | Path | None = None,
     ) -> Self:
@@ -228,6 +230,8 @@ class AnisoAlign(Aligner):
             Precision of the passes.
         progress : callable, optional
             Called with the number of rows of each tile read.
+        force : bool
+            As the parameter: fit although the sets share no geometry, or say that their encoders differ.
         stages : callable, optional
             Called with the name of a neural stage, the step and the number of steps.
         checkpoint : path, optional
@@ -236,14 +240,15 @@ class AnisoAlign(Aligner):
         Raises
         ------
         InputError
-            If the widths differ, a row is unusable, or the two sets share no leading directions (unless `force`).
+            If the widths differ, a row is unusable, or (unless `force`) the two sets share no leading directions or
+            come from different encoders.
         """
         check_settings(self)
-        source, target = open_embeddings(source, name="source"), open_embeddings(target, name="target")
-        check_widths(source, target)
+        force = force or self.force
+        source, target = open_sets(source, target, force)
         moments_y = measure(source, "full", dtype=dtype, progress=progress)
         moments_x = measure(target, "full", dtype=dtype, progress=progress)
-        self.overlap_p_ = check_premise(moments_y, moments_x, self.force, self.seed)
+        self.overlap_p_ = check_premise(moments_y, moments_x, force, self.seed)
         rows_y = source.sample(self.fit_rows, self.seed, np.float64)
         rows_x = target.sample(self.fit_rows, self.seed + 1, np.float64)
         self.n_features_in_ = source.dim
@@ -258,7 +263,9 @@ class AnisoAlign(Aligner):
             self.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES)
             self.bound_ = float(self._bounds(rows_y).max())
         check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))
-        return self.calibrate(source, dtype=dtype, progress=progress)
+        self.calibrate(source, dtype=dtype, progress=progress)
+        self.provenance_ = origins(source, target)
+        return self
 
     def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
         """Not possible: the coupling and the prior are no functions of moments; use `fit`."""

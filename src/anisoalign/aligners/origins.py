@@ -1,0 +1,82 @@
+"""Whose embeddings a model is fitted on, remembered, and compared before it is fitted or applied.
+
+A shared space is that of one encoder. Sets that say where they come from (`embeddings.provenance`) are held to it;
+sets that say nothing are taken at the user's word.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
+from anisoalign.embeddings.provenance import Provenance, in_words, same_encoder
+from anisoalign.statistics import check_widths
+
+if TYPE_CHECKING:
+    from anisoalign.aligners.base import Aligner
+
+_FORCE = "; --force (force=True) does it all the same"
+
+
+def open_sets(source: Any, target: Any, force: bool = False) -> tuple[EmbeddingSet, EmbeddingSet]:
+    """Open the two sets of a fit: equally wide, and of one encoder as far as they say.
+
+    Raises
+    ------
+    InputError
+        If they differ in width, or in their encoder and `force` is not set.
+    """
+    source, target = open_embeddings(source, name="source"), open_embeddings(target, name="target")
+    check_widths(source, target)
+    check_one_encoder(source, target, force)
+    return source, target
+
+
+def check_one_encoder(source: EmbeddingSet, target: EmbeddingSet, force: bool = False) -> None:
+    """Raise InputError where two sets say that they come from different encoders, unless `force`."""
+    a, b = source.provenance, target.provenance
+    if not force and a is not None and b is not None and not same_encoder(a, b):
+        raise InputError(
+            f"{source.name} comes from {in_words(a)}, {target.name} from {in_words(b)}: "
+            f"embeddings of different encoders share no space{_FORCE}"
+        )
+
+
+def check_source(model: Aligner, source: EmbeddingSet, force: bool = False) -> None:
+    """Raise InputError where rows come from another encoder or modality than a model's sources, unless `force`."""
+    fitted = source_of(model)
+    new = source.provenance
+    if force or fitted is None or new is None:
+        return
+    if not same_encoder(fitted, new):
+        raise InputError(
+            f"{source.name} comes from {in_words(new)}, the model was fitted on sources from {in_words(fitted)}{_FORCE}"
+        )
+    if None not in (kinds := (fitted.get("modality"), new.get("modality"))) and kinds[0] != kinds[1]:
+        raise InputError(
+            f"{source.name} holds {new['modality']} embeddings, the model was fitted on {fitted['modality']} "
+            f"embeddings as sources{_FORCE}"
+        )
+
+
+def source_of(model: Aligner) -> Provenance | None:
+    """Return what a fitted model remembers of its sources' encoder, None if nothing."""
+    return getattr(model, "provenance_", {}).get("source", {}).get("provenance")
+
+
+def origins(source: EmbeddingSet, target: EmbeddingSet) -> dict[str, Any]:
+    """Return what a model remembers of the sets it was fitted on, as `provenance_`; no path of this machine."""
+    return {"source": _origin(source), "target": _origin(target)}
+
+
+def _origin(embeddings: EmbeddingSet) -> dict[str, Any]:
+    about = embeddings.describe()
+    found = {key: about[key] for key in ("rows", "dim", "dtype", "format", "shards", "norms", "dropped")}
+    return found if embeddings.provenance is None else {**found, "provenance": embeddings.provenance}
+
+
+def aligned_provenance(model: Aligner, source: EmbeddingSet, fingerprint: str) -> Provenance | None:
+    """Return the provenance of transformed rows: that of the source, and the model that moved them."""
+    if source.provenance is None:
+        return None
+    return {**source.provenance, "aligned_by": {"method": model.name, "model": fingerprint[:16]}}

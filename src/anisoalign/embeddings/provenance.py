@@ -1,0 +1,106 @@
+"""Which encoder a set of vectors comes from: kept beside them, carried along, compared before sets are joined.
+
+A folder keeps it in its manifest under `provenance`, a single file in `STEM.provenance.json` beside it. Only
+`encoder` is needed; a set that says nothing of its origin is never refused.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from anisoalign.embeddings.atomic import write_synced
+from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.embeddings.manifest import read_manifest, to_json
+
+Provenance = dict[str, Any]
+
+BESIDE = ".provenance.json"
+"""Ending of the file that says where a single file's vectors come from."""
+
+
+def provenance_path(path: Path) -> Path:
+    """Return where the provenance of a single file, or of a Lance dataset, lies.
+
+    Examples
+    --------
+    >>> provenance_path(Path("text.npy")).name
+    'text.provenance.json'
+    """
+    return path.with_name(path.stem + BESIDE)
+
+
+def find_provenance(path: Path | None, files: list[Path]) -> Provenance | None:
+    """Return what is said of the origin of a set at `path` with these files, None if nothing.
+
+    Raises
+    ------
+    InputError
+        If it is there and cannot be read.
+    """
+    if path is not None and (beside := provenance_path(path)).is_file():
+        return _checked(_read(beside), beside)
+    if not files:
+        return None
+    manifest = read_manifest(files[0].parent)
+    if manifest is None or files[0].name not in {item["file"] for item in manifest["shards"]}:
+        return None
+    found = manifest.get("provenance")
+    return None if found is None else _checked(found, files[0].parent)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {one_line(error)}") from error
+
+
+def _checked(found: Any, where: Path) -> Provenance:
+    if not isinstance(found, dict) or not isinstance(found.get("encoder"), str):
+        raise InputError(f"the provenance at {where} names no encoder")
+    return found
+
+
+def same_encoder(a: Provenance | None, b: Provenance | None) -> bool:
+    """Tell whether two sets may come from one encoder: by their weights, or name and revision if those are not known.
+
+    Examples
+    --------
+    >>> a = {"encoder": "hf:clip", "fingerprint": "01"}
+    >>> same_encoder(a, {"encoder": "hf:my-copy", "fingerprint": "01"}), same_encoder(a, {"encoder": "hf:other"})
+    (True, False)
+    >>> same_encoder(a, None)
+    True
+    """
+    if a is None or b is None:
+        return True
+    if a.get("fingerprint") and b.get("fingerprint"):
+        return a["fingerprint"] == b["fingerprint"]
+    if a["encoder"] != b["encoder"]:
+        return False
+    return a.get("revision") == b.get("revision") or None in (a.get("revision"), b.get("revision"))
+
+
+def in_words(provenance: Provenance) -> str:
+    """Return how messages call an encoder, with what tells it from another of its name.
+
+    Examples
+    --------
+    >>> in_words({"encoder": "hf:clip", "fingerprint": "7a955ed6906cd5f7", "modality": "text"})
+    'hf:clip (weights 7a955ed6)'
+    """
+    marks = []
+    if provenance.get("revision"):
+        marks.append(f"revision {str(provenance['revision'])[:8]}")
+    if provenance.get("fingerprint"):
+        marks.append(f"weights {str(provenance['fingerprint'])[:8]}")
+    return provenance["encoder"] + (f" ({', '.join(marks)})" if marks else "")
+
+
+def write_provenance(path: Path, provenance: Provenance | None) -> None:
+    """Say beside a single file, or a Lance dataset, where its vectors come from; nothing where nothing is known."""
+    beside = provenance_path(path)
+    if provenance is None:
+        beside.unlink(missing_ok=True)
+    else:
+        write_synced(beside, to_json(provenance))

@@ -1,0 +1,118 @@
+"""From what the user points at to a listing of items."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from anisoalign.embeddings import InputError
+from anisoalign.embeddings.shards import natural_key
+from anisoalign.encoders.columns import Columns
+from anisoalign.encoders.folders import FolderListing
+from anisoalign.encoders.items import Joined, Listing
+from anisoalign.encoders.lines import JsonLinesListing, TextListing
+from anisoalign.encoders.tables import ParquetListing
+from anisoalign.encoders.tars import TarListing
+
+TARS = (".tar", ".tar.gz", ".tgz")
+KNOWN = ".parquet, .jsonl, .ndjson, .txt, .tar, .tar.gz, or a folder"
+
+
+def find_items(source: str | Path, kinds: tuple[str, ...], columns: Columns | None = None) -> Listing:
+    """List what is to be encoded.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder of files, a list (`.parquet`, `.jsonl`, `.txt`), a webdataset tar, or many of these by a pattern:
+        ``"tars/{000..009}.tar"``, ``"lists/*.parquet"``. A folder of tars or parquet files is such a pattern, too.
+    kinds : tuple of str
+        One modality, or the two of a pair.
+    columns : Columns, optional
+        Names of columns in lists.
+
+    Raises
+    ------
+    InputError
+        If there is nothing, or it cannot be read.
+    """
+    columns = columns or Columns()
+    paths = _expand(source)
+    parts = [_open_one(path, kinds, columns) for path in paths]
+    listing = parts[0] if len(parts) == 1 else Joined(parts)
+    if not listing.rows:
+        raise InputError(f"{source} holds no items")
+    return listing
+
+
+def _expand(source: str | Path) -> list[Path]:
+    """Paths that a name or pattern stands for, in order: braces as written, stars in natural order."""
+    text, path = str(source), Path(source)
+    if path.is_dir():
+        inside = sorted(
+            (file for file in path.iterdir() if _is_container(file.name) and not file.name.startswith(".")),
+            key=lambda file: natural_key(file.name),
+        )
+        return inside or [path]
+    if path.exists():
+        return [path]
+    found: list[Path] = []
+    for name in braces(text):
+        if any(letter in name for letter in "*?["):
+            matches = sorted(glob.glob(name), key=natural_key)  # noqa: PTH207 - Path.glob refuses absolute patterns
+            found += map(Path, matches)
+            if not matches:
+                raise InputError(f"no file is called as {name} asks")
+        elif not Path(name).exists():
+            raise InputError(f"{name} does not exist")
+        else:
+            found.append(Path(name))
+    return found
+
+
+def braces(pattern: str) -> Iterator[str]:
+    """Yield what braces stand for, as shells and webdataset write them.
+
+    Examples
+    --------
+    >>> list(braces("{a,b}-{08..11}.tar"))[2:6]
+    ['a-10.tar', 'a-11.tar', 'b-08.tar', 'b-09.tar']
+    """
+    match = re.search(r"\{([^{}]*)\}", pattern)
+    if match is None:
+        yield pattern
+        return
+    inside = match[1]
+    span = re.fullmatch(r"(\d+)\.\.(\d+)", inside)
+    if span:
+        width = len(span[1]) if span[1].startswith("0") else 0
+        choices = [f"{number:0{width}d}" for number in range(int(span[1]), int(span[2]) + 1)]
+    else:
+        choices = inside.split(",")
+    for choice in choices:
+        yield from braces(pattern[: match.start()] + choice + pattern[match.end() :])
+
+
+def _is_container(name: str) -> bool:
+    return name.lower().endswith((*TARS, ".parquet"))
+
+
+def _open_one(path: Path, kinds: tuple[str, ...], columns: Columns) -> Listing:
+    name, paired = path.name.lower(), len(kinds) > 1
+    if path.is_dir():
+        return FolderListing(path, next((kind for kind in kinds if kind != "text"), "text"), paired)
+    if name.endswith(TARS):
+        return TarListing(path, kinds)
+    if name.endswith(".parquet"):
+        return ParquetListing(path, kinds, columns)
+    if name.endswith((".jsonl", ".ndjson")):
+        return JsonLinesListing(path, kinds, columns)
+    if name.endswith(".txt"):
+        if paired:
+            raise InputError(
+                f"{path}: a text file has one item a line; pairs come from .parquet, .jsonl, tars or folders"
+            )
+        return TextListing(path, kinds[0])
+    raise InputError(f"{path} is of no known kind; known are {KNOWN}")

@@ -1,0 +1,122 @@
+"""A folder of pictures, sounds or texts, with what is in its folders; a caption is the text of the same stem."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from anisoalign.embeddings import InputError
+from anisoalign.embeddings.shards import natural_key
+from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, digest_of
+from anisoalign.encoders.preparing import read_text
+from anisoalign.encoders.unreadable import UnreadableError
+
+
+class FolderListing:
+    """Files below a folder, one item each, in natural order of their paths.
+
+    An item's id is its path below the folder without the ending, as a webdataset's key, so that `images/a/1.jpg`
+    and `texts/a/1.txt` have one id; files that differ in nothing but their ending keep it.
+
+    Parameters
+    ----------
+    folder : Path
+    kind : str
+        Modality of the files.
+    paired : bool
+        Whether the text of the same stem belongs to an item's content. Otherwise, where a text lies beside a picture
+        or sound, it goes along as the column `caption`.
+    """
+
+    numbered = False
+
+    def __init__(self, folder: Path, kind: str, paired: bool = False):
+        self.folder, self.kind, self.paired = folder, kind, paired
+        found = _walk(folder)
+        self._files = [name for name, _ in found if name.lower().endswith(ENDINGS[kind])]
+        if not self._files:
+            raise InputError(f"{folder} holds no {kind} files ({', '.join(ENDINGS[kind])})")
+        texts = {Path(name).with_suffix("").as_posix() for name, _ in found if name.lower().endswith(".txt")}
+        self._texts = set() if kind == "text" else texts
+        self._others = Counter(
+            Path(name).suffix or "no ending"
+            for name, _ in found
+            if not name.lower().endswith(ENDINGS[kind])
+            and not (name.lower().endswith(".txt") and Path(name).with_suffix("").as_posix() in self._texts)
+        )
+        stems = Counter(Path(name).with_suffix("").as_posix() for name in self._files)
+        self._shared = {stem for stem, count in stems.items() if count > 1}
+        self._digest = digest_of(found)
+        fields = [pa.field("path", pa.string())]
+        self._captioned = bool(self._texts) and not paired
+        if self._captioned or paired:
+            fields.append(pa.field(TEXT_COLUMN, pa.string()))
+        self.columns = pa.schema(fields)
+
+    @property
+    def rows(self) -> int:
+        """Number of files of the kind."""
+        return len(self._files)
+
+    def read(self, start: int, stop: int) -> Iterator[Item]:
+        """Yield files by their positions; pictures and sounds are left to the decoder to open."""
+        for row in range(start, stop):
+            name = self._files[row]
+            path, stem = self.folder / name, Path(name).with_suffix("").as_posix()
+            content: dict[str, Any] = {self.kind: path}
+            columns: dict[str, Any] = {"path": name}
+            if self._captioned or self.paired:
+                beside = path.with_suffix(".txt")
+                columns[TEXT_COLUMN] = _caption(beside) if stem in self._texts else None
+                if self.paired and stem in self._texts:
+                    content["text"] = beside
+            yield Item(row, name if stem in self._shared else stem, str(path), content, columns)
+
+    def state(self) -> list[Any]:
+        """Folder, number of files, and digits of their names, sizes and times."""
+        return [[str(self.folder), self.rows, self._digest]]
+
+    def notes(self) -> list[str]:
+        """Say which files were not taken for items."""
+        if not self._others:
+            return []
+        listed = ", ".join(f"{count} x {ending}" for ending, count in sorted(self._others.items()))
+        return [f"{self.folder}: other files, not taken for {self.kind} files: {listed}"]
+
+
+def _walk(folder: Path) -> list[tuple[str, tuple[int, int]]]:
+    """Return path below the folder, size and time of every file but hidden ones; links are followed, once each."""
+    found: list[tuple[str, tuple[int, int]]] = []
+    seen: set[tuple[int, int]] = set()
+
+    def visit(place: Path, prefix: str) -> None:
+        about = place.stat()
+        if (about.st_dev, about.st_ino) in seen:
+            return
+        seen.add((about.st_dev, about.st_ino))
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    visit(place / entry.name, f"{prefix}{entry.name}/")
+                else:
+                    # A link that leads nowhere is an item all the same: it is listed as unreadable.
+                    about = entry.stat() if entry.is_file() else entry.stat(follow_symlinks=False)
+                    found.append((prefix + entry.name, (about.st_size, about.st_mtime_ns)))
+
+    visit(folder, "")
+    return sorted(found, key=lambda pair: [natural_key(part) for part in pair[0].split("/")])
+
+
+def _caption(path: Path) -> str | None:
+    """Text beside a picture, None if it is none: an unreadable caption is no reason to lose the picture."""
+    try:
+        return read_text(path)
+    except (UnreadableError, OSError):
+        return None

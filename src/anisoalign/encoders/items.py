@@ -1,0 +1,124 @@
+"""What is to be encoded: items in order, read by their positions, so that any stretch can be read alone."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".avif")
+SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf")
+ENDINGS = {"image": PICTURES, "audio": SOUNDS, "text": (".txt",)}
+"""Endings of the files that hold one item of a modality."""
+TEXT_COLUMN = "caption"
+"""What a text is called among the columns beside vectors, as clip-retrieval calls it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to be encoded, or several that belong together.
+
+    Attributes
+    ----------
+    row : int
+        Position in the listing.
+    id : str
+    where : str
+        File, and what within it, for messages.
+    content : dict
+        Modality -> path, bytes or text; what is missing is not there.
+    columns : dict
+        What lies beside it and goes along.
+    """
+
+    row: int
+    id: str
+    where: str
+    content: dict[str, Any]
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+class Listing(Protocol):
+    """The items of a source, in an order that its files determine.
+
+    A listing is small and can be sent to another process: files are opened by `read`.
+    """
+
+    @property
+    def rows(self) -> int:
+        """Number of items."""
+        ...
+
+    @property
+    def columns(self) -> pa.Schema:
+        """What goes along beside the vectors, apart from the id."""
+        ...
+
+    @property
+    def numbered(self) -> bool:
+        """Whether ids are nothing but positions."""
+        ...
+
+    def read(self, start: int, stop: int) -> Iterator[Item]:
+        """Yield the items of positions start … stop − 1, in order."""
+        ...
+
+    def state(self) -> list[Any]:
+        """Return what tells whether the source has changed since, as JSON."""
+        ...
+
+    def notes(self) -> list[str]:
+        """Return what a person should know of the source."""
+        ...
+
+
+class Joined:
+    """Listings one after another, as one."""
+
+    def __init__(self, parts: Sequence[Listing]):
+        self.parts = list(parts)
+        self._first = np.cumsum([0, *(part.rows for part in parts)])
+        schemas = [part.columns for part in parts]
+        self.columns = pa.unify_schemas(schemas, promote_options="permissive")
+        self.numbered = all(part.numbered for part in parts)
+
+    @property
+    def rows(self) -> int:
+        """Number of items of all."""
+        return int(self._first[-1])
+
+    def read(self, start: int, stop: int) -> Iterator[Item]:
+        """Yield items across the parts, positions counted through."""
+        for part, first in zip(self.parts, self._first[:-1].tolist(), strict=True):
+            low, high = max(start - first, 0), min(stop - first, part.rows)
+            if low < high:
+                for item in part.read(low, high):
+                    name = str(item.row + first) if part.numbered else item.id
+                    yield Item(item.row + first, name, item.where, item.content, item.columns)
+
+    def state(self) -> list[Any]:
+        """States of the parts."""
+        return [entry for part in self.parts for entry in part.state()]
+
+    def notes(self) -> list[str]:
+        """Notes of the parts."""
+        return [note for part in self.parts for note in part.notes()]
+
+
+def file_state(path: Path) -> list[Any]:
+    """Name, size and time of change of a file."""
+    about = path.stat()
+    return [str(path), about.st_size, about.st_mtime_ns]
+
+
+def digest_of(entries: Iterable[Any]) -> str:
+    """Eight digits for many entries, where listing them all would take longer to write than to check."""
+    value = 0
+    for entry in entries:
+        value = zlib.crc32(repr(entry).encode("utf-8", "surrogateescape"), value)
+    return f"{value:08x}"

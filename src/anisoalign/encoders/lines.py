@@ -1,0 +1,170 @@
+"""Lists with an item a line: plain text, and JSON objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from anisoalign.embeddings import InputError
+from anisoalign.encoders.columns import Columns, carried_names, cell_content
+from anisoalign.encoders.items import TEXT_COLUMN, Item, file_state
+from anisoalign.encoders.preparing import read_text
+from anisoalign.encoders.unreadable import UnreadableError
+
+_EVERY = 1024
+"""Lines between two places whose offset is kept, so that reading can begin anywhere."""
+
+
+class LineIndex:
+    """Number of lines of a file, and where every 1024th begins; the scan that finds them yields the lines."""
+
+    def __init__(self, path: Path):
+        self.path, self.rows, self._offsets = path, 0, [0]
+
+    def scan(self) -> Iterator[bytes]:
+        """Yield every line while counting them."""
+        self.rows, self._offsets, offset = 0, [], 0
+        with self.path.open("rb") as file:
+            for line in file:
+                if self.rows % _EVERY == 0:
+                    self._offsets.append(offset)
+                self.rows += 1
+                offset += len(line)
+                yield line
+
+    def lines(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+        """Yield number and bytes of the lines start … stop − 1."""
+        first = start // _EVERY
+        with self.path.open("rb") as file:
+            file.seek(self._offsets[first])
+            for number, line in enumerate(file, first * _EVERY):
+                if number >= stop:
+                    return
+                if number >= start:
+                    yield number, line
+
+
+class TextListing:
+    """Lines of a text file: texts, or paths of pictures or sounds (relative ones start at the file's folder).
+
+    An item's id is the number of its line, from 0, so that an empty line keeps its number.
+    """
+
+    numbered = True
+
+    def __init__(self, path: Path, kind: str):
+        self.path, self.kind = path, kind
+        self._index = LineIndex(path)
+        for _ in self._index.scan():
+            pass
+        self.columns = pa.schema([pa.field(TEXT_COLUMN if kind == "text" else "path", pa.string())])
+
+    @property
+    def rows(self) -> int:
+        """Number of lines."""
+        return self._index.rows
+
+    def read(self, start: int, stop: int) -> Iterator[Item]:
+        """Yield lines by their numbers."""
+        for row, line in self._index.lines(start, stop):
+            raw = line.rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf" if row == 0 else b"")
+            where = f"{self.path}, line {row + 1}"
+            try:
+                text = read_text(raw)
+            except UnreadableError:
+                text = None
+            if self.kind == "text":
+                yield Item(row, str(row), where, {"text": raw}, {TEXT_COLUMN: text})
+            else:
+                content = {} if text is None else {self.kind: self.path.parent / text}
+                yield Item(row, str(row), where, content, {"path": text})
+
+    def state(self) -> list[Any]:
+        """Name, size and time."""
+        return [file_state(self.path)]
+
+    def notes(self) -> list[str]:
+        """Nothing."""
+        return []
+
+
+class JsonLinesListing:
+    """Objects of a JSON Lines file, one item a line; other values go along as columns.
+
+    Every line is parsed once before any work: a line that is no object is an error, and a column has one type
+    (a value of another type is kept as its JSON).
+    """
+
+    def __init__(self, path: Path, kinds: tuple[str, ...], columns: Columns):
+        self.path, self.kinds = path, kinds
+        self._index = LineIndex(path)
+        types: dict[str, pa.DataType] = {}
+        for number, line in enumerate(self._index.scan(), 1):
+            for name, value in self._parse(line, number).items():
+                types[name] = _widened(types.get(name), value)
+        names = list(types)
+        self._contents = columns.choose(kinds, names, str(path)) if names else {}
+        self._id = columns.choose_id(names, str(path))
+        self.numbered = self._id is None
+        self._carried = carried_names(names, self._contents, self._id)
+        found = {name: pa.string() if types[name] == pa.null() else types[name] for name in self._carried}
+        self.columns = pa.schema([pa.field(new, found[name]) for name, new in self._carried.items()])
+
+    @property
+    def rows(self) -> int:
+        """Number of lines."""
+        return self._index.rows
+
+    def read(self, start: int, stop: int) -> Iterator[Item]:
+        """Yield lines by their numbers."""
+        for row, line in self._index.lines(start, stop):
+            record = self._parse(line, row + 1)
+            cells = {
+                kind: cell_content(kind, record.get(name), self.path.parent) for kind, name in self._contents.items()
+            }
+            content = {kind: cell for kind, cell in cells.items() if cell is not None}
+            own = record.get(self._id) if self._id else row
+            columns = {
+                new: _fitted(record.get(name), self.columns.field(new).type) for name, new in self._carried.items()
+            }
+            yield Item(row, str(row if own is None else own), f"{self.path}, line {row + 1}", content, columns)
+
+    def _parse(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{self.path}, line {number} is no JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise InputError(f"{self.path}, line {number} is no JSON object")
+        return record
+
+    def state(self) -> list[Any]:
+        """Name, size and time."""
+        return [file_state(self.path)]
+
+    def notes(self) -> list[str]:
+        """Nothing."""
+        return []
+
+
+def _widened(known: pa.DataType | None, value: Any) -> pa.DataType:
+    """Return the narrowest type that holds what was seen of a column and one more value."""
+    if value is None:
+        return pa.null() if known is None else known
+    kinds = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+    kind = kinds.get(type(value), pa.string())
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        kind = pa.string()
+    if known is None or known == pa.null() or known == kind:
+        return kind
+    return pa.float64() if {known, kind} == {pa.int64(), pa.float64()} else pa.string()
+
+
+def _fitted(value: Any, kind: pa.DataType) -> Any:
+    if value is None or kind != pa.string() or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,342 @@
+"""A whole run of `encode`: one source, two, or one of pairs, into shards that appear when they are complete."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from anisoalign.embeddings import EmbeddingWriter, InputError
+from anisoalign.embeddings.atomic import check_free, replace_folder, writable, write_synced
+from anisoalign.embeddings.finding import KINDS
+from anisoalign.embeddings.manifest import read_manifest
+from anisoalign.encoders.batches import Workers, usual_workers
+from anisoalign.encoders.columns import Columns
+from anisoalign.encoders.encoder import BATCH_SIZE, Encoder
+from anisoalign.encoders.encoding import EncodedRows, encode_rows, write_rows
+from anisoalign.encoders.finding import find_items
+from anisoalign.encoders.items import Listing
+
+REPORT = "unreadable.jsonl"
+"""Name of the list of what could not be encoded, beside the vectors."""
+SHARD_ROWS = 10_000
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is asked to do, apart from its input.
+
+    Attributes
+    ----------
+    format : str or None
+        Of the shards, npy by default.
+    out_dtype : {"float16", "float32"}
+    batch_size : int
+        Part of the result, to rounding; a run is continued with the same.
+    shard_rows : int
+        Items of a shard, which is held in memory and begun again after an interruption.
+    workers : int or None
+        Processes that decode; never part of the result.
+    on_unreadable : {"list", "error"}
+    overwrite : bool
+    """
+
+    format: str | None = None
+    out_dtype: str = "float32"
+    batch_size: int = BATCH_SIZE
+    shard_rows: int = SHARD_ROWS
+    workers: int | None = None
+    on_unreadable: Literal["list", "error"] = "list"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One source and what is made of it: one modality, or the two of its pairs."""
+
+    kinds: tuple[str, ...]
+    source: str
+    items: Listing
+
+
+@dataclass
+class Outcome:
+    """What a run did.
+
+    Attributes
+    ----------
+    out : Path
+    rows : dict
+        Modality -> rows written.
+    unreadable : list of dict
+        What has no row: `modality`, `id`, `where`, `reason`, in order.
+    truncated : dict
+        Modality -> items that were longer than the model reads.
+    """
+
+    out: Path
+    rows: dict[str, int] = field(default_factory=dict)
+    unreadable: list[dict[str, Any]] = field(default_factory=list)
+    truncated: dict[str, int] = field(default_factory=dict)
+
+
+def find_jobs(
+    encoder: Encoder,
+    *,
+    images: str | Path | None = None,
+    texts: str | Path | None = None,
+    sounds: str | Path | None = None,
+    pairs: str | Path | None = None,
+    columns: Columns | None = None,
+) -> list[Job]:
+    """Return what is to be encoded, looked through.
+
+    Parameters
+    ----------
+    images, texts, sounds : path or pattern, optional
+        Sources of single items, see `find_items`. Two of them are encoded one after the other.
+    pairs : path or pattern, optional
+        A source of images (or sounds) with their texts, alone.
+    columns : Columns, optional
+
+    Raises
+    ------
+    InputError
+        If nothing is named, or what the encoder does not embed.
+    """
+    named = {"image": images, "text": texts, "audio": sounds}
+    wanted: list[tuple[tuple[str, ...], str | Path]]
+    wanted = [((kind,), source) for kind, source in named.items() if source is not None]
+    if pairs is not None:
+        if wanted:
+            raise InputError("--pairs names images and texts at once; leave --images, --texts and --sounds out")
+        other = next((kind for kind in ("image", "audio") if kind in encoder.modalities), None)
+        if other is None:
+            raise InputError(f"{encoder.name} embeds texts alone, no pairs")
+        wanted = [((other, "text"), pairs)]
+    if not wanted:
+        raise InputError("name what to encode: --images, --texts, --sounds or --pairs")
+    if len({str(source) for _, source in wanted}) < len(wanted):
+        raise InputError("the same source of both kinds is a source of pairs: name it by --pairs")
+    for kinds, _ in wanted:
+        for kind in kinds:
+            encoder.preparation(kind)
+    return [Job(kinds, str(source), find_items(source, kinds, columns)) for kinds, source in wanted]
+
+
+def encode_files(
+    encoder: Encoder, jobs: Sequence[Job], out: str | Path, settings: Settings, progress: Progress | None = None
+) -> Outcome:
+    """Encode jobs into `out`, which appears when all is done; the same call continues an interrupted run.
+
+    One modality gives a plain set. Two give clip-retrieval's layout, `img_emb/`, `text_emb/` or `audio_emb/`: pairs
+    with one folder `metadata/` and rows in step, two sources each with its own rows and columns.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    jobs : sequence of Job
+    out : path
+        A new folder.
+    settings : Settings
+    progress : callable, optional
+        Called with numbers of items as they are done.
+
+    Raises
+    ------
+    InputError
+        For input that cannot be read, an item that cannot be with `on_unreadable="error"`, or an `out` that cannot be
+        written. Shards that were finished stay in `OUT.partial` for the next try.
+    """
+    _check(settings)
+    out = Path(out)
+    if out.suffix in (".npy", ".parquet", ".safetensors", ".arrow"):
+        raise InputError(f"{out}: encode writes a folder of shards; --format says in which format")
+    outcome = Outcome(out)
+    kinds = [kind for job in jobs for kind in job.kinds]
+    if len(kinds) == 1:
+        _refuse_other_run(_partial(out), set())
+        _run_job(encoder, jobs[0], {kinds[0]: out}, settings, outcome, progress, report=True)
+        return outcome
+    with _container(out, kinds, settings.overwrite) as places:
+        for job in jobs:
+            _run_job(encoder, job, {kind: places[kind] for kind in job.kinds}, settings, outcome, progress)
+        if outcome.unreadable:
+            _write_report(_partial(out), outcome)
+    return outcome
+
+
+def _check(settings: Settings) -> None:
+    if settings.batch_size < 1 or settings.shard_rows < 1:
+        raise InputError("a batch and a shard need at least one row")
+    if settings.out_dtype not in ("float16", "float32"):
+        raise InputError(f"embeddings are written as float16 or float32, not {settings.out_dtype!r}")
+
+
+def _partial(out: Path) -> Path:
+    return out.with_name(f"{out.name}.partial")
+
+
+def _refuse_other_run(partial: Path, sets: set[str]) -> None:
+    """Raise InputError where another kind of run is unfinished, whose files would end up among these."""
+    found = {name.name.removesuffix(".partial") for name in partial.glob("*_emb*") if name.is_dir()}
+    if found - sets or (sets and (partial / ".run").exists()):
+        raise InputError(
+            f"{partial} holds an unfinished run of other kinds; repeat the command that began it, or delete that folder"
+        )
+
+
+@contextmanager
+def _container(out: Path, kinds: Sequence[str], overwrite: bool) -> Iterator[dict[str, Path]]:
+    """Let the sets of several modalities grow in one folder that gets its name when all are done."""
+    partial = _partial(out)
+    places = {kind: partial / KINDS.get(kind, f"{kind}_emb") for kind in kinds}
+    _check_container(out, overwrite)
+    _refuse_other_run(partial, {place.name for place in places.values()})
+    with writable(out):
+        partial.mkdir(parents=True, exist_ok=True)
+    for place in places.values():
+        if place.is_dir():
+            # The run ended after this set and before another; its writer knows how to go on from here.
+            place.rename(_partial(place))
+    try:
+        yield places
+    except BaseException:
+        if not any(partial.glob("*_emb*")):
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+    replace_folder(partial, out)
+
+
+def _check_container(out: Path, overwrite: bool) -> None:
+    """Raise InputError unless `out` is free, or holds what an earlier run made and may be replaced."""
+    inside = {place.name for place in out.iterdir()} if out.is_dir() else set()
+    sets = {name for name in inside if name.endswith("_emb")}
+    ours = sets and inside <= {*sets, "metadata", REPORT} and all(read_manifest(out / name) for name in sets)
+    if not (overwrite and ours):
+        check_free(out, overwrite)
+
+
+class _StoppedError(Exception):
+    """Carries an InputError past a writer, which would take it for a reason to throw finished shards away."""
+
+    def __init__(self, cause: InputError):
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _run_job(
+    encoder: Encoder,
+    job: Job,
+    places: dict[str, Path],
+    settings: Settings,
+    outcome: Outcome,
+    progress: Progress | None,
+    report: bool = False,
+) -> None:
+    """Encode one job; where it is the whole run, its one set holds the `report` of what was unreadable."""
+    count = settings.workers
+    if count is None:
+        count = 0 if job.kinds == ("text",) else usual_workers(job.items.rows, encoder.device.type)
+    try:
+        with ExitStack() as stack:
+            workers = stack.enter_context(Workers({kind: encoder.preparation(kind) for kind in job.kinds}, count))
+            writers = {
+                kind: stack.enter_context(_writer(encoder, kind, job, place, settings))
+                for kind, place in places.items()
+            }
+            try:
+                _write_shards(encoder, job, workers, writers, settings, progress)
+            except InputError as error:
+                raise _StoppedError(error) from error
+            _add_up(writers, job, outcome)
+            if report and outcome.unreadable:
+                _write_report(writers[job.kinds[0]].partial, outcome)
+    except _StoppedError as stopped:
+        raise stopped.cause from stopped
+
+
+def _write_shards(
+    encoder: Encoder,
+    job: Job,
+    workers: Workers,
+    writers: dict[str, EmbeddingWriter],
+    settings: Settings,
+    progress: Progress | None,
+) -> None:
+    for index, start in enumerate(range(0, job.items.rows, settings.shard_rows)):
+        stop = min(start + settings.shard_rows, job.items.rows)
+        done = {kind: writer.done(index) for kind, writer in writers.items()}
+        if all(done.values()):
+            if progress is not None:
+                progress(stop - start)
+            continue
+        encoded = encode_rows(encoder, job.items, start, stop, workers, settings.batch_size, progress)
+        _refuse_unreadable(encoded, settings)
+        for kind, writer in writers.items():
+            if not done[kind]:
+                write_rows(writer, index, kind, encoded, start, KINDS.get(kind, f"{kind}_emb"))
+
+
+def _writer(encoder: Encoder, kind: str, job: Job, place: Path, settings: Settings) -> EmbeddingWriter:
+    """Return what writes one modality; its plan is all that the values depend on."""
+    provenance = encoder.provenance(kind)
+    plan = {
+        "command": "encode",
+        "encoder": {key: provenance[key] for key in ("encoder", "revision", "fingerprint", "preprocessing", "dtype")},
+        "device": encoder.device.type,
+        "modalities": list(job.kinds),
+        "batch_size": settings.batch_size,
+        "shard_rows": settings.shard_rows,
+        "items": job.items.rows,
+        "columns": job.items.columns.names,
+    }
+    return EmbeddingWriter(
+        place,
+        encoder.width,
+        settings.out_dtype,
+        settings.format,
+        plan,
+        settings.overwrite,
+        job.items.state(),
+        provenance,
+        "../metadata" if len(job.kinds) > 1 else "metadata",
+    )
+
+
+def _refuse_unreadable(encoded: EncodedRows, settings: Settings) -> None:
+    if settings.on_unreadable == "error" and encoded.unreadable:
+        first, others = encoded.unreadable[0], len(encoded.unreadable) - 1
+        more = f" (and {others} more in this shard)" if others else ""
+        raise InputError(
+            f"{first.where} cannot be encoded: {first.reason}{more}; "
+            "--on-unreadable list goes on from here, leaves such items out and lists them"
+        )
+
+
+def _add_up(writers: dict[str, EmbeddingWriter], job: Job, outcome: Outcome) -> None:
+    """Count what the shards of this run and of those that it continues hold, which is what their notes say."""
+    for kind, writer in writers.items():
+        records = writer.records()
+        outcome.rows[kind] = sum(record["rows"] for record in records)
+        outcome.truncated[kind] = sum(record.get("truncated", 0) for record in records)
+    for record in writers[job.kinds[0]].records():
+        for item in record.get("dropped", []):
+            kept = {key: item[key] for key in ("id", "where", "reason")}
+            outcome.unreadable.append({"modality": "+".join(job.kinds), **kept})
+    if not outcome.rows[job.kinds[0]]:
+        first = outcome.unreadable[-job.items.rows]
+        raise InputError(
+            f"nothing of {job.source} could be encoded; the first of {job.items.rows} items, {first['where']}: "
+            f"{first['reason']}"
+        )
+
+
+def _write_report(folder: Path, outcome: Outcome) -> None:
+    lines = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in outcome.unreadable)
+    write_synced(folder / REPORT, lines)

@@ -1,0 +1,70 @@
+"""From the bytes of a sound to one channel at the rate an encoder asks for."""
+
+from __future__ import annotations
+
+import io
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anisoalign.embeddings import InputError
+from anisoalign.encoders.unreadable import UnreadableError
+
+DECODING = "channels averaged, resampled by a polyphase filter"
+"""What `decode_sound` does, for the provenance of a set."""
+
+
+def decode_sound(content: Any, rate: int) -> np.ndarray:
+    """Read a path, bytes, or (samples (n,) or (n, channels), rate) as float32 samples at `rate`, shape (m,).
+
+    Raises
+    ------
+    UnreadableError
+        With the reason.
+
+    Examples
+    --------
+    >>> stereo = np.stack([np.ones(8), np.zeros(8)], axis=1)
+    >>> decode_sound((stereo, 16_000), 16_000).tolist()[:2]
+    [0.5, 0.5]
+    """
+    samples, found = content if isinstance(content, tuple) else _read(content)
+    samples = np.asarray(samples, np.float32)
+    samples = samples.mean(axis=1) if samples.ndim == 2 else samples
+    if not samples.size:
+        raise UnreadableError("the sound has no samples")
+    if not np.isfinite(samples).all():
+        raise UnreadableError("the sound has samples that are not finite")
+    return _resampled(samples, int(found), rate)
+
+
+def _read(content: Any) -> tuple[np.ndarray, int]:
+    try:
+        import soundfile
+    except ImportError as error:
+        raise InputError('sounds need soundfile: pip install "anisoalign[encode]"') from error
+    if isinstance(content, bytes | bytearray | memoryview):
+        size, file = len(content), io.BytesIO(content)
+    else:
+        if not Path(content).is_file():
+            raise UnreadableError("there is no such file")
+        size, file = Path(content).stat().st_size, str(content)
+    if not size:
+        raise UnreadableError("the file is empty")
+    try:
+        return soundfile.read(file, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
+        raise UnreadableError(f"this is no sound that libsndfile knows ({' '.join(str(error).split())})") from error
+
+
+def _resampled(samples: np.ndarray, found: int, rate: int) -> np.ndarray:
+    if found == rate:
+        return samples
+    if found < 1:
+        raise UnreadableError(f"a sampling rate of {found}")
+    from scipy.signal import resample_poly
+
+    common = gcd(found, rate)
+    return resample_poly(samples, rate // common, found // common).astype(np.float32)

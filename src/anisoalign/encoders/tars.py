@@ -1,0 +1,131 @@
+"""Webdataset tars: files of one stem, one after another, are one sample.
+
+Read with the standard library: samples are found by their headers, nothing is decoded by its name (webdataset's own
+decoders unpickle some endings), and any stretch of samples can be read without the bytes before it.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from anisoalign.embeddings import InputError
+from anisoalign.embeddings.errors import one_line
+from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, file_state
+from anisoalign.encoders.preparing import read_text
+from anisoalign.encoders.unreadable import UnreadableError
+
+
+class TarListing:
+    """Samples of one tar.
+
+    Parameters
+    ----------
+    path : Path
+    kinds : tuple of str
+        Modalities that are to be encoded. A sample that lacks one is an item all the same, and is listed.
+    """
+
+    numbered = False
+
+    def __init__(self, path: Path, kinds: tuple[str, ...]):
+        self.path, self.kinds = path, kinds
+        self._rows = 0
+        endings: set[str] = set()
+        with _opened(path) as tar:
+            for _, members in _samples(tar, path):
+                self._rows += 1
+                endings.update(members)
+        if not self._rows:
+            raise InputError(f"{path} holds no samples")
+        known = tuple(ending for kind in kinds for ending in ENDINGS[kind])
+        if not endings & set(known):
+            raise InputError(f"{path} holds no {' or '.join(kinds)} files, only: {', '.join(sorted(endings)[:12])}")
+        texts = ".txt" in endings
+        self.columns = pa.schema([pa.field(TEXT_COLUMN, pa.string())] if texts else [])
+
+    @property
+    def rows(self) -> int:
+        """Number of samples."""
+        return self._rows
+
+    def read(self, start: int, stop: int) -> Iterator[Item]:
+        """Yield samples by their positions with the bytes that are needed of them."""
+        with _opened(self.path) as tar:
+            for row, (key, members) in enumerate(_samples(tar, self.path)):
+                if row >= stop:
+                    return
+                if row >= start:
+                    yield self._item(row, key, members, tar)
+
+    def _item(self, row: int, key: str, members: dict[str, tarfile.TarInfo], tar: tarfile.TarFile) -> Item:
+        content: dict[str, Any] = {}
+        for kind in self.kinds:
+            ending = next((ending for ending in ENDINGS[kind] if ending in members), None)
+            if ending is not None:
+                content[kind] = self._bytes(tar, members[ending])
+        columns: dict[str, Any] = {}
+        if TEXT_COLUMN in self.columns.names:
+            raw = content.get("text")
+            if raw is None and ".txt" in members:
+                raw = self._bytes(tar, members[".txt"])
+            columns[TEXT_COLUMN] = _text_or_none(raw)
+        return Item(row, key, f"{self.path}, {key}", content, columns)
+
+    def _bytes(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+        try:
+            file = tar.extractfile(member)
+            data = b"" if file is None else file.read()
+        except (OSError, tarfile.TarError, EOFError) as error:
+            raise InputError(f"{self.path}, {member.name} cannot be read: {one_line(error)}") from error
+        if len(data) != member.size:
+            raise InputError(f"{self.path} is cut short within {member.name}")
+        return data
+
+    def state(self) -> list[Any]:
+        """Name, size and time."""
+        return [file_state(self.path)]
+
+    def notes(self) -> list[str]:
+        """Nothing."""
+        return []
+
+
+def _opened(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path)
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise InputError(f"{path} cannot be read as a tar: {one_line(error)}") from error
+
+
+def _samples(tar: tarfile.TarFile, path: Path) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
+    """Yield key and members by ending: neighbours whose names agree up to the first dot of the last part."""
+    key, members = None, {}
+    try:
+        for member in tar:
+            folder, slash, name = member.name.removeprefix("./").rpartition("/")
+            if not member.isfile() or name.startswith((".", "__")):
+                continue
+            stem, _, ending = name.partition(".")
+            ending = f".{ending.lower()}"
+            tar.members = []  # type: ignore[attr-defined] - else every header of a large tar is kept
+            if f"{folder}{slash}{stem}" != key or ending in members:
+                if key is not None:
+                    yield key, members
+                key, members = f"{folder}{slash}{stem}", {}
+            members[ending] = member
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise InputError(f"{path} cannot be read to its end: {one_line(error)}") from error
+    if key is not None:
+        yield key, members
+
+
+def _text_or_none(raw: bytes | None) -> str | None:
+    try:
+        return None if raw is None else read_text(raw)
+    except UnreadableError:
+        return None
