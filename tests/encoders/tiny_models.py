@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 WORDS = ["a", "the", "red", "green", "cat", "dog", "photo", "of", "in", "on", "with", "sounds", "like", "rain", "and"]
@@ -46,11 +47,11 @@ def siglip(folder: Path, seed: int = 0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "words.txt").write_text("\n".join(" ".join(WORDS[i:] + WORDS[:i]) for i in range(len(WORDS))))
     sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "words.txt"), model_prefix=str(folder / "spiece"), vocab_size=40, minloglevel=2
+        input=str(folder / "words.txt"), model_prefix=str(folder / "spiece"), vocab_size=32, minloglevel=2
     )
     tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = SiglipConfig(
-        text_config={**tower, "vocab_size": 40, "max_position_embeddings": 16, "projection_size": 32},
+        text_config={**tower, "vocab_size": 32, "max_position_embeddings": 16, "projection_size": 32},
         vision_config={**tower, "image_size": 32, "patch_size": 8},
     )
     torch.manual_seed(seed)
@@ -123,3 +124,18 @@ def clap(folder: Path, seed: int = 0, fused: bool = False) -> Path:
         truncation="fusion" if fused else "rand_trunc",
     ).save_pretrained(folder)
     return folder
+
+
+def picture(seed: int, width: int = 48, height: int = 40):
+    """A PIL image with coarse structure, so that resizing it is not a matter of noise."""
+    from PIL import Image
+
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
+
+
+def caption(seed: int) -> str:
+    """A short text, another one for each seed."""
+    words = ["a", "photo", "of", "the", "red", "cat", "dog", "green", "rain"]
+    chosen = np.random.default_rng(seed).choice(words, 4 + seed % 3)
+    return f"{' '.join(chosen)} {seed}"

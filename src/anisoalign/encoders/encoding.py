@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from anisoalign.embeddings import EmbeddingWriter
+from anisoalign.embeddings import EmbeddingWriter, InputError
 from anisoalign.encoders.batches import Workers
 from anisoalign.encoders.encoder import Encoder
 from anisoalign.encoders.items import Item, Listing
@@ -67,6 +67,11 @@ def encode_rows(
         bad += batch.unreadable
         if progress is not None:
             progress(batch.count)
+    if len(kept) + len(bad) != stop - start:
+        raise InputError(
+            f"{len(kept) + len(bad)} items were found from {start} on, where {stop - start} were listed: the source has "
+            f"changed since ({', '.join(str(state[0]) for state in items.state()[:3])})"
+        )
     joined = {kind: np.concatenate(parts) for kind, parts in values.items()}
     return EncodedRows(joined, columns_of(kept, items.columns), bad, truncated)
 
@@ -82,7 +87,8 @@ def write_rows(writer: EmbeddingWriter, index: int, kind: str, encoded: EncodedR
     """Write one modality of encoded rows as the shard `index`, with what was unreadable and truncated noted."""
     rows = encoded.values[kind]
     with writer.shard(index, rows=len(rows), stem=stem, ids=encoded.columns) as shard:
-        shard.write(rows)
+        if len(rows):
+            shard.write(rows)
         for item in encoded.unreadable:
             shard.drop(item.row - start, item.reason, id=item.id, where=item.where)
         if encoded.truncated.get(kind):
