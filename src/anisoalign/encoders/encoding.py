@@ -69,8 +69,8 @@ def encode_rows(
             progress(batch.count)
     if len(kept) + len(bad) != stop - start:
         raise InputError(
-            f"{len(kept) + len(bad)} items were found from {start} on, where {stop - start} were listed: the source has "
-            f"changed since ({', '.join(str(state[0]) for state in items.state()[:3])})"
+            f"{len(kept) + len(bad)} items were found from {start} on, where {stop - start} were listed: the source "
+            f"has changed since ({', '.join(str(state[0]) for state in items.state()[:3])})"
         )
     joined = {kind: np.concatenate(parts) for kind, parts in values.items()}
     return EncodedRows(joined, columns_of(kept, items.columns), bad, truncated)
