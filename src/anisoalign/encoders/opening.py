@@ -164,7 +164,7 @@ def split_revision(name: str) -> tuple[str, str | None]:
     return base, revision
 
 
-def require(module: str, package: str) -> Any:
+def require(module: str, package: str, extra: str = "encode") -> Any:
     """Import a library, or say how to install it.
 
     Raises
@@ -176,4 +176,4 @@ def require(module: str, package: str) -> Any:
         return import_module(module)
     except ImportError as error:
         missing = f" ({error})" if error.name and error.name != module else ""
-        raise InputError(f'this encoder needs {package}{missing}: pip install "anisoalign[encode]"') from error
+        raise InputError(f'this encoder needs {package}{missing}: pip install "anisoalign[{extra}]"') from error

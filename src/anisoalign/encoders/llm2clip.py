@@ -1,0 +1,154 @@
+"""LLM2CLIP: the vision tower of a CLIP, texts by a language model whose pooled states a CLIP adapter projects.
+
+Follows arXiv 2411.04997 and the prompt, mask and mean pooling that its released checkpoints were trained with
+(LLM2Vec, arXiv 2404.05961). The checkpoints bring code of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from anisoalign.embeddings import InputError
+from anisoalign.encoders.encoder import Encoder, fingerprint_of
+from anisoalign.encoders.hugging_face import loading
+from anisoalign.encoders.opening import Settings, require, short_name, split_revision
+from anisoalign.encoders.preparing import Inputs, PicturePreparation, Preparation, Prepared, read_text
+
+TEXT_ENCODER = "microsoft/LLM2CLIP-Llama-3-8B-Instruct-CC-Finetuned"
+"""Used where none is named."""
+MAX_LENGTH = 512
+_HEAD, _TAIL = "<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"
+
+
+class _TextPreparation:
+    """Texts in the chat frame of Llama 3, padded on the left; states are averaged over the text and its end."""
+
+    portable = True
+
+    def __init__(self, tokenizer: Any, limit: int = MAX_LENGTH):
+        tokenizer.padding_side = "left"
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        self.tokenizer, self.limit = tokenizer, limit
+        self.framed = _TAIL in tokenizer.get_vocab()
+
+    def one(self, content: Any) -> str:
+        """Return the text, which must not be empty."""
+        return read_text(content)
+
+    def stack(self, pieces: list[str]) -> Prepared:
+        """Tokens of the framed texts, and a mask of those that are averaged."""
+        bodies, cut = zip(*(self._shortened(text.rstrip()) for text in pieces), strict=True)
+        tails = [body + _TAIL if self.framed else body for body in bodies]
+        whole = [_HEAD + tail if self.framed else tail for tail in tails]
+        made = self.tokenizer(whole, padding=True, truncation=True, max_length=self.limit, return_tensors="np")
+        counted = self.tokenizer(tails, add_special_tokens=False, truncation=True, max_length=self.limit)
+        mask = np.zeros_like(made["attention_mask"])
+        for row, ids in enumerate(counted["input_ids"]):
+            mask[row, max(mask.shape[1] - len(ids), 0) :] = 1
+        inputs = {"input_ids": made["input_ids"], "attention_mask": made["attention_mask"]}
+        return Prepared({**inputs, "pooled": mask * made["attention_mask"]}, sum(cut))
+
+    def _shortened(self, text: str) -> tuple[str, bool]:
+        """Cut a text of too many tokens at its end, so that the frame around it stays whole."""
+        frame = 16 if self.framed else 2
+        made = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        if len(made["input_ids"]) + frame <= self.limit:
+            return text, False
+        return text[: made["offset_mapping"][self.limit - frame - 1][1]], True
+
+    def describe(self) -> dict[str, Any]:
+        """Settings of prompt, tokenizer and pooling."""
+        frame = "chat of Llama 3" if self.framed else "none"
+        return {"tokenizer": type(self.tokenizer).__name__, "max_length": self.limit, "frame": frame, "pooling": "mean"}
+
+
+class Llm2ClipEncoder(Encoder):
+    """Pictures by `get_image_features`; texts by the language model, then `get_text_features` of its pooled states."""
+
+    language_model: Any
+    text_name: str
+
+    def _features(self, modality: str, inputs: Inputs) -> torch.Tensor:
+        model: Any = self.model
+        if modality == "image":
+            return _tensor(model.get_image_features(**inputs))
+        pooled = inputs.pop("pooled").unsqueeze(2)
+        states = self.language_model(**inputs).last_hidden_state.float()
+        mean = (states * pooled).sum(1) / pooled.sum(1).clamp_min(1)
+        return _tensor(model.get_text_features(mean))
+
+    def provenance(self, modality: str) -> dict[str, Any]:
+        """As `Encoder.provenance`; of texts, also which language model read them."""
+        about = super().provenance(modality)
+        if modality == "text":
+            about["text_encoder"] = {"name": self.text_name, "fingerprint": fingerprint_of(self.language_model)}
+        return about
+
+
+def open_model(name: str, settings: Settings) -> Llm2ClipEncoder:
+    """Load `VISION` or `VISION+TEXT_ENCODER`, each a name on the hub or a folder.
+
+    Raises
+    ------
+    InputError
+        If a part cannot be loaded, or its code may not run.
+    """
+    transformers = require("transformers", "transformers")
+    vision, plus, text = name.partition("+")
+    text = text if plus else TEXT_ENCODER
+    model, revision = _load(transformers, vision, settings, torch.float32)
+    if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
+        raise InputError(f"{vision} is no CLIP of LLM2CLIP: it lacks get_image_features or get_text_features")
+    half = torch.bfloat16 if settings.device.type == "cuda" else torch.float32
+    language_model, _ = _load(transformers, text, settings, half)
+    with loading(text):
+        base, at = split_revision(text)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            base, revision=at or "main", trust_remote_code=settings.trust_remote_code
+        )
+    preparations: dict[str, Preparation] = {
+        "image": PicturePreparation(_image_processor(transformers, vision, model)),
+        "text": _TextPreparation(tokenizer),
+    }
+    label = f"llm2clip:{short_name(split_revision(vision)[0])}"
+    packages = ("transformers", "pillow")
+    encoder = Llm2ClipEncoder(
+        label, model, _width(model), preparations, settings.device, settings.dtype, revision, packages
+    )
+    encoder.language_model = language_model.to(settings.device).eval().requires_grad_(False)
+    encoder.text_name = short_name(split_revision(text)[0])
+    return encoder
+
+
+def _load(transformers: Any, name: str, settings: Settings, dtype: torch.dtype) -> tuple[Any, str | None]:
+    base, revision = split_revision(name)
+    options = {"revision": revision or "main", "trust_remote_code": settings.trust_remote_code}
+    with loading(base):
+        config = transformers.AutoConfig.from_pretrained(base, **options)
+        model = transformers.AutoModel.from_pretrained(
+            base, config=config, dtype=dtype, use_safetensors=None if settings.allow_pickle else True, **options
+        )
+    return model, getattr(config, "_commit_hash", None) or revision
+
+
+def _image_processor(transformers: Any, name: str, model: Any) -> Any:
+    """Return the model's own processor, or OpenAI's settings at its resolution, which the checkpoints leave out."""
+    base, revision = split_revision(name)
+    try:
+        return transformers.AutoImageProcessor.from_pretrained(base, revision=revision or "main", backend="pil")
+    except (OSError, ValueError):
+        side = int(model.config.vision_config.image_size)
+        size = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
+        return transformers.CLIPImageProcessorPil(**size)
+
+
+def _width(model: Any) -> int:
+    return int(model.config.projection_dim)
+
+
+def _tensor(made: Any) -> torch.Tensor:
+    return made if isinstance(made, torch.Tensor) else made.pooler_output

@@ -1,0 +1,102 @@
+"""Models of the sentence-transformers library: texts, and images or sounds where the model takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from anisoalign.encoders import pictures, sounds
+from anisoalign.encoders.encoder import Encoder
+from anisoalign.encoders.hugging_face import loading
+from anisoalign.encoders.opening import Settings, require, short_name, split_revision
+from anisoalign.encoders.preparing import Inputs, Preparation, Prepared, read_text
+
+
+class _SentenceTransformerPreparation:
+    """Items decoded and left to the model, which holds its own processor together with its weights."""
+
+    portable = False
+
+    def __init__(self, model: Any, kind: str):
+        self.model, self.kind = model, kind
+
+    def one(self, content: Any) -> Any:
+        """Decode one item."""
+        if self.kind == "image":
+            return pictures.decode_picture(content)
+        if self.kind == "audio":
+            rate = _rate(self.model)
+            return {"array": sounds.decode_sound(content, rate), "sampling_rate": rate}
+        return read_text(content)
+
+    def stack(self, pieces: list[Any]) -> Prepared:
+        """Pass the items on; texts of more tokens than the model reads are counted."""
+        return Prepared({"items": pieces}, self._count_truncated(pieces) if self.kind == "text" else 0)
+
+    def _count_truncated(self, pieces: list[str]) -> int:
+        limit, tokenizer = self.model.max_seq_length, self.model.tokenizer
+        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # of a processor, its tokenizer
+        if not limit or not callable(tokenizer):
+            return 0
+        long = [text for text in pieces if 4 * len(text) + 2 > limit]
+        if not long:
+            return 0
+        return sum(len(ids) > limit for ids in tokenizer(long, truncation=False, verbose=False)["input_ids"])
+
+    def describe(self) -> dict[str, Any]:
+        """What is known of the model's own preprocessing."""
+        about: dict[str, Any] = {"modules": [type(module).__name__ for module in self.model]}
+        if self.kind == "text":
+            return {**about, "max_length": self.model.max_seq_length}
+        return {**about, "decoding": pictures.DECODING if self.kind == "image" else sounds.DECODING}
+
+
+class SentenceTransformerEncoder(Encoder):
+    """A `SentenceTransformer`, called as its own `encode` calls it."""
+
+    def _features(self, modality: str, inputs: Inputs) -> torch.Tensor:
+        model: Any = self.model
+        features = model.preprocess(inputs["items"])
+        moved = {key: value.to(self.device) if hasattr(value, "to") else value for key, value in features.items()}
+        return model(moved)["sentence_embedding"]
+
+
+def open_model(name: str, settings: Settings) -> SentenceTransformerEncoder:
+    """Load `NAME`, `NAME@REVISION` or a folder.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or it needs what was not allowed.
+    """
+    library = require("sentence_transformers", "sentence-transformers")
+    name, revision = split_revision(name)
+    with loading(name):
+        model = library.SentenceTransformer(
+            name,
+            device=str(settings.device),
+            revision=revision,
+            trust_remote_code=settings.trust_remote_code,
+            model_kwargs={"use_safetensors": None if settings.allow_pickle else True},
+        )
+    kinds = [kind for kind in ("text", "image", "audio") if model.supports(kind)]
+    preparations: dict[str, Preparation] = {kind: _SentenceTransformerPreparation(model, kind) for kind in kinds}
+    inner = getattr(model, "transformers_model", None)
+    return SentenceTransformerEncoder(
+        f"st:{short_name(name)}",
+        model,
+        model.get_embedding_dimension(),
+        preparations,
+        settings.device,
+        settings.dtype,
+        getattr(getattr(inner, "config", None), "_commit_hash", None) or revision,
+        ("sentence-transformers", "transformers"),
+    )
+
+
+def _rate(model: Any) -> int:
+    """Sampling rate that the model's processor asks for."""
+    processor = model.processor
+    extractor = getattr(processor, "feature_extractor", processor)
+    return int(getattr(extractor, "sampling_rate", 16_000))

@@ -1,0 +1,109 @@
+"""Sets that say where they come from are held to it; sets that say nothing are not."""
+
+import json
+
+import numpy as np
+import pytest
+
+import anisoalign as aa
+from anisoalign.embeddings import EmbeddingWriter, InputError, convert, open_embeddings
+from anisoalign.embeddings.provenance import same_encoder
+
+A = {"encoder": "hf:a", "fingerprint": "0a" * 8, "revision": None}
+B = {"encoder": "hf:b", "fingerprint": "0b" * 8, "revision": None}
+
+
+@pytest.fixture
+def made(tmp_path, make_planted):
+    """Maker of a set on disk with a provenance."""
+    planted = make_planted(rows=120, dim=16)
+
+    def make(name, provenance, side="source", suffix=""):
+        out = tmp_path / f"{name}{suffix}"
+        with (
+            EmbeddingWriter(out, 16, provenance=provenance) as writer,
+            writer.shard(0, rows=120, stem=None if suffix else "emb") as shard,
+        ):
+            shard.write(getattr(planted, side).astype(np.float32))
+        return out
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", ["", ".npy", ".parquet"])
+def test_a_set_says_where_it_comes_from(made, suffix, tmp_path):
+    path = made("set", A, suffix=suffix)
+    assert open_embeddings(path).provenance == A
+    if not suffix:
+        assert open_embeddings(path / "emb_000.npy").provenance == A
+    for target in ("copy.npy", "copy", "copy.lance"):
+        assert convert(path, tmp_path / target).provenance == A
+    assert open_embeddings(made("none", None, suffix=suffix)).provenance is None
+
+
+def test_a_file_replaced_by_one_of_unknown_origin_says_nothing_more(made, tmp_path):
+    path = made("set", A, suffix=".npy")
+    convert(np.eye(3, dtype=np.float32), path, overwrite=True)
+    assert open_embeddings(path).provenance is None
+
+
+@pytest.mark.parametrize("method", [aa.ReAlign, aa.MemoryProjection, aa.AnisoAlign])
+def test_sets_of_two_encoders_are_fitted_only_when_forced(made, method):
+    text, image, other = made("text", A), made("image", A, "target"), made("other", B, "target")
+    model = method().fit(text, image)
+    assert model.provenance_["source"]["provenance"] == model.provenance_["target"]["provenance"] == A
+    with pytest.raises(InputError, match=r"source comes from hf:a \(weights 0a0a0a0a\), target from hf:b .*--force"):
+        method().fit(text, other)
+    assert method().fit(text, other, force=True).provenance_["target"]["provenance"] == B
+    method().fit(text, np.load(image / "emb_000.npy"))
+    if method is aa.AnisoAlign:
+        assert method(force=True).fit(text, other).provenance_
+
+
+def test_rows_of_another_encoder_are_transformed_only_when_forced(made, tmp_path):
+    text, image, other = made("text", A), made("image", A, "target"), made("other", B)
+    aa.ReAlign().fit(text, image).save(tmp_path / "model")
+    model = aa.load(tmp_path / "model")
+    for out in ("z", "z.npy"):
+        with pytest.raises(InputError, match=r"source comes from hf:b .*, the model was fitted on sources from hf:a"):
+            model.transform(other, tmp_path / out)
+        assert not (tmp_path / out).exists()
+        model.transform(other, tmp_path / out, force=True)
+        assert open_embeddings(tmp_path / out).provenance["encoder"] == "hf:b"
+    model.transform(text, tmp_path / "aligned")
+    found = open_embeddings(tmp_path / "aligned").provenance
+    assert {key: found[key] for key in A} == A
+    assert found["aligned_by"]["method"] == "realign"
+    model.transform(np.load(other / "emb_000.npy"))
+    assert open_embeddings(other).provenance == B
+
+
+def test_rows_of_another_modality_are_refused_as_sources(made, tmp_path):
+    text, image = made("text", {**A, "modality": "text"}), made("image", {**A, "modality": "image"}, "target")
+    model = aa.ReAlign().fit(text, image)
+    with pytest.raises(InputError, match="source holds image embeddings, the model was fitted on text embeddings"):
+        model.transform(image, tmp_path / "z")
+    model.transform(image, tmp_path / "z", force=True)
+
+
+def test_compare_fits_and_is_held_to_it(made):
+    text, other = made("text", A), made("other", B, "target")
+    with pytest.raises(InputError, match="share no space"):
+        aa.compare(text, other, methods=["identity"], repeats=1)
+    aa.compare(text, other, methods=["identity"], repeats=1, force=True)
+
+
+def test_encoders_are_told_apart_by_weights_then_by_name_and_revision():
+    assert same_encoder({**A, "encoder": "moved"}, A)
+    assert not same_encoder(A, {**A, "fingerprint": "ff"})
+    assert same_encoder({"encoder": "x", "revision": "1"}, {"encoder": "x"})
+    assert not same_encoder({"encoder": "x", "revision": "1"}, {"encoder": "x", "revision": "2"})
+    assert same_encoder({"encoder": "hf:a"}, A)
+    assert same_encoder(None, A)
+
+
+def test_a_provenance_that_names_no_encoder_is_an_error(made, tmp_path):
+    path = made("set", A, suffix=".npy")
+    (tmp_path / "set.provenance.json").write_text(json.dumps({"model": "x"}))
+    with pytest.raises(InputError, match="names no encoder"):
+        open_embeddings(path)

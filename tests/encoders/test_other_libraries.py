@@ -1,0 +1,207 @@
+"""sentence-transformers, LLM2CLIP and open_clip, each against a plain loop over its own model."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import byte_letters, caption, picture
+
+from anisoalign.embeddings import InputError
+from anisoalign.encoders import open_encoder
+
+pytestmark = pytest.mark.integration
+
+
+def unit(rows) -> np.ndarray:
+    rows = np.asarray(rows, np.float64)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def text_model(folder: Path) -> Path:
+    """A sentence-transformers model of texts: BERT, mean pooling."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"##{n}" for n in range(10)), "a", "photo", "cat", "dog"]
+    words += ["of", "the", "red", "green", "rain", *map(str, range(10))]
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=20,
+    )
+    torch.manual_seed(0)
+    BertModel(config).save_pretrained(folder / "bert")
+    vocab = {word: number for number, word in enumerate(words)}
+    BertTokenizer(vocab, model_max_length=20).save_pretrained(folder / "bert")
+    SentenceTransformer(modules=[Transformer(str(folder / "bert")), Pooling(16)]).save(str(folder / "st"))
+    return folder / "st"
+
+
+def test_a_model_of_sentences(tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    folder = text_model(tmp_path)
+    encoder = open_encoder(str(folder))
+    assert (type(encoder).__name__, encoder.modalities) == ("SentenceTransformerEncoder", {"text"})
+    texts = [caption(seed) for seed in range(7)] + ["red rain " * 50]
+    expected = unit(SentenceTransformer(str(folder)).encode(texts, convert_to_numpy=True))
+    np.testing.assert_allclose(encoder.encode(texts, "text", batch_size=3), expected, atol=1e-5)
+    preparation = encoder.preparation("text")
+    assert preparation.stack(texts).truncated == 1
+    assert encoder.provenance("text")["encoder"] == "st:st"
+    with pytest.raises(InputError, match="embeds text, not image"):
+        encoder.encode([picture(0)], "image")
+
+
+def test_a_clip_of_sentence_transformers(model_folder, tmp_path):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import CLIPModel
+
+    SentenceTransformer(modules=[CLIPModel(str(model_folder("clip")))]).save(str(tmp_path / "st"))
+    encoder = open_encoder(f"st:{tmp_path / 'st'}")
+    assert encoder.modalities >= {"image", "text"}
+    plain = open_encoder(str(model_folder("clip")))
+    images, texts = [picture(seed) for seed in range(5)], [caption(seed) for seed in range(5)]
+    np.testing.assert_allclose(encoder.encode(texts, "text"), plain.encode(texts, "text"), atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(images, "image"), plain.encode(images, "image"), atol=1e-5)
+
+
+VISION_CODE = """
+import torch
+from transformers import CLIPVisionConfig, CLIPVisionModel, PretrainedConfig, PreTrainedModel
+
+
+class SmallConfig(PretrainedConfig):
+    model_type = "small_llm2clip"
+
+    def __init__(self, vision=None, text_width=32, projection_dim=12, **more):
+        self.vision, self.text_width, self.projection_dim = vision or {}, text_width, projection_dim
+        super().__init__(**more)
+
+    @property
+    def vision_config(self):
+        return CLIPVisionConfig(**self.vision)
+
+
+class SmallModel(PreTrainedModel):
+    config_class = SmallConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.vision = CLIPVisionModel(config.vision_config)
+        self.image_projection = torch.nn.Linear(config.vision_config.hidden_size, config.projection_dim)
+        self.text_adapter = torch.nn.Linear(config.text_width, config.projection_dim)
+        self.post_init()
+
+    def get_image_features(self, pixel_values):
+        return self.image_projection(self.vision(pixel_values).pooler_output)
+
+    def get_text_features(self, pooled):
+        return self.text_adapter(pooled)
+"""
+
+
+@pytest.fixture
+def llm2clip(tmp_path):
+    """A vision side with code of its own, and a small Llama with the special tokens of Llama 3."""
+    import importlib.util
+
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+
+    source = tmp_path / "small_code.py"
+    source.write_text(VISION_CODE)
+    spec = importlib.util.spec_from_file_location("small_code", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    config = module.SmallConfig(vision={**tower, "image_size": 32, "patch_size": 8})
+    module.SmallModel(config).save_pretrained(tmp_path / "vision")
+    shutil.copy(source, tmp_path / "vision" / "small_code.py")
+    saved = json.loads((tmp_path / "vision" / "config.json").read_text())
+    saved["auto_map"] = {"AutoConfig": "small_code.SmallConfig", "AutoModel": "small_code.SmallModel"}
+    (tmp_path / "vision" / "config.json").write_text(json.dumps(saved))
+    special = ["<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|end_of_text|>"]
+    tokenizer = Tokenizer(models.BPE({letter: n for n, letter in enumerate(byte_letters())}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end_of_text|>")
+    fast.add_special_tokens({"additional_special_tokens": special[:3]})
+    fast.save_pretrained(tmp_path / "llama")
+    llama = LlamaConfig(
+        vocab_size=len(fast), hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
+    )
+    LlamaModel(llama).save_pretrained(tmp_path / "llama")
+    return tmp_path
+
+
+def test_llm2clip_runs_its_code_only_when_told(llm2clip):
+    spec = f"llm2clip:{llm2clip / 'vision'}+{llm2clip / 'llama'}"
+    with pytest.raises(InputError, match="--trust-remote-code"):
+        open_encoder(spec)
+    encoder = open_encoder(spec, trust_remote_code=True)
+    assert (encoder.width, encoder.modalities) == (12, {"image", "text"})
+    images = encoder.encode([picture(seed) for seed in range(3)], "image")
+    np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1, atol=1e-6)
+    about = encoder.provenance("text")
+    assert about["text_encoder"]["name"] == "llama"
+    assert about["fingerprint"] == encoder.provenance("image")["fingerprint"]
+
+
+def test_llm2clip_averages_the_states_of_the_text_and_its_end(llm2clip):
+    from transformers import AutoTokenizer, LlamaModel
+
+    encoder = open_encoder(f"llm2clip:{llm2clip / 'vision'}+{llm2clip / 'llama'}", trust_remote_code=True)
+    texts = [caption(seed) for seed in range(4)] + ["x" * 900]
+    found = encoder.encode(texts, "text")
+    model, tokenizer = LlamaModel.from_pretrained(llm2clip / "llama"), AutoTokenizer.from_pretrained(llm2clip / "llama")
+    for row, text in zip(found[:4], texts[:4], strict=True):
+        whole = f"<|start_header_id|>user<|end_header_id|>\n\n{text}<|eot_id|>"
+        ids = tokenizer(whole, return_tensors="pt")["input_ids"]
+        tail = len(tokenizer(f"{text}<|eot_id|>")["input_ids"])
+        with torch.no_grad():
+            mean = model(ids).last_hidden_state[0, -tail:].mean(0, keepdim=True)
+            expected = encoder.model.get_text_features(mean)
+        np.testing.assert_allclose(row, unit(expected)[0], atol=1e-5)
+    assert encoder.preparation("text").stack(texts).truncated == 1
+
+
+def test_open_clip_from_a_folder(tmp_path):
+    reason = "open_clip does not import here: it needs torchvision"
+    open_clip = pytest.importorskip("open_clip", reason=reason, exc_type=ImportError)
+    from safetensors.torch import save_file
+
+    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
+    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    settings = {"embed_dim": 20, "vision_cfg": vision, "text_cfg": text}
+    torch.manual_seed(0)
+    model = open_clip.CLIP(**settings)
+    about = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": settings, "preprocess_cfg": about}))
+    save_file(model.state_dict(), tmp_path / "open_clip_model.safetensors")
+    encoder = open_encoder(str(tmp_path))
+    texts = [caption(seed) for seed in range(4)] + ["red rain " * 40]
+    with torch.no_grad():
+        expected = unit(model.eval().encode_text(open_clip.tokenize(texts, context_length=16)))
+    np.testing.assert_allclose(encoder.encode(texts, "text"), expected, atol=1e-5)
+    assert encoder.preparation("text").stack(texts).truncated == 1
+    assert encoder.encode([picture(0)], "image").shape == (1, 20)
+
+
+def test_open_clip_says_what_it_needs(tmp_path):
+    try:
+        import open_clip  # noqa: F401
+    except ImportError:
+        with pytest.raises(InputError, match=r'pip install "anisoalign\[open-clip\]"'):
+            open_encoder("open_clip:ViT-B-32/laion2b_s34b_b79k")
+    else:
+        with pytest.raises(InputError, match="names no weights"):
+            open_encoder("open_clip:ViT-B-32")
