@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anisoalign.aligners import C3, ReAlign
-from anisoalign.embeddings import InputError
+from anisoalign.aligners.saving import fingerprint
+from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.mllm import Conversations, EmbeddingStore
 from anisoalign.mllm.joined import corrupted
 from anisoalign.mllm.order import Order, learning_rate
@@ -154,6 +155,44 @@ def test_an_aligner_of_another_width_or_encoder_is_refused(tmp_path, rows):
         EmbeddingStore(rows[:, :5], ids=range(30), aligner=model)
     with pytest.raises(InputError, match="these are called 'image'"):
         EmbeddingStore(rows, ids=range(30), aligner=model, side="image")
+
+
+def said(rows, **provenance):
+    """A set that says where it comes from."""
+    found = open_embeddings(rows, name="rows")
+    found.provenance = {"encoder": "hf:clip", **provenance}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("provenance", "side", "message"),
+    [
+        ({"modality": "text"}, "image", "holds embeddings of texts, not of images"),
+        ({"modality": "image"}, "text", "holds embeddings of images, not of texts"),
+        ({"modality": "text", "aligned_by": {"method": "c3"}}, "text", r"was moved by an aligner already \(c3\)"),
+    ],
+)
+def test_sets_that_say_what_they_are_must_be_what_is_claimed(rows, provenance, side, message):
+    with pytest.raises(InputError, match=message):
+        EmbeddingStore(said(rows, **provenance), ids=range(30), side=side)
+    EmbeddingStore(said(rows), ids=range(30), side=side)
+
+
+def test_an_aligner_of_another_encoder_or_that_moved_nothing_is_refused(rows):
+    model = ReAlign().fit(rows, rows + 1)
+    model.provenance_ = {"source": {"provenance": {"encoder": "hf:siglip"}}}
+    with pytest.raises(InputError, match="comes from the encoder hf:clip, the aligner was fitted on hf:siglip"):
+        EmbeddingStore(said(rows), ids=range(30), aligner=model)
+    model.provenance_ = {}
+    EmbeddingStore(said(rows), ids=range(30), aligner=model)
+    for other, fits in ((fingerprint(model)[:16], True), ("0" * 16, False)):
+        moved = said(rows, aligned_by={"method": "realign", "model": other})
+        if fits:
+            store = EmbeddingStore(moved, ids=range(30), side="substitute", aligner=model)
+            np.testing.assert_allclose(store.take(np.arange(30)), unit(rows), rtol=1e-6)  # not moved again
+        else:
+            with pytest.raises(InputError, match="was moved by another aligner"):
+                EmbeddingStore(moved, ids=range(30), side="substitute", aligner=model)
 
 
 @given(st.integers(1, 60), st.integers(1, 17), st.integers(1, 3), st.integers(0, 5))

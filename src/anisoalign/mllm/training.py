@@ -55,16 +55,19 @@ class TrainLog:
     Attributes
     ----------
     records : list of dict
-        One a step: `step`, `epoch`, `loss`, `lr`, `gradient_norm`, `answer_tokens`, `padding`, `seconds`.
-    truncated : int
-        Conversations that lost their end to `max_length`, counted each time.
+        One a step: `step`, `epoch`, `loss`, `lr`, `gradient_norm`, `answer_tokens`, `truncated` (conversations
+        that lost their end to `max_length`), `padding` (share of positions), `seconds`.
     resumed_at : int
         Steps that an earlier run had done.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
-    truncated: int = 0
     resumed_at: int = 0
+
+    @property
+    def truncated(self) -> int:
+        """Conversations that lost their end to `max_length`, counted each time."""
+        return sum(record["truncated"] for record in self.records)
 
     @property
     def losses(self) -> list[float]:
@@ -122,6 +125,8 @@ def train(
     place = None if out is None else Path(out)
     if place is not None:
         check_free(place)
+        if place.exists() and any(place.iterdir()):
+            raise InputError(f"{place} holds a trained model already; choose another folder, or remove it")
     return _Run(model, talks, store, settings, place, name, progress)()
 
 
@@ -249,7 +254,6 @@ class _Run:
         norm = self._update()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise InputError(f"{self.name}: the loss of step {step + 1} is not finite; a lower learning rate may help")
-        self.log.truncated += int(truncated)
         return {
             "step": step + 1,
             "epoch": round((step + 1) / self.order.per_epoch, 6),
@@ -257,6 +261,7 @@ class _Run:
             "lr": share * float(self.settings.lr or 0),
             "gradient_norm": norm,
             "answer_tokens": int(answers),
+            "truncated": int(truncated),
             "padding": round(1 - real / positions, 6),
             "seconds": round(time.perf_counter() - started, 4),
         }

@@ -1,6 +1,8 @@
 """Training: what learns and what does not, resumption to the last bit, losses that do not see how a batch is cut."""
 
 import json
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -8,7 +10,18 @@ import torch
 
 from anisoalign.aligners import C3, ReAlign
 from anisoalign.embeddings import InputError
-from anisoalign.mllm import EmbeddingStore, StageSettings, load_mllm, train
+from anisoalign.mllm import (
+    Conversations,
+    EmbeddingLanguageModel,
+    EmbeddingStore,
+    ModelSettings,
+    StageSettings,
+    TrainSettings,
+    load_mllm,
+    train,
+)
+from anisoalign.mllm.joined import Joined
+from anisoalign.mllm.planning import plan_training
 
 pytestmark = pytest.mark.integration
 
@@ -84,9 +97,6 @@ def test_the_division_of_a_batch_does_not_change_the_loss(world, make_model):
 def test_the_loss_is_the_mean_over_answer_tokens(world, make_model):
     model = make_model()
     ids = [t["id"] for t in world.talks]
-    from anisoalign.mllm import Conversations
-    from anisoalign.mllm.joined import Joined
-
     data = Joined(Conversations(world.talks), EmbeddingStore(world.text, ids=ids), model.chat, 512)
     expected, count = 0.0, 0
     for number in range(40):
@@ -105,9 +115,6 @@ def test_the_loss_is_the_mean_over_answer_tokens(world, make_model):
 
 def test_padding_and_neighbours_in_a_batch_change_nothing(world, make_model):
     model = make_model("qwen")
-    from anisoalign.mllm import Conversations
-    from anisoalign.mllm.joined import Joined
-
     ids = [t["id"] for t in world.talks]
     data = Joined(Conversations(world.talks), EmbeddingStore(world.text, ids=ids), model.chat, 512)
     together = data.batch(np.arange(6))
@@ -177,6 +184,41 @@ def test_in_memory_training_writes_nothing(world, make_model, monkeypatch, tmp_p
     assert not list(empty.iterdir())
 
 
+@pytest.mark.parametrize("library", ["wandb", "trackio"])
+def test_losses_go_where_they_are_asked_to(world, make_model, monkeypatch, library):
+    ids, lines, ended = [t["id"] for t in world.talks], [], []
+
+    class Run:
+        def log(self, values, step):
+            lines.append((step, values["loss"]))
+
+        def finish(self):
+            ended.append(True)
+
+    module = ModuleType(library)
+    module.init = lambda project, name, config: Run()
+    monkeypatch.setitem(sys.modules, library, module)
+    log = train(make_model(), world.talks, (world.text, ids), StageSettings(log_to=library, **STAGE))
+    assert lines == [(record["step"], record["loss"]) for record in log.records]
+    assert ended == [True]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen"])
+@pytest.mark.parametrize("learns", ["projector", "lora", "full"])
+def test_plan_counts_what_training_trains(world, saved_lm, kind, learns):
+    folder = saved_lm(kind)
+    stage = StageSettings(learns=learns, conversations=str(world.folder / "talks.json"), lora_rank=3, batch_size=8)
+    settings = TrainSettings(ModelSettings(lm=str(folder), visual_tokens=2), {"one": stage})
+    (planned,) = plan_training(settings, 16)
+    model = EmbeddingLanguageModel.from_settings(settings.model, 16)
+    assert planned["lm_parameters"] == model.lm.num_parameters()
+    model.begin(stage)
+    assert planned["learned_parameters"] == sum(value.numel() for value in model.trainable().values())
+    tokens = [len(model.chat.tokens(Conversations(world.talks)[number])) for number in range(40)]
+    assert planned["mean_tokens"] == pytest.approx(np.mean(tokens), abs=0.05)
+    assert (planned["conversations"], planned["steps"]) == (40, 5)
+
+
 class TestRefused:
     """Bad input: a clear error each, nothing overwritten."""
 
@@ -221,6 +263,14 @@ class TestRefused:
             train(make_model(), world.talks, (world.text, [t["id"] for t in world.talks]), out=tmp_path / "mine")
         assert (tmp_path / "mine" / "thesis.txt").read_text() == "all"
         assert not (tmp_path / "mine.partial").exists()
+
+    def test_a_trained_model_is_not_trained_over(self, world, make_model, tmp_path):
+        ids = [t["id"] for t in world.talks]
+        train(make_model(), world.talks, (world.text, ids), StageSettings(batch_size=40), out=tmp_path / "out")
+        before = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
+        with pytest.raises(InputError, match="holds a trained model already"):
+            train(make_model(), world.talks, (world.text, ids), StageSettings(batch_size=8), out=tmp_path / "out")
+        assert {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()} == before
 
     def test_ids_that_do_not_match(self, world, make_model, tmp_path):
         with pytest.raises(InputError, match="15 of 40 ids have no embedding, the first ten: '025'"):
