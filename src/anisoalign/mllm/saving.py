@@ -155,10 +155,14 @@ def find_model(path: Path) -> Path:
         return path
     order = path / "stages.json"
     if order.is_file():
-        names = json.loads(order.read_text(encoding="utf-8"))
+        try:
+            names = [str(name) for name in json.loads(order.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{order} cannot be read: {one_line(error)}") from error
         done = [path / name for name in names if is_model(path / name)]
         if done:
             return done[-1]
+        raise InputError(f"{path} holds no finished stage yet: {', '.join(names)}")
     raise InputError(f"{path} is not a trained multimodal model: {CONFIG} is missing")
 
 

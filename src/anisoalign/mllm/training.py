@@ -194,8 +194,8 @@ class _Run:
             self.parameters = model.trainable()
             self.optimizer = _optimizer(self.parameters, self.settings)
             self.plan = self._plan()
-            start = self._resume()
             self.data.check_long()
+            start = self._resume()
             self._steps(start)
         finally:
             model.freeze()
