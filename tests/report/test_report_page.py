@@ -268,3 +268,11 @@ def test_projection_and_neighbours_are_what_they_say(view, sets):
     cosines[len(x) + entry["row"]] = -1
     assert [n["cosine"] for n in entry["before"]] == pytest.approx(sorted(cosines, reverse=True)[:5], abs=1e-4)
     assert all(n["own"] == (n["side"] == "target" and n["row"] == entry["row"]) for n in entry["before"])
+
+
+@pytest.mark.parametrize(("captioned", "count"), [(True, 6), (False, 3)])
+def test_as_many_examples_are_announced_as_shown(tmp_path, view, captioned, count):
+    captions = {"source": {str(entry["row"]): "a text" for entry in view["neighbours"]}} if captioned else {}
+    text, _ = read(write_page(tmp_path / "page.html", results=Results(views=[view], captions=captions)))
+    assert text.count('<div class="example">') == count
+    assert f"{count} sources drawn at random" in text

@@ -194,6 +194,8 @@ def _sections(results: Results) -> list[Section]:
 
 _ENOUGH = 10
 """Splits from which standard errors deserve their name."""
+_UNNAMED = 3
+"""Examples shown where rows have no captions: numbers tell little."""
 _COMPARE = "anisoalign compare --source TEXT --target IMAGE --paired"
 
 
@@ -229,10 +231,11 @@ def _method_section(results: Results, advice: Sequence[Advice], source: str, tar
     shown = views[0] if views else None
     extra: dict[str, Any] = {}
     if shown is not None:
+        entries = shown["neighbours"][: None if results.captions else _UNNAMED]
         extra = {
-            "examples": [_example(entry, results) for entry in shown["neighbours"][: None if results.captions else 3]],
+            "examples": [_example(entry, results) for entry in entries],
             "examples_of": str(shown["method"]),
-            "examples_found": _found(shown["neighbours"], source, target, str(shown["method"])),
+            "examples_found": _found(entries, source, target, str(shown["method"])),
         }
     phases = [plate for plate in (compasses(views, source, target), couplings(views, target)) if plate]
     if results.compare:
