@@ -17,7 +17,7 @@ import pytest
 from pages import DOCS, PAGES, ROOT, anchors, commands, links, name, snippets
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-HEAVY = {"docs/clusters.md", "docs/integrations.md", "docs/train-on-text-alone.md"}
+HEAVY = {"docs/serving.md", "docs/clusters.md", "docs/integrations.md", "docs/train-on-text-alone.md"}
 """Pages whose snippets need packages of the integration tests."""
 EXCUSES = (
     "needs a pretrained model",
