@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 # One BLAS thread a test worker: small products on a busy machine are many times slower with more.
 ONE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test test-integrations lint docs bench clean chromium
+.PHONY: demo test test-integrations lint docs bench study clean chromium
 
 demo: $(VENV)/.demo
 	$(BIN)/anisoalign demo
@@ -36,6 +36,10 @@ docs: $(VENV)/.dev
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/speed.py
 
+# Goes on where it was interrupted; then `python benchmarks/study_page.py --take study/study.json` fills docs/study.md.
+study: $(VENV)/.dev
+	$(ONE) $(BIN)/python -m anisoalign.mllm.study --out study
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -48,4 +52,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo bench-data site
+	rm -rf $(VENV) demo bench-data site study
