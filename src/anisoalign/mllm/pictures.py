@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from anisoalign.embeddings import InputError
@@ -20,9 +19,7 @@ def open_model_encoder(model: EmbeddingLanguageModel, name: str | None = None) -
     InputError
         If none is recorded or named, it is another, its width is another, or it cannot be opened.
     """
-    if find_spec("anisoalign.encoders") is None:
-        raise InputError("this version opens no encoders yet: embed pictures apart, and ask about embeddings")
-    from anisoalign.encoders import open_encoder  # pyright: ignore[reportMissingImports]
+    from anisoalign.encoders import open_encoder
 
     name = name or (model.encoder or {}).get("encoder")
     if name is None:

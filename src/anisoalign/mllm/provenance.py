@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from anisoalign.aligners import Aligner
+from anisoalign.aligners.origins import source_of
 from anisoalign.aligners.saving import fingerprint
 from anisoalign.embeddings import EmbeddingSet, InputError
-
-Provenance = dict[str, Any]
+from anisoalign.embeddings.provenance import Provenance, in_words, same_encoder
 
 
 def provenance_of(embeddings: EmbeddingSet) -> Provenance | None:
     """What a set says of the encoder that made it, or None."""
-    return getattr(embeddings, "provenance", None)
-
-
-def source_of(aligner: Aligner) -> Provenance | None:
-    """What an aligner remembers of the encoder of its sources, or None."""
-    return getattr(aligner, "provenance_", {}).get("source", {}).get("provenance")
-
-
-def same_encoder(one: Provenance | None, other: Provenance | None) -> bool:
-    """Whether both may come from one encoder: by its weights' digits, else by name and revision.
-
-    Examples
-    --------
-    >>> same_encoder({"encoder": "clip"}, {"encoder": "siglip"}), same_encoder({"encoder": "clip"}, None)
-    (False, True)
-    """
-    if one is None or other is None:
-        return True
-    if one.get("fingerprint") and other.get("fingerprint"):
-        return one["fingerprint"] == other["fingerprint"]
-    revisions = one.get("revision"), other.get("revision")
-    return one.get("encoder") == other.get("encoder") and (None in revisions or revisions[0] == revisions[1])
+    return embeddings.provenance
 
 
 def check_encoder(expected: Provenance | None, found: Provenance | None, what: str, whose: str) -> None:
     """Raise InputError where both encoders are known and differ."""
     if expected is not None and found is not None and not same_encoder(expected, found):
-        raise InputError(f"{what} comes from the encoder {found['encoder']}, {whose} {expected['encoder']}")
+        raise InputError(f"{what} comes from the encoder {in_words(found)}, {whose} {in_words(expected)}")
 
 
 def check_side(embeddings: EmbeddingSet, side: str) -> None:
