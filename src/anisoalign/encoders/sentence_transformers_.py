@@ -35,9 +35,9 @@ class _SentenceTransformerPreparation:
         return Prepared({"items": pieces}, self._count_truncated(pieces) if self.kind == "text" else 0)
 
     def _count_truncated(self, pieces: list[str]) -> int:
-        limit, tokenizer = self.model.max_seq_length, self.model.tokenizer
-        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # of a processor, its tokenizer
-        if not limit or not callable(tokenizer):
+        limit, found = self.model.max_seq_length, self.model.tokenizer
+        tokenizer: Any = getattr(found, "tokenizer", found)  # of a processor, its tokenizer
+        if not limit or tokenizer is None:
             return 0
         long = [text for text in pieces if 4 * len(text) + 2 > limit]
         if not long:
