@@ -23,7 +23,7 @@ import numpy as np
 import anisoalign as aa
 from anisoalign.aligners.anisoalign.strength import NODES
 from anisoalign.diagnostics.alignment import geometry_consistency
-from anisoalign.geometry.turn import Turn
+from anisoalign.geometry.rotation import turn_between
 from protocol import (
     FIGURES,
     Move,
@@ -86,7 +86,7 @@ def measure(parts: Iterable[Part]) -> tuple[Table, dict[str, Any]]:
         choice = {"aniso-align auto": base["realign"] if model.strength_ == 0.0 else dial[model.strength_]}
         table.add(part, {**base, **maps, **choice})
         chosen.append(model.strength_)
-        turn = Turn.between(part.fit_y.mean(axis=0), part.fit_x.mean(axis=0)).matrix().T
+        turn = turn_between(part.fit_y.mean(axis=0), part.fit_x.mean(axis=0)).T
         again = transforming(aa.ReAlign().fit(part.fit_y @ turn, part.fit_x))
         turned.append(geometry_consistency(part.test_y, again(part.test_y @ turn), part.seed))
     if not chosen:

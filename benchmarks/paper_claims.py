@@ -19,7 +19,7 @@ import numpy as np
 import anisoalign as aa
 from anisoalign.aligners.registry import parse_method
 from anisoalign.diagnostics.alignment import geometry_consistency
-from anisoalign.geometry.turn import Turn
+from anisoalign.geometry.rotation import turn_between
 from protocol import HERE, SCENES, mean_and_error, part_of, quiet, say, scores, transforming, world_rows, write
 
 ROWS = 50_000
@@ -77,7 +77,7 @@ def draw(number: int) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
     part = part_of(y, x, labels, seed=number)
     report = aa.diagnose(y, x, paired=True).to_dict()
     gap = {key: float(value) for key, value in report.items() if isinstance(value, float)}
-    turn = Turn.between(part.fit_y.mean(axis=0), part.fit_x.mean(axis=0)).matrix().T
+    turn = turn_between(part.fit_y.mean(axis=0), part.fit_x.mean(axis=0)).T
     turned = transforming(aa.ReAlign().fit(part.fit_y @ turn, part.fit_x))(part.test_y @ turn)
     gap["turned_realign_geometry_consistency"] = geometry_consistency(part.test_y, turned, number)
     found = {}

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from anisoalign.geometry import normalize
-from anisoalign.geometry.turn import Turn
+from anisoalign.geometry.rotation import turn_between
 
 EXACT = {"dtype": "float64", "out_dtype": "float64"}
 QUICK = {"prior_steps": 20, "refine_steps": 10, "rank": 8}
@@ -35,7 +35,7 @@ def distorted(n: int, seed: int, gap: str = "turn", topics: int = 40, spread: fl
     width[:10] = np.linspace(0.3, 0.7, 10)
     there, here = 3 * normalize(world.normal(size=(2, D)))
     seen = meaning @ frame @ np.diag(width) @ frame.T + noise * rng.normal(size=(n, D))
-    source = seen + there if gap == "shift" else (seen + here) @ Turn.between(here, there).matrix().T
+    source = seen + there if gap == "shift" else (seen + here) @ turn_between(here, there).T
     return World(normalize(source), normalize(meaning + here), label.astype(str))
 
 

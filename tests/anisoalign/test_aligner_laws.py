@@ -11,6 +11,7 @@ from aligner_worlds import EXACT, QUICK, distorted
 import anisoalign as aa
 from anisoalign.aligners.anisoalign.aligner import SMALL
 from anisoalign.aligners.anisoalign.coupling import bandwidth_for, coupling
+from anisoalign.aligners.anisoalign.path import ROTATED
 from anisoalign.aligners.saving import fingerprint
 from anisoalign.diagnostics.alignment import geometry_consistency
 from anisoalign.geometry import normalize
@@ -48,7 +49,7 @@ def test_the_turn_keeps_more_geometry_than_a_shift_at_any_offset():
     gained = []
     for seed in range(8):
         source, target, _ = distorted(600, seed, gap="shift")
-        turned = aa.AnisoAlign(terms="init", initial_strength=0.0, strength=1.0).fit(source[:200], target[200:400])
+        turned = aa.AnisoAlign(rotation="means", strength=ROTATED).fit(source[:200], target[200:400])
         shifted = aa.ReAlign().fit(source[:200], target[200:400])
         test = source[400:]
         kept = [geometry_consistency(test, fitted.transform(test, **EXACT)) for fitted in (turned, shifted)]

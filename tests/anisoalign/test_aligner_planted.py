@@ -14,7 +14,7 @@ from anisoalign.comparison import DEFAULT_METHODS, compare_rows
 
 RIVALS = [method for method in DEFAULT_METHODS if method not in ("aniso-align", "blockwise-covariance")]
 """Blocks are wider than these rows, where blockwise covariance is `whiten-color`."""
-OURS = ["aniso-align", "aniso-align:strength=1", "aniso-align:turn=False,strength=1"]
+OURS = ["aniso-align", "aniso-align:strength=1", "aniso-align:rotation=none,strength=1"]
 SEEDS = 12
 CAPPED = ("target_penetration", "target_coverage")
 """Mixing as good as that of a random permutation is 1; what lies above is chance."""
@@ -41,7 +41,7 @@ def lead(gap, ours, theirs):
     return ahead.mean(axis=0), ahead.std(axis=0, ddof=1) / np.sqrt(SEEDS)
 
 
-CASES = [("turn", ours) for ours in OURS] + [("shift", "aniso-align:turn=False,strength=1")]
+CASES = [("turn", ours) for ours in OURS] + [("shift", "aniso-align:rotation=none,strength=1")]
 
 
 @pytest.mark.parametrize("rival", RIVALS)
@@ -68,7 +68,7 @@ def test_it_does_not_pass_the_bound_that_knows_the_pairs(gap, ours):
 @pytest.mark.xfail(strict=True, reason="sources are turned even where the gap is a translation, which turns meaning")
 @pytest.mark.parametrize("ours", ["aniso-align", "aniso-align:strength=1"])
 def test_the_default_recovers_a_distortion_across_a_translation_better_than_realign(ours):
-    """A known failure, kept in sight: with turn=False it is recovered (above)."""
+    """A known failure, kept in sight: with rotation=none it is recovered (above)."""
     ahead, error = lead("shift", ours, "realign")
     assert ahead[0] > 2 * error[0]
 

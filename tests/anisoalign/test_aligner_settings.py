@@ -16,7 +16,7 @@ SHARES = ("strength", "initial_strength", "restore_strength", "guide_step", "gui
 LENGTHS = ("phase_bound", "radius_bound", "complement_bound", "drift_step", "noise")
 COUNTS = {"edges": 0, "prior_steps": 0, "refine_steps": 0, "fit_rows": 1, "seed": -1}
 CHOICES = ("initial", "mixing", "centre", "complement", "support", "device")
-SWITCHES = ("turn", "centred_coupling", "degree_normalised", "force")
+SWITCHES = ("centred_coupling", "degree_normalised", "force")
 BAD = [
     *((name, value) for name in SHARES for value in (-0.1, 1.1, NAN, "much", None, True)),
     *((name, value) for name in LENGTHS for value in (-1.0, NAN, INF, "far", None, False)),

@@ -19,6 +19,8 @@ FREE = [
     aa.WhitenColor(shrinkage=0.0),
     aa.MemoryProjection(),
     aa.RandomTarget(),
+    aa.AnisoAlign(strength=0.2, force=True),
+    aa.AnisoAlign(strength=0.8, force=True),
     aa.oracle.Procrustes(),
     aa.oracle.Ridge(),
 ]

@@ -133,6 +133,10 @@ class Moments:
             return 1.0 - float(self.mean @ self.mean)
         return float(self.variance.sum())
 
+    def rotated(self, rotation: Float[np.ndarray, "d d"]) -> Moments:
+        """Moments of the rows R y, of order "full"."""
+        return Moments(self.n, rotation @ self.mean, self.n * (rotation @ self.covariance @ rotation.T))
+
     def reduce(self, order: Order) -> Moments:
         """Copy that keeps no more than `order` asks for."""
         if order == "mean" or self.m2 is None:

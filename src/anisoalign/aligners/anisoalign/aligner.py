@@ -16,7 +16,7 @@ from torch import Tensor
 
 from anisoalign.aligners.anisoalign.correction import Correction, fit_correction
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
-from anisoalign.aligners.anisoalign.path import share_of_turn
+from anisoalign.aligners.anisoalign.path import ROTATED
 from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, check_sizes, drift_statistics
 from anisoalign.aligners.anisoalign.settings import TERMS, check_settings
 from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
@@ -28,7 +28,7 @@ from anisoalign.statistics import Moments, float64_below, measure
 
 PAPER = {
     "terms": "init+refine+prior+phase",
-    "turn": False,
+    "rotation": "none",
     "initial": "radial",
     "rank": 0.9,
     "mixing": "haar",
@@ -58,14 +58,17 @@ class AnisoAlign(Aligner):
         Parts joined by "+": init, guide, refine, and the losses of the refinement prior, phase, support, structure.
     rank : int, float or None
         Directions of U: a number, a share of energy in (0, 1], or None for half of the width.
-    shrinkage : float or "auto"
-        Of both covariances inside U towards their mean eigenvalue.
-    turn : bool
-        Whether the means are brought together by rotation first.
+    shrinkage, restore_shrinkage : float or "auto"
+        Of both covariances inside U towards their mean eigenvalue, in the transport before and after the guided step.
+    rotation : {"full", "means", "none"}
+        Whether sources are first rotated towards the targets, or only as far as brings their means together. A rotation
+        changes no inner product.
     initial : {"transport", "radial"}
         Initialisation: Gaussian transport inside U, or the source's radial quantile maps.
     initial_strength, restore_strength : float
         Strength of the transport before and after the guided step, in [0, 1].
+    guide_keep : float
+        κ in [0, 1]: the guide learns what targets have beyond κ times the row itself; more keeps more of the spread.
     guide_step, guide_bound : float
         β, share of the way towards the estimated target, and the longest step; a row turns by at most
         arcsin(guide_bound) in it.
@@ -130,8 +133,7 @@ class AnisoAlign(Aligner):
     order = "full"
     calibrated = True
     from_statistics = False
-    anchor_source_mean_: np.ndarray
-    anchor_angle_: np.ndarray
+    start_source_mean_: np.ndarray
     presets = {"paper": PAPER}  # noqa: RUF012 - a ClassVar of the base
 
     def __init__(
@@ -140,11 +142,13 @@ class AnisoAlign(Aligner):
         strength: float | str = "auto",
         terms: str = "init+guide",
         rank: int | float | None = None,
-        shrinkage: float | str = 0.3,
-        turn: bool = True,
+        shrinkage: float | str = 0.1,
+        rotation: str = "full",
         initial: str = "transport",
         initial_strength: float = 0.5,
         restore_strength: float = 0.6,
+        restore_shrinkage: float | str = 0.3,
+        guide_keep: float = 0.25,
         guide_step: float = 0.5,
         guide_bound: float = 0.6,
         neighbours: float = 0.02,
@@ -172,10 +176,12 @@ class AnisoAlign(Aligner):
         self.terms = terms
         self.rank = rank
         self.shrinkage = shrinkage
-        self.turn = turn
+        self.rotation = rotation
         self.initial = initial
         self.initial_strength = initial_strength
         self.restore_strength = restore_strength
+        self.restore_shrinkage = restore_shrinkage
+        self.guide_keep = guide_keep
         self.guide_step = guide_step
         self.guide_bound = guide_bound
         self.neighbours = neighbours
@@ -369,7 +375,7 @@ class AnisoAlign(Aligner):
         rows = open_embeddings(source[None] if getattr(source, "ndim", 2) == 1 else source)
         if rows.dim == self.n_features_in_ and rows.rows > 1:
             seen = rows.sample(4096, self.seed, np.float64)
-            check_drift(seen, self.anchor_source_mean_, self.source_energy_, self.source_dimension_)
+            check_drift(seen, self.start_source_mean_, self.source_energy_, self.source_dimension_)
         aligned = super().transform(source, out, **options)
         if not return_bound:
             return aligned
@@ -377,7 +383,7 @@ class AnisoAlign(Aligner):
 
     def notes(self) -> list[str]:
         """What a person should know of this fit, in sentences."""
-        found = [f"strength {self.strength_:g} of the correction; the turn of the means is {self._turned():.0%} made"]
+        found = [f"strength {self.strength_:g} of the correction; the rotation is {self._turned():.0%} made"]
         curve = self.strength_curve_
         if curve is not None:
             at = curve["strengths"].index(self.strength_)
@@ -396,7 +402,7 @@ class AnisoAlign(Aligner):
         return found
 
     def _turned(self) -> float:
-        return share_of_turn(self.strength_) if float(self.anchor_angle_) > 0 else 0.0
+        return min(1.0, self.strength_ / ROTATED) if self.rotation != "none" and self.initial != "radial" else 0.0
 
     def _choose_strength(self, rows_y: np.ndarray, rows_x: np.ndarray) -> None:
         self.strength_curve_ = None
@@ -448,6 +454,6 @@ class AnisoAlign(Aligner):
         )
 
 
-_PARTS = ("anchor_", "initial_", "guide_", "restore_", "polar_")
+_PARTS = ("start_", "dial_", "rotated_", "initial_", "guide_", "restore_", "polar_")
 
 assert set(PAPER["terms"].split("+")) <= set(TERMS)

@@ -14,30 +14,61 @@ from torch import Tensor
 
 from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, FEWEST, bandwidth_for, coupling, regress
 from anisoalign.aligners.anisoalign.mixing import mixing_matrix
-from anisoalign.aligners.anisoalign.path import Affine, Anchor, Arrays, Guide, RowMap, blend, share_of_turn
+from anisoalign.aligners.anisoalign.path import (
+    ROTATED,
+    TRANSPORTED,
+    Affine,
+    Arrays,
+    Dial,
+    Guide,
+    Leg,
+    RowMap,
+    Start,
+    blend,
+    in_turn,
+    visit,
+)
 from anisoalign.aligners.anisoalign.polar_stage import PolarStage, fit_polar
+from anisoalign.aligners.anisoalign.rotation import fit_rotation, turn_of_means
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
 from anisoalign.aligners.gaussian_transport import dialled_transport
 from anisoalign.aligners.realign import trace_scale
 from anisoalign.embeddings import InputError
 from anisoalign.geometry import joint_frame
-from anisoalign.geometry.turn import Turn
 from anisoalign.statistics import Moments
 
+COUPLED_AT = 0.5
+"""Strength of the transport after which sources are coupled."""
 RIDGE = 1.0
 """Penalty of the guide's regression in mean eigenvalues; results are flat in it over a factor of ten."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """The whole fitted correction before the last calibration: an anchor and the steps that follow one another."""
+    """The whole fitted correction before the last calibration: the start of the dial, and what follows one another.
 
-    anchor: Anchor
+    `rotated` is a station of its own; the steps begin anew from the source row, since `initial` contains the rotation.
+    `stops` says that the dial also stops where `initial` is complete.
+    """
+
+    start: Start
+    rotated: Affine | None
     initial: Affine | None
     guide: Guide | None
     restore: Affine | None
     polar: PolarStage | None
     polar_first: bool = False
+    stops: bool = False
+
+    @property
+    def dial(self) -> Dial:
+        """Strengths of the stations: ReAlign, rotated, transported, all."""
+        found = [0.0]
+        if self.rotated is not None:
+            found.append(ROTATED)
+        if self.stops:
+            found.append(TRANSPORTED)
+        return Dial((*found, 1.0))
 
     def parts(self) -> list[Affine | Guide | PolarStage]:
         """The parts that lead from a unit source row to the fully corrected row, in order."""
@@ -49,35 +80,36 @@ class Correction:
         """Their maps in a precision."""
         return [part.at(dtype) for part in self.parts()]
 
-    def full(self, dtype: torch.dtype) -> RowMap:
-        """The correction at strength 1."""
+    def legs(self, dtype: torch.dtype) -> list[Leg]:
+        """How each station of the dial is reached."""
+        legs = [Leg(None, self.start.at(dtype))]
+        if self.rotated is not None:
+            legs.append(Leg(None, self.rotated.at(dtype)))
         steps = self.steps(dtype)
-
-        def apply(rows: Tensor) -> Tensor:
-            for step in steps:
-                rows = step(rows)
-            return rows
-
-        return apply
+        if self.stops:
+            legs.append(Leg(None, steps.pop(0)))
+        return [*legs, Leg(len(legs) - 1 if self.stops else None, in_turn(steps))]
 
     def at(self, strength: float, dtype: torch.dtype) -> RowMap:
         """The map at a strength in [0, 1]; 0 is ReAlign before its calibration."""
-        anchor = self.anchor.at(share_of_turn(strength), dtype)
-        if strength == 0.0:
-            return anchor
-        full = self.full(dtype)
-        if strength == 1.0:
-            return full
-        return lambda rows: blend(anchor(rows), full(rows), strength)
+        legs, (station, share) = self.legs(dtype), self.dial.between(strength)
+
+        def apply(rows: Tensor) -> Tensor:
+            seen: dict[int, Tensor] = {}
+            start = visit(legs, station, rows, seen)
+            return start if share == 0.0 else blend(start, visit(legs, station + 1, rows, seen), share)
+
+        return apply
 
     def means(self, rows: Tensor, strengths: Iterable[float]) -> Float[np.ndarray, "k d"]:
         """Mean of the mapped rows at each strength, before calibration; the steps are taken once."""
-        full, anchors, found = self.full(rows.dtype)(rows), {}, []
+        legs, seen, found = self.legs(rows.dtype), {}, []
         for strength in strengths:
-            share = share_of_turn(strength)
-            if share not in anchors:
-                anchors = {share: self.anchor.at(share, rows.dtype)(rows)}
-            found.append(blend(anchors[share], full, strength).mean(dim=0))
+            station, share = self.dial.between(strength)
+            now = visit(legs, station, rows, seen)
+            if share > 0.0:
+                now = blend(now, visit(legs, station + 1, rows, seen), share)
+            found.append(now.mean(dim=0))
         return torch.stack(found).double().numpy()
 
     def relative_bounds(self, rows: Tensor) -> Float[Tensor, "parts n"]:
@@ -97,13 +129,13 @@ class Correction:
     def arrays(self) -> Arrays:
         """Everything as arrays by name."""
         found: Arrays = {
-            "anchor_source_mean": self.anchor.source_mean,
-            "anchor_target_mean": self.anchor.target_mean,
-            "anchor_scale": np.array(self.anchor.scale),
-            "anchor_plane": self.anchor.turn.plane,
-            "anchor_angle": np.array(self.anchor.turn.angle),
+            "start_source_mean": self.start.source_mean,
+            "start_target_mean": self.start.target_mean,
+            "start_scale": np.array(self.start.scale),
+            "dial_stops": np.array(self.stops),
         }
-        for name, part in (("initial", self.initial), ("guide", self.guide), ("restore", self.restore)):
+        named = {"rotated": self.rotated, "initial": self.initial, "guide": self.guide, "restore": self.restore}
+        for name, part in named.items():
             if part is not None:
                 found |= {f"{name}_weight": part.weight, f"{name}_bias": part.bias}
         if self.initial is not None and self.initial.shift is not None:
@@ -117,8 +149,7 @@ class Correction:
     @classmethod
     def from_arrays(cls, found: Arrays, polar_config: dict[str, Any] | None, polar_first: bool) -> Correction:
         """Read back what `arrays` gave."""
-        turn = Turn(found["anchor_plane"], float(found["anchor_angle"]))
-        anchor = Anchor(found["anchor_source_mean"], found["anchor_target_mean"], float(found["anchor_scale"]), turn)
+        start = Start(found["start_source_mean"], found["start_target_mean"], float(found["start_scale"]))
 
         def affine(name: str) -> Affine | None:
             if f"{name}_weight" not in found:
@@ -133,48 +164,41 @@ class Correction:
         if polar_config is not None:
             own = {name.removeprefix("polar_"): a for name, a in found.items() if name.startswith("polar_")}
             polar = PolarStage.from_arrays(own, polar_config)
-        return cls(anchor, affine("initial"), guide, affine("restore"), polar, polar_first)
-
-
-def anchor_of(source: Moments, target: Moments, turn: bool) -> Anchor:
-    """ReAlign with the rotation between the means beside it."""
-    nothing = Turn(np.zeros((source.dim, 2)), 0.0)
-    rotation = Turn.between(source.mean, target.mean) if turn else nothing
-    return Anchor(source.mean, target.mean, trace_scale(source, target), rotation)
+        parts = affine("rotated"), affine("initial"), guide, affine("restore"), polar
+        return cls(start, *parts, polar_first, bool(found["dial_stops"]))
 
 
 def fit_initial(
     source: Moments,
     target: Moments,
     rows: Tensor,
-    turn: Turn,
+    rotation: Float[np.ndarray, "d d"],
     rank: int | float | None,
     shrinkage: Any,
     strength: float,
 ) -> Affine:
-    """Turn, then shrunk transport inside U at a strength (method.md section 5), recentred on `rows`."""
-    rotation = turn.matrix()
-    turned = Moments(source.n, rotation @ source.mean, rotation @ source.covariance @ rotation.T * source.n)
-    dialled = dialled_transport(turned, target, rank=rank, shrinkage=shrinkage, strength=strength)
+    """Rotate, then shrunk transport inside U at a strength (method.md section 5), recentred on `rows`."""
+    dialled = dialled_transport(source.rotated(rotation), target, rank=rank, shrinkage=shrinkage, strength=strength)
     weight = dialled.weight @ rotation
     free = Affine(weight, target.mean - weight @ source.mean)
     return Affine(free.weight, free.bias, target.mean - free.at(rows.dtype)(rows).mean(dim=0).double().numpy())
 
 
-def fit_guide(
-    rows: Float[np.ndarray, "n d"],
-    target: Float[np.ndarray, "m d"],
-    neighbours: float,
-    balance: float,
-    step: float,
-    bound: float,
-) -> Guide:
-    """Learn b(z) from initialised sources and targets: couple a sample, regress its barycentres on its rows."""
-    rows, target = rows[:: -(-len(rows) // COUPLED_ROWS)], target[:: -(-len(target) // COUPLED_ROWS)]
+class Coupled(NamedTuple):
+    """Some source rows, and the barycentres of the targets that each is coupled with."""
+
+    chosen: slice
+    barycentres: Float[np.ndarray, "n d"]
+
+
+def couple(
+    rows: Float[np.ndarray, "n d"], target: Float[np.ndarray, "m d"], neighbours: float, balance: float
+) -> Coupled:
+    """Couple transported sources with targets, `COUPLED_ROWS` a side at most."""
+    chosen = slice(None, None, -(-len(rows) // COUPLED_ROWS))
+    rows, target = rows[chosen], target[:: -(-len(target) // COUPLED_ROWS)]
     wanted = min(max(FEWEST, neighbours * len(target)), max(1.0, 0.9 * len(target)))
-    plan = coupling(rows, target, bandwidth_for(rows, target, wanted), balance)
-    weight, bias = regress(rows, plan @ target, RIDGE)
-    return Guide(weight, bias, step, bound)
+    return Coupled(chosen, coupling(rows, target, bandwidth_for(rows, target, wanted), balance) @ target)
 
 
 def fit_restore(rows: Tensor, target: Moments, rank: int | float | None, shrinkage: Any, strength: float) -> Affine:
@@ -182,6 +206,17 @@ def fit_restore(rows: Tensor, target: Moments, rank: int | float | None, shrinka
     moments = Moments.empty(target.dim).update(rows.numpy())
     weight = dialled_transport(moments, target, rank=rank, shrinkage=shrinkage, strength=strength).weight
     return Affine(weight, target.mean - weight @ moments.mean)
+
+
+def fit_guide(
+    rows: Float[np.ndarray, "n d"], barycentres: Float[np.ndarray, "n d"], keep: float, step: float, bound: float
+) -> Guide:
+    """Learn b(z) ∝ κ z + W z + c: regress on the initialised rows what their barycentres have beyond κ z.
+
+    With κ = 0 a direction in which nothing was learned is drawn to the mean, with κ = 1 it is left alone.
+    """
+    weight, bias = regress(rows, barycentres - keep * rows, RIDGE)
+    return Guide(weight + keep * np.eye(len(weight)), bias, step, bound)
 
 
 class Made(NamedTuple):
@@ -211,11 +246,15 @@ def fit_correction(
     rows_y, rows_x : ndarray, float64
         Unit rows of samples of both.
     """
-    terms, anchor = parse_terms(model.terms), anchor_of(moments_y, moments_x, model.turn)
+    terms = parse_terms(model.terms)
     basis = _frame(model, moments_y, moments_x, rows_y, rows_x)
+    start = Start(moments_y.mean, moments_x.mean, trace_scale(moments_y, moments_x))
     rows = torch.from_numpy(rows_y)
-    initial = guide = restore = polar = None
+    rotated = initial = guide = restore = polar = None
     radial = model.initial == "radial"
+
+    def transport(rotation: np.ndarray, strength: float) -> Affine:
+        return fit_initial(moments_y, moments_x, rows, rotation, model.rank, model.shrinkage, strength)
 
     def stage(now: Tensor) -> PolarStage:
         return fit_polar(
@@ -230,21 +269,46 @@ def fit_correction(
             progress=stages,
         )
 
+    coupled = None
+    rotation = turn_of_means(moments_y, moments_x, model.rotation)
+    if "guide" in terms or (model.rotation == "full" and not radial):
+        first = transport(rotation, COUPLED_AT).at(rows.dtype)(rows).numpy()
+        coupled = couple(first, rows_x, model.neighbours, model.balance)
     if radial and terms & {"init", "refine"}:
         polar = stage(rows)
         rows = polar.at(rows.dtype)(rows)
     else:
-        dial = model.initial_strength if "init" in terms else 0.0
-        initial = fit_initial(moments_y, moments_x, rows, anchor.turn, model.rank, model.shrinkage, dial)
+        if model.rotation == "full":
+            assert coupled is not None
+            rotation = _full_rotation(model, moments_y.rotated(rotation), moments_x, rows_y, coupled, rotation)
+        rotated = None if model.rotation == "none" else start.rotated(rotation)
+        initial = transport(rotation, model.initial_strength if "init" in terms else 0.0)
         rows = initial.at(rows.dtype)(rows)
     if "guide" in terms:
-        found = fit_guide(rows.numpy(), rows_x, model.neighbours, model.balance, model.guide_step, model.guide_bound)
-        rows = found.at(rows.dtype)(rows)
-        guide, restore = found, fit_restore(rows, moments_x, model.rank, model.shrinkage, model.restore_strength)
+        assert coupled is not None
+        chosen = rows[coupled.chosen].numpy()
+        guide = fit_guide(chosen, coupled.barycentres, model.guide_keep, model.guide_step, model.guide_bound)
+        rows = guide.at(rows.dtype)(rows)
+        restore = fit_restore(rows, moments_x, model.rank, model.restore_shrinkage, model.restore_strength)
         rows = restore.at(rows.dtype)(rows)
     if not radial and "refine" in terms:
         polar = stage(rows)
-    return Made(Correction(anchor, initial, guide, restore, polar, radial), basis.shape[1])
+    stops = "init" in terms and initial is not None and (guide is not None or polar is not None)
+    return Made(Correction(start, rotated, initial, guide, restore, polar, radial, stops), basis.shape[1])
+
+
+def _full_rotation(
+    model: Any,
+    turned: Moments,
+    target: Moments,
+    rows: Float[np.ndarray, "n d"],
+    coupled: Coupled,
+    turn: Float[np.ndarray, "d d"],
+) -> Float[np.ndarray, "d d"]:
+    """The rotation about the targets' mean, after the turn of the means."""
+    whole = dialled_transport(turned, target, rank=model.rank, shrinkage=model.shrinkage, strength=1.0).weight
+    chosen = rows[coupled.chosen] @ turn.T
+    return fit_rotation(chosen, coupled.barycentres, whole @ turned.covariance, target.mean) @ turn
 
 
 def _frame(model: Any, moments_y: Moments, moments_x: Moments, rows_y: np.ndarray, rows_x: np.ndarray) -> Tensor:

@@ -11,10 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anisoalign.geometry.sphere import normalize_
-from anisoalign.geometry.turn import Turn
 
-TURNED_BY = 0.25
-"""Strength at which the turn of the means is complete: it costs no meaning, so it comes first."""
+ROTATED, TRANSPORTED = 0.2, 0.5
+"""Strengths at which the rotation and the transport are complete; the guided step follows up to 1."""
 
 Arrays = dict[str, np.ndarray]
 RowMap = Callable[[Tensor], Tensor]
@@ -77,38 +76,81 @@ class Guide:
 
 
 @dataclass(frozen=True)
-class Anchor:
-    """Where the dial begins: ReAlign of sources turned by a share of the angle between the means.
-
-    Norm(μx + s R_u (y − μy)); at share 0 this is ReAlign before its calibration.
-    """
+class Start:
+    """Where the dial begins: Norm(μx + s (y − μy)), ReAlign before its calibration."""
 
     source_mean: Float[np.ndarray, " d"]
     target_mean: Float[np.ndarray, " d"]
     scale: float
-    turn: Turn
 
-    def at(self, share: float, dtype: torch.dtype) -> RowMap:
-        """The map at a share of the turn, in a precision."""
-        plane = torch.as_tensor(self.turn.plane, dtype=dtype)
-        inside = torch.as_tensor(self.turn.inside(share).T, dtype=dtype)
+    def at(self, dtype: torch.dtype) -> RowMap:
+        """The map in a precision."""
         mean = torch.as_tensor(self.source_mean, dtype=dtype)
         target = torch.as_tensor(self.target_mean, dtype=dtype)
+        return lambda rows: normalize_((rows - mean).mul_(self.scale).add_(target))
 
-        def apply(rows: Tensor) -> Tensor:
-            centred = rows - mean
-            if share > 0 and self.turn.angle > 0:
-                centred.addmm_((centred @ plane) @ inside, plane.T)
-            return normalize_(centred.mul_(self.scale).add_(target))
-
-        return apply
+    def rotated(self, rotation: Float[np.ndarray, "d d"]) -> Affine:
+        """Norm(μx + s R (y − μy))."""
+        weight = self.scale * rotation
+        return Affine(weight, self.target_mean - weight @ self.source_mean)
 
 
-def blend(anchor: Tensor, full: Tensor, strength: float) -> Tensor:
-    """Norm((1 − t) a + t f): a point on the dial, from the rows at both its ends."""
-    return normalize_(torch.lerp(anchor, full, strength))
+@dataclass(frozen=True)
+class Dial:
+    """Stations between ReAlign and the full correction; between two of them rows are blended on the sphere.
+
+    Parameters
+    ----------
+    strengths : tuple of float
+        Where the stations lie, ascending from 0 to 1.
+    """
+
+    strengths: tuple[float, ...]
+
+    def between(self, strength: float) -> tuple[int, float]:
+        """The station at or before a strength, and the share of the way to the next.
+
+        Examples
+        --------
+        >>> Dial((0.0, 0.25, 1.0)).between(0.625)
+        (1, 0.5)
+        >>> Dial((0.0, 0.25, 1.0)).between(1.0)
+        (2, 0.0)
+        """
+        last = max(i for i, at in enumerate(self.strengths) if at <= strength)
+        if last == len(self.strengths) - 1:
+            return last, 0.0
+        start, end = self.strengths[last : last + 2]
+        return last, (strength - start) / (end - start)
 
 
-def share_of_turn(strength: float) -> float:
-    """How much of the turn is made at a strength."""
-    return min(1.0, strength / TURNED_BY)
+@dataclass(frozen=True)
+class Leg:
+    """How a station is reached: by a move from the source rows, or from those at an earlier station."""
+
+    origin: int | None
+    move: RowMap
+
+
+def visit(legs: list[Leg], station: int, rows: Tensor, seen: dict[int, Tensor]) -> Tensor:
+    """Rows at a station; what was `seen` on the way there is not computed twice."""
+    if station not in seen:
+        leg = legs[station]
+        seen[station] = leg.move(rows if leg.origin is None else visit(legs, leg.origin, rows, seen))
+    return seen[station]
+
+
+def in_turn(steps: list[RowMap]) -> RowMap:
+    """The steps, one after the other."""
+
+    def apply(rows: Tensor) -> Tensor:
+        for step in steps:
+            rows = step(rows)
+        return rows
+
+    return apply
+
+
+def blend(start: Tensor, end: Tensor, share: float) -> Tensor:
+    """Norm((1 − u) a + u b): a point between two stations, from the rows at both."""
+    return start if share == 0.0 else normalize_(torch.lerp(start, end, share))

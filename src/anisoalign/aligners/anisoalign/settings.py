@@ -11,6 +11,7 @@ import torch
 from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, ROUNDS
 from anisoalign.aligners.anisoalign.polar_stage import SUPPORT_LOSSES, PolarSettings
 from anisoalign.aligners.anisoalign.refinement import Bounds
+from anisoalign.aligners.anisoalign.rotation import ROTATIONS
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
 from anisoalign.aligners.anisoalign.strength import SPLITS
 from anisoalign.aligners.base import at_least, in_unit_interval, is_number
@@ -19,6 +20,7 @@ from anisoalign.geometry.frame import resolve_rank
 LOSSES = ("prior", "phase", "support", "structure")
 TERMS = ("init", "guide", "refine", *LOSSES)
 _CHOICES = {
+    "rotation": ROTATIONS,
     "initial": ("transport", "radial"),
     "mixing": ("identity", "haar", "learned"),
     "centre": ("origin", "mean"),
@@ -60,12 +62,14 @@ def check_settings(model: Any) -> None:
             raise ValueError(f"strength must lie in [0, 1] or be 'auto', not {model.strength!r}")
         in_unit_interval("strength", model.strength)
     resolve_rank(np.ones(1), model.rank)
-    if model.shrinkage != "auto":
-        if isinstance(model.shrinkage, str):
-            raise ValueError(f"shrinkage must be a number in [0, 1] or 'auto', not {model.shrinkage!r}")
-        in_unit_interval("shrinkage", model.shrinkage)
+    for name in ("shrinkage", "restore_shrinkage"):
+        value = getattr(model, name)
+        if isinstance(value, str) and value != "auto":
+            raise ValueError(f"{name} must be a number in [0, 1] or 'auto', not {value!r}")
+        if value != "auto":
+            in_unit_interval(name, value)
     _check_device(model.device)
-    for name in ("initial_strength", "restore_strength", "guide_step", "guide_bound", "neighbours"):
+    for name in ("initial_strength", "restore_strength", "guide_keep", "guide_step", "guide_bound", "neighbours"):
         in_unit_interval(name, getattr(model, name))
     if not (is_number(model.balance) and 0 <= model.balance <= 1):
         raise ValueError(f"balance must lie in [0, 1], not {model.balance!r}")
@@ -77,7 +81,7 @@ def check_settings(model: Any) -> None:
             raise ValueError(f"{name} must be a number of at least 0, not {value!r}")
     if not (is_number(model.noise) and model.noise > PriorSettings.noise_low):
         raise ValueError(f"noise must be a number above {PriorSettings.noise_low}, not {model.noise!r}")
-    for name in ("turn", "centred_coupling", "degree_normalised", "force"):
+    for name in ("centred_coupling", "degree_normalised", "force"):
         if not isinstance(getattr(model, name), bool):
             raise ValueError(f"{name} must be True or False, not {getattr(model, name)!r}")
     for name, least in (("edges", 1), ("prior_steps", 1), ("refine_steps", 1), ("fit_rows", 2), ("seed", 0)):
