@@ -27,18 +27,18 @@ PAPER = {
     "same, relative bound in V": "aniso-align:paper,terms=init+refine+support,complement=relative",
 }
 OURS = {
-    "transport": "aniso-align:terms=init,strength=1.0",
-    "transport, no turn": "aniso-align:terms=init,turn=False,strength=1.0",
-    "guide": "aniso-align:terms=guide,strength=1.0",
-    "transport + guide": "aniso-align:strength=1.0",
-    "transport + guide, no turn": "aniso-align:turn=False,strength=1.0",
-    "transport + guide, half": "aniso-align:strength=0.5",
-    "transport + guide, half, no turn": "aniso-align:turn=False,strength=0.5",
-    "transport + guide (default)": "aniso-align",
-    "transport + refinement, support, structure": "aniso-align:terms=init+refine+support+structure,strength=1.0",
-    "transport + guide + refinement, support, structure": (
-        "aniso-align:terms=init+guide+refine+support+structure,strength=1.0"
+    "means turned": "aniso-align:rotation=means,strength=0.2",
+    "rotation": "aniso-align:strength=0.2",
+    "means turned, transport": "aniso-align:rotation=means,strength=0.5",
+    "rotation, transport": "aniso-align:strength=0.5",
+    "rotation, guide": "aniso-align:terms=guide,strength=1.0",
+    "means turned, transport, guide": "aniso-align:rotation=means,strength=1.0",
+    "rotation, transport, guide": "aniso-align:strength=1.0",
+    "same, strength by itself (default)": "aniso-align",
+    "rotation, transport, refinement (support, structure)": (
+        "aniso-align:terms=init+refine+support+structure,strength=1.0"
     ),
+    "all parts": "aniso-align:terms=init+guide+refine+support+structure,strength=1.0",
 }
 WEIGHTY = ("geometry_consistency", "target_penetration", "target_coverage", "mixed_recall_at_10", "label_transfer")
 
@@ -73,9 +73,11 @@ def effects(table: Table) -> dict[str, Any]:
         "prior loss": ("initialisation", "+ refinement, prior loss"),
         "support loss": ("initialisation", "same, relative bound in V"),
         "phase loss beside the prior": ("+ refinement, prior loss", "+ refinement, both (paper)"),
-        "turn of the means": ("transport + guide, half, no turn", "transport + guide, half"),
-        "guide": ("transport", "transport + guide"),
-        "refinement after the guide": ("transport + guide", "transport + guide + refinement, support, structure"),
+        "rotation beyond the means": ("means turned", "rotation"),
+        "the same before the transport": ("means turned, transport", "rotation, transport"),
+        "transport": ("rotation", "rotation, transport"),
+        "guide": ("rotation, transport", "rotation, transport, guide"),
+        "refinement after the guide": ("rotation, transport, guide", "all parts"),
     }
     keys = [key for key in (*WEIGHTY, "closed") if table.has(key)]
     return {

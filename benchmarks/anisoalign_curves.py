@@ -22,8 +22,6 @@ import numpy as np
 
 import anisoalign as aa
 from anisoalign.aligners.anisoalign.strength import NODES
-from anisoalign.diagnostics.alignment import geometry_consistency
-from anisoalign.geometry.rotation import turn_between
 from protocol import (
     FIGURES,
     Move,
@@ -77,7 +75,7 @@ def families(part: Part) -> dict[str, Move]:
 
 def measure(parts: Iterable[Part]) -> tuple[Table, dict[str, Any]]:
     """All points of one set, and what the rule for the strength chose there."""
-    table, chosen, turned = Table(), [], []
+    table, chosen = Table(), []
     for part in parts:
         model = aa.AnisoAlign().fit(part.fit_y, part.fit_x)
         dial = {t: transforming(model.at_strength(t).calibrate(part.fit_y)) for t in NODES[1:]}
@@ -86,9 +84,6 @@ def measure(parts: Iterable[Part]) -> tuple[Table, dict[str, Any]]:
         choice = {"aniso-align auto": base["realign"] if model.strength_ == 0.0 else dial[model.strength_]}
         table.add(part, {**base, **maps, **choice})
         chosen.append(model.strength_)
-        turn = turn_between(part.fit_y.mean(axis=0), part.fit_x.mean(axis=0)).T
-        again = transforming(aa.ReAlign().fit(part.fit_y @ turn, part.fit_x))
-        turned.append(geometry_consistency(part.test_y, again(part.test_y @ turn), part.seed))
     if not chosen:
         return table, {}
     best = {}
@@ -99,7 +94,6 @@ def measure(parts: Iterable[Part]) -> tuple[Table, dict[str, Any]]:
     rule = {
         "strengths_chosen": {f"{t:g}": chosen.count(t) for t in NODES if t in chosen},
         "mean_strength": mean_and_error(np.array(chosen)),
-        "turned_realign_geometry_consistency": mean_and_error(np.array(turned)),
         **best,
     }
     return table, rule

@@ -142,15 +142,25 @@ def strengths(curves: dict[str, Any]) -> str:
     )
 
 
-def turned(curves: dict[str, Any]) -> str:
-    """Ψ of ReAlign, and of ReAlign after the turn of the means."""
+def rotated(curves: dict[str, Any]) -> str:
+    """ReAlign beside the rotation alone, strength 0.2."""
     rows = []
     for name in SETS:
-        if name in curves:
-            base = next(r for r in curves[name]["methods"] if r["method"] == "realign")
-            pair = curves[name]["strength"]["turned_realign_geometry_consistency"]
-            rows.append([name, number(base["geometry_consistency"], 3), number(pair[0], 4)])
-    return table(["set", "ReAlign", "turn, then ReAlign"], rows)
+        if name not in curves:
+            continue
+        records = {record["method"]: record for record in curves[name]["methods"]}
+        row = [name]
+        for method in ("realign", "aniso-align t=0.2"):
+            found = records[method]
+            row += [
+                number(found["geometry_consistency"], 4),
+                f"{number(found['target_penetration'])} / {number(found['target_coverage'])}",
+                number(found.get("mixed_recall_at_10")),
+            ]
+        found = records["aniso-align t=0.2"]
+        rows.append([*row, with_error([found["closed"], found["closed_se"]]) if "closed" in found else "–"])
+    kinds = ("Ψ", "pen. / cov.", "mixed R@10")
+    return table(["set", *(f"ReAlign {k}" for k in kinds), *(f"rotated {k}" for k in kinds), "rotated closed"], rows)
 
 
 def ablation(found: dict[str, Any]) -> str:
@@ -258,7 +268,7 @@ def tables() -> dict[str, str]:
     """All tables by name."""
     curves, parts, paper = load("anisoalign_curves"), load("anisoalign_ablation"), load("paper_claims")
     made = {
-        "turned": turned(curves),
+        "rotated": rotated(curves),
         "dial": points(curves["fashion_clip"]),
         "areas": areas(curves),
         "floors": floors(curves, "fashion_clip"),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from anisoalign.aligners.anisoalign.premise import AlignmentWarning
 from anisoalign.comparison.split import split
@@ -41,6 +42,14 @@ METRICS = (
     "mixed_recall_at_10",
     "label_transfer",
 )
+
+COLUMNS = {
+    "geometry_consistency": "Ψ",
+    "target_penetration": "penetration",
+    "target_coverage": "coverage",
+    "mixed_recall_at_10": "mixed R@10",
+    "closed": "closed",
+}
 
 Move = Callable[[np.ndarray], np.ndarray]
 """From unit source rows to aligned rows."""
@@ -93,12 +102,30 @@ def real(name: str, repeats: int) -> Iterator[Part]:
     if len(found) < 2:
         say(f"{name} skipped: no {files[0].name} with {files[1].name} or {files[2].name} in {DATA}")
         return
-    y, x = (normalize(np.load(file).astype(np.float64)) for file in found)
+    y, x = real_rows(name)
     labels = folder / "label.txt"
     known = np.asarray(read_labels(labels)) if labels.is_file() else None
     own = len(np.unique(y.round(6), axis=0)) > len(y) / 2
     for repeat in range(repeats):
         yield part_of(y, x, known, repeat, own)
+
+
+def real_rows(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Unit sources and targets of a real set, in step."""
+    files = [DATA / name / f"{side}.npy" for side in ("text", "image", "audio")]
+    y, x = (normalize(np.load(file).astype(np.float64)) for file in files if file.is_file())
+    return y, x
+
+
+def rowwise(step: Callable[[torch.Tensor], torch.Tensor]) -> Move:
+    """A map of tensors as one of arrays."""
+    return lambda rows: step(torch.from_numpy(rows.copy())).numpy()
+
+
+def calibrated(move: Move, part: Part) -> Move:
+    """A map centred on the targets."""
+    shift = part.fit_x.mean(axis=0) - move(part.fit_y).mean(axis=0)
+    return lambda rows: normalize(move(rows) + shift)
 
 
 def transforming(model: Any) -> Move:
@@ -158,6 +185,23 @@ class Table:
         made = Comparison(list(self.entries.values()), self.protocol).to_dicts()
         keep = {"method", "kind", "closed", "closed_se", *METRICS, *(f"{name}_se" for name in METRICS)}
         return [{key: rounded(value) for key, value in record.items() if key in keep} for record in made]
+
+
+def markdown(table: Table, head: str) -> str:
+    """Rows of a page: mean ± standard error of the main metrics."""
+    shown = {key: title for key, title in COLUMNS.items() if table.has(key)}
+    lines = [f"| {head} | " + " | ".join(shown.values()) + " |", "|---" * (len(shown) + 1) + "|"]
+    for name in table.entries:
+        lines.append(f"| {name} | " + " | ".join(cells(table, key, name) for key in shown) + " |")
+    return "\n".join(lines)
+
+
+def cells(table: Table, metric: str, name: str) -> str:
+    """Mean ± standard error."""
+    if name == REAL and metric != "closed":
+        return ""
+    values = table.values(name, metric)
+    return f"{values.mean():.3f} ± {values.std(ddof=1) / len(values) ** 0.5:.3f}"
 
 
 def rounded(value: Any) -> Any:

@@ -15,26 +15,34 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
-from anisoalign.aligners import ReAlign
-from anisoalign.aligners.anisoalign.correction import anchor_of, fit_initial, fit_restore
+from anisoalign.aligners import AnisoAlign, ReAlign
+from anisoalign.aligners.anisoalign.correction import COUPLED_AT, fit_initial, fit_restore
 from anisoalign.aligners.anisoalign.coupling import bandwidth_for, coupling, regress
-from anisoalign.aligners.anisoalign.path import share_of_turn
 from anisoalign.comparison.split import split
-from anisoalign.comparison.table import REAL, REFERENCE
-from anisoalign.embeddings import read_labels
+from anisoalign.comparison.table import REFERENCE
 from anisoalign.geometry import normalize
+from anisoalign.geometry.rotation import turn_between
 from anisoalign.statistics import Moments
-from protocol import DATA, HERE, SCENES, Move, Part, Table, part_of, transforming, world_rows, write
+from protocol import (
+    HERE,
+    SCENES,
+    Move,
+    Part,
+    Table,
+    calibrated,
+    markdown,
+    part_of,
+    quiet,
+    real,
+    real_rows,
+    rowwise,
+    transforming,
+    world_rows,
+    write,
+)
 
-STRENGTHS = (0.5, 1.0)
+SHARES = (0.5, 1.0)
 STEP = 0.5
-COLUMNS = {
-    "geometry_consistency": "Ψ",
-    "target_penetration": "penetration",
-    "target_coverage": "coverage",
-    "mixed_recall_at_10": "mixed R@10",
-    "closed": "closed",
-}
 
 
 def softmax_towards(points: np.ndarray, bandwidth: float) -> Move:
@@ -46,27 +54,24 @@ def softmax_towards(points: np.ndarray, bandwidth: float) -> Move:
     return estimate
 
 
-def linear(rows: np.ndarray, target: np.ndarray, bandwidth: float, balance: float, ridge: float = 1.0) -> Move:
-    """The guide of the package: barycentres of the coupling regressed on the rows."""
-    weight, bias = regress(rows, coupling(rows, target, bandwidth, balance) @ target, ridge)
-    return lambda z: normalize(z @ weight.T + bias)
+def linear(
+    seen: np.ndarray, rows: np.ndarray, target: np.ndarray, bandwidth: float, balance: float = 0.5, keep: float = 0.0
+) -> Move:
+    """The guide of the package: barycentres of rows coupled as `seen` before the rotation, regressed on them."""
+    barycentres = coupling(seen, target, bandwidth, balance) @ target
+    weight, bias = regress(rows, barycentres - keep * rows, 1.0)
+    return lambda z: normalize(z @ weight.T + bias + keep * z)
 
 
-def twice(rows: np.ndarray, target: np.ndarray, bandwidth: float) -> Move:
+def twice(seen: np.ndarray, rows: np.ndarray, target: np.ndarray, bandwidth: float) -> Move:
     """Couple, move half way, couple again: the second estimate is a map of the moved rows."""
-    first = linear(rows, target, bandwidth, 0.5)
+    first = linear(seen, rows, target, bandwidth)
 
     def moved(z: np.ndarray) -> np.ndarray:
         return normalize((z + first(z)) / 2)
 
-    second = linear(moved(rows), target, bandwidth, 0.5)
+    second = linear(moved(rows), moved(rows), target, bandwidth)
     return lambda z: second(moved(z))
-
-
-def towards_identity(rows: np.ndarray, target: np.ndarray, bandwidth: float) -> Move:
-    """Regress the displacement, so that what was not learned is left where it is."""
-    weight, bias = regress(rows, normalize(coupling(rows, target, bandwidth, 0.5) @ target) - rows, 1.0)
-    return lambda z: normalize(z + z @ weight.T + bias)
 
 
 def wiener(target: np.ndarray, noise: float = 3.0) -> Move:
@@ -108,16 +113,19 @@ def oracle(rows: np.ndarray, own: np.ndarray, target: np.ndarray) -> Move:
     return lambda z: normalize(z @ weight.T + bias)
 
 
-def candidates(rows: np.ndarray, own: np.ndarray, target: np.ndarray, seed: int) -> Iterator[tuple[str, Move | None]]:
+def candidates(
+    seen: np.ndarray, rows: np.ndarray, own: np.ndarray, target: np.ndarray, seed: int
+) -> Iterator[tuple[str, Move | None]]:
     """Names and maps; `own`, the targets that belong to the rows, is for the oracle alone."""
-    h = bandwidth_for(rows, target, max(4.0, 0.02 * len(target)))
+    h = bandwidth_for(seen, target, max(4.0, 0.02 * len(target)))
     yield "none", None
-    yield "coupled, linear", linear(rows, target, h, 0.5)
-    yield "coupled, linear, unbalanced", linear(rows, target, h, 0.0)
-    yield "coupled, linear, balanced", linear(rows, target, h, 1.0)
-    yield "coupled, linear, neighbours × 5", linear(rows, target, bandwidth_for(rows, target, 0.1 * len(target)), 0.5)
-    yield "coupled twice", twice(rows, target, h)
-    yield "coupled, towards identity", towards_identity(rows, target, h)
+    for keep in (0.0, 0.25, 0.5, 1.0):
+        yield f"coupled, linear, keep {keep:g}", linear(seen, rows, target, h, keep=keep)
+    yield "coupled after the rotation", linear(rows, rows, target, bandwidth_for(rows, target, 0.02 * len(target)))
+    yield "unbalanced", linear(seen, rows, target, h, 0.0)
+    yield "balanced", linear(seen, rows, target, h, 1.0)
+    yield "neighbours × 5", linear(seen, rows, target, bandwidth_for(seen, target, 0.1 * len(target)))
+    yield "coupled twice", twice(seen, rows, target, h)
     yield "kernel on all targets", softmax_towards(target, h)
     few = KMeans(max(2, len(target) // 4), n_init="auto", random_state=seed).fit(target).cluster_centers_
     yield "kernel on prototypes", softmax_towards(normalize(few), h)
@@ -130,23 +138,23 @@ def maps(part: Part, own: np.ndarray) -> dict[str, Move]:
     """Every candidate at every strength, calibrated, as a function of unit source rows."""
     moments_y = Moments.empty(part.fit_y.shape[1]).update(part.fit_y)
     moments_x = Moments.empty(part.fit_x.shape[1]).update(part.fit_x)
-    anchor = anchor_of(moments_y, moments_x, turn=True)
-    first = rowwise(
-        fit_initial(moments_y, moments_x, torch.from_numpy(part.fit_y), anchor.turn, None, 0.3, 0.5).at(torch.float64)
-    )
+    turn = turn_between(moments_y.mean, moments_x.mean)
+    rows = torch.from_numpy(part.fit_y)
+    seen = fit_initial(moments_y, moments_x, rows, turn, None, 0.1, COUPLED_AT).at(torch.float64)(rows).numpy()
+    transported = AnisoAlign(terms="init", strength=1.0, force=True).fit(part.fit_y, part.fit_x)
+    first = rowwise(transported.correction().at(1.0, torch.float64))
     found = {REFERENCE: transforming(ReAlign().fit(part.fit_y, part.fit_x))}
     z = first(part.fit_y)
-    for name, estimate in candidates(z, own, part.fit_x, part.seed):
+    for name, estimate in candidates(seen, z, own, part.fit_x, part.seed):
         full = first if estimate is None else led(first, estimate, z, moments_x)
-        for strength in STRENGTHS:
-            turned = rowwise(anchor.at(share_of_turn(strength), torch.float64))
-            found[f"{name} @ {strength:g}"] = calibrated(turned, full, strength, part)
+        for share in SHARES:
+            found[f"{name} @ {share:g}"] = calibrated(between(first, full, share), part)
     return found
 
 
-def rowwise(step) -> Move:
-    """A map of tensors as one of arrays."""
-    return lambda rows: step(torch.from_numpy(rows.copy())).numpy()
+def between(first: Move, full: Move, share: float) -> Move:
+    """A share of the way from transported rows to guided ones."""
+    return lambda rows: normalize((1 - share) * first(rows) + share * full(rows))
 
 
 def led(first: Move, estimate: Move, z: np.ndarray, moments_x: Moments) -> Move:
@@ -159,53 +167,21 @@ def led(first: Move, estimate: Move, z: np.ndarray, moments_x: Moments) -> Move:
     return lambda rows: restore(moved(first(rows)))
 
 
-def calibrated(turned: Move, full: Move, strength: float, part: Part) -> Move:
-    """A point on the dial, centred on the targets."""
-
-    def blended(rows: np.ndarray) -> np.ndarray:
-        return normalize((1 - strength) * turned(rows) + strength * full(rows))
-
-    shift = part.fit_x.mean(axis=0) - blended(part.fit_y).mean(axis=0)
-    return lambda rows: normalize(blended(rows) + shift)
-
-
 def parts(name: str) -> Iterator[tuple[Part, np.ndarray]]:
     """Repeats of a set, each with the targets that belong to its fit sources."""
     if name == "world":
-        for repeat in range(5):
+        for repeat in range(3):
             y, x, labels = world_rows(3_000, SCENES + 50 + repeat)
             yield part_of(y, x, labels, repeat), x[split(len(y), len(x), repeat).fit_source]
         return
-    folder = DATA / name
-    if not folder.is_dir():
-        print(f"{name} skipped: {folder} is not there")
-        return
-    y, x = (normalize(np.load(folder / f"{side}.npy").astype(np.float64)) for side in ("text", "image"))
-    file = folder / "label.txt"
-    labels = np.asarray(read_labels(file)) if file.is_file() else None
-    for repeat in range(30):
-        yield part_of(y, x, labels, repeat), x[split(len(y), len(x), repeat).fit_source]
-
-
-def cells(table: Table, metric: str, name: str) -> str:
-    """Mean ± standard error."""
-    if name == REAL and metric != "closed":
-        return ""
-    values = table.values(name, metric)
-    return f"{values.mean():.3f} ± {values.std(ddof=1) / len(values) ** 0.5:.3f}"
-
-
-def markdown(table: Table) -> str:
-    """Rows of the page."""
-    shown = {key: head for key, head in COLUMNS.items() if table.has(key)}
-    lines = ["| guide @ strength | " + " | ".join(shown.values()) + " |", "|---" * (len(shown) + 1) + "|"]
-    for name in table.entries:
-        lines.append(f"| {name} | " + " | ".join(cells(table, key, name) for key in shown) + " |")
-    return "\n".join(lines)
+    for part in real(name, 20):
+        x = real_rows(name)[1]
+        yield part, x[split(len(x), len(x), part.seed).fit_source]
 
 
 def main() -> None:
     """Measure, write JSON and the page's tables."""
+    quiet()
     records, tables = {}, []
     for name in ("world", "fashion_clip", "coco_clip"):
         table = Table()
@@ -213,7 +189,7 @@ def main() -> None:
             table.add(part, maps(part, own))
         if table.repeats:
             records[name] = table.records()
-            tables.append(f"## {name}, {table.repeats} splits\n\n{markdown(table)}")
+            tables.append(f"## {name}, {table.repeats} splits\n\n{markdown(table, 'guide @ share of the way')}")
             print(tables[-1], flush=True)
     write("target_priors", records)
     page = HERE.parent / "docs" / "target-priors.md"

@@ -32,7 +32,7 @@ def test_every_table_there_is_stands_on_the_page(script):
 
 def test_a_changed_figure_is_seen(script):
     page = PAGE.read_text(encoding="utf-8")
-    start = page.index("<!-- table turned -->")
+    start = page.index("<!-- table rotated -->")
     changed = page[:start] + re.sub(r"0\.9(\d+) \|", r"0.8\1 |", page[start:], count=1)
     assert changed != page
     assert script.filled(changed) == page

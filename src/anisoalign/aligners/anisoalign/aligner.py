@@ -286,7 +286,7 @@ class AnisoAlign(Aligner):
 
     def _mapped_means(self, dtype: np.dtype) -> Callable[[Tile], Moments]:
         """Make, for one worker, the mean of what a tile is mapped to before calibration."""
-        move = self._correction().at(self.strength_, torch_dtype(dtype))
+        move = self.correction().at(self.strength_, torch_dtype(dtype))
 
         def summary(tile: Tile) -> Moments:
             unit = torch.from_numpy(tile.values if tile.scale is None else tile.values * tile.scale[:, None])
@@ -342,7 +342,7 @@ class AnisoAlign(Aligner):
         if self.calibration_mean_ is None:
             raise NotFittedError("AnisoAlign is not calibrated; call calibrate(source) first")
         kind = torch_dtype(dtype)
-        move = self._correction().at(self.strength_, kind)
+        move = self.correction().at(self.strength_, kind)
         shift = torch.as_tensor(self.target_mean_ - self.calibration_mean_, dtype=kind)
 
         def apply(rows: Tensor, numbers: np.ndarray) -> Tensor:
@@ -439,7 +439,8 @@ class AnisoAlign(Aligner):
             setattr(self, f"{name}_", array.copy(order="C"))
         self.polar_config_ = None if correction.polar is None else correction.polar.config()
 
-    def _correction(self) -> Correction:
+    def correction(self) -> Correction:
+        """The fitted parts, at every strength, before the last calibration."""
         self._check_fitted()
         arrays = {n[:-1]: v for n, v in vars(self).items() if n.startswith(_PARTS) and isinstance(v, np.ndarray)}
         return Correction.from_arrays(arrays, self.polar_config_, self.initial == "radial")
@@ -447,10 +448,7 @@ class AnisoAlign(Aligner):
     def _bounds(self, rows: np.ndarray) -> np.ndarray:
         """Largest angle, radians, by which guided step and refinement together can turn each row."""
         return (
-            angle_bound(self._correction().relative_bounds(torch.from_numpy(rows)))
-            .sum(dim=0)
-            .clamp_max(math.pi)
-            .numpy()
+            angle_bound(self.correction().relative_bounds(torch.from_numpy(rows))).sum(dim=0).clamp_max(math.pi).numpy()
         )
 
 

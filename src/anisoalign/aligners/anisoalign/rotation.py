@@ -41,10 +41,11 @@ def fit_rotation(
         Direction of the targets' mean.
     """
     coupled = (barycentres - barycentres.mean(axis=0)).T @ (turned - turned.mean(axis=0))
-    mixed = sum((_unit(part) for part in (coupled, transported)), np.eye(len(fixed)) / len(fixed))
+    mixed = sum((unit(part) for part in (coupled, transported)), np.eye(len(fixed)) / len(fixed))
     return rotation_towards(mixed, fixed)
 
 
-def _unit(matrix: np.ndarray) -> np.ndarray:
-    norm = float(np.linalg.svd(matrix, compute_uv=False).sum())
+def unit(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
+    """A matrix divided by its nuclear norm, the largest tr(Rᵀ C) of any orthogonal R; zeros stay."""
+    norm = float(np.sqrt(np.linalg.eigvalsh(matrix.T @ matrix).clip(0.0)).sum())
     return matrix / norm if norm > 0 else matrix

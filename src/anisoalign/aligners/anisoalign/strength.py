@@ -35,7 +35,7 @@ class StrengthChoice:
     Parameters
     ----------
     strength : float
-        The least one whose score is within a standard error of the best.
+        That of the best score, or 0 where ReAlign's is within two standard errors of it.
     strengths, geometry_consistency, target_reached, score : list of float
         Ψ, min(M_Z, M_X, 1) and their harmonic mean at each node, means over splits.
     """
@@ -58,8 +58,8 @@ def choose_strength(
 
     A quarter of both sets is held out; score(t) = 2 Ψ R / (Ψ + R), with Ψ the geometry consistency of held-out
     sources and R = min(penetration, coverage, 1) against held-out targets. The harmonic mean gives nothing for
-    one of them alone. Of all strengths within one standard error (paired over splits) of the best the least is
-    taken, so that sets whose gap is a mere shift get ReAlign. None below `FEWEST` rows.
+    one of them alone. The best strength is taken, but ReAlign where the best leads it by no more than two standard
+    errors (paired over splits), so that sets whose gap is a mere shift are left at that. None below `FEWEST` rows.
     """
     if min(len(source), len(target)) < FEWEST:
         return None
@@ -75,9 +75,8 @@ def choose_strength(
     psi, found = np.clip(np.nan_to_num(kept), 0.0, 1.0), np.array(reached)
     score = 2 * psi * found / np.maximum(psi + found, 1e-12)
     best = int(score.mean(axis=0).argmax())
-    behind = score[:, [best]] - score
-    error = behind.std(axis=0, ddof=1) / np.sqrt(SPLITS)
-    chosen = NODES[int(np.argmax(behind.mean(axis=0) <= error))]
+    lead = score[:, best] - score[:, 0]
+    chosen = 0.0 if lead.mean() <= 2 * lead.std(ddof=1) / np.sqrt(SPLITS) else NODES[best]
     return StrengthChoice(
         chosen, list(NODES), *(values.mean(axis=0).round(4).tolist() for values in (psi, found, score))
     )

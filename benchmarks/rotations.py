@@ -1,0 +1,126 @@
+"""Which rotation should bring sources to targets? Estimates of the cross-covariance, in the first step of AnisoAlign.
+
+    python benchmarks/rotations.py
+    ANISOALIGN_DATA=DIR python benchmarks/rotations.py
+
+A candidate gives C; the rotation with the largest tr(Rᵀ C) that leaves the targets' mean direction alone follows the
+turn of the means, and the result is measured alone and with half of the transport after it. Writes rotations.json and
+the tables of ../docs/rotation.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from anisoalign.aligners import ReAlign
+from anisoalign.aligners.anisoalign.correction import COUPLED_AT, couple, fit_initial
+from anisoalign.aligners.anisoalign.path import Start
+from anisoalign.aligners.anisoalign.rotation import unit
+from anisoalign.aligners.gaussian_transport import dialled_transport
+from anisoalign.aligners.realign import trace_scale
+from anisoalign.comparison.split import split
+from anisoalign.comparison.table import REFERENCE
+from anisoalign.geometry.rotation import rotation_towards, turn_between
+from anisoalign.statistics import Moments
+from protocol import (
+    HERE,
+    SCENES,
+    Move,
+    Part,
+    Table,
+    calibrated,
+    markdown,
+    part_of,
+    quiet,
+    real,
+    real_rows,
+    rowwise,
+    say,
+    transforming,
+    world_rows,
+    write,
+)
+
+SHRINKAGE = 0.1
+
+
+def candidates(
+    turned: Moments, target: Moments, rows: np.ndarray, barycentres: np.ndarray, own: np.ndarray | None
+) -> Iterator[tuple[str, np.ndarray | None]]:
+    """Names and estimates of C; None for no rotation beyond that of the means."""
+    identity = np.eye(turned.dim) / turned.dim
+    coupled = unit(covariance(barycentres, rows))
+    whole = dialled_transport(turned, target, shrinkage=SHRINKAGE, strength=1.0).weight
+    transported = unit(whole @ turned.covariance)
+    yield "means alone", None
+    yield "coupling", coupled
+    yield "coupling + identity", coupled + identity
+    yield "transport", transported
+    yield "transport + identity", transported + identity
+    yield "coupling + transport", coupled + transported
+    yield "coupling + transport + identity", coupled + transported + identity
+    yield "same, identity × 3", coupled + transported + 3 * identity
+    yield "same, transport and identity × 3", coupled + 3 * transported + 3 * identity
+    yield "Σx Σy + identity", unit(target.covariance @ turned.covariance) + identity
+    if own is not None:
+        yield "pairs (oracle)", unit(covariance(own, rows))
+        yield "pairs + identity (oracle)", unit(covariance(own, rows)) + identity
+
+
+def covariance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Cross-covariance of rows in step."""
+    return (x - x.mean(axis=0)).T @ (y - y.mean(axis=0)) / len(x)
+
+
+def maps(part: Part, own: np.ndarray | None) -> dict[str, Move]:
+    """Every candidate, alone and with transport, calibrated, as a function of unit source rows."""
+    y, x = (Moments.empty(rows.shape[1]).update(rows) for rows in (part.fit_y, part.fit_x))
+    turn, rows = turn_between(y.mean, x.mean), torch.from_numpy(part.fit_y)
+    first = rowwise(fit_initial(y, x, rows, turn, None, SHRINKAGE, COUPLED_AT).at(torch.float64))
+    barycentres = couple(first(part.fit_y), part.fit_x, 0.02, 0.5).barycentres
+    start = Start(y.mean, x.mean, trace_scale(y, x))
+    found = {REFERENCE: transforming(ReAlign().fit(part.fit_y, part.fit_x))}
+    for name, cross in candidates(y.rotated(turn), x, part.fit_y @ turn.T, barycentres, own):
+        rotation = turn if cross is None else rotation_towards(cross, x.mean) @ turn
+        found[name] = calibrated(rowwise(start.rotated(rotation).at(torch.float64)), part)
+        after = fit_initial(y, x, rows, rotation, None, SHRINKAGE, 0.5)
+        found[f"{name}, then transport"] = calibrated(rowwise(after.at(torch.float64)), part)
+    return found
+
+
+def parts(name: str) -> Iterator[tuple[Part, np.ndarray | None]]:
+    """Repeats of a set, each with the targets that belong to its fit sources."""
+    if name == "world":
+        for repeat in range(4):
+            y, x, labels = world_rows(3_000, SCENES + 70 + repeat)
+            yield part_of(y, x, labels, repeat), x[split(len(y), len(x), repeat).fit_source]
+        return
+    repeats = {"fashion_clip": 20, "coco_clip": 20, "esc50_clap": 4}[name]
+    for part in real(name, repeats):
+        x = real_rows(name)[1]
+        yield part, x[split(len(x), len(x), part.seed).fit_source]
+
+
+def main() -> None:
+    """Measure, write JSON and the page's tables."""
+    quiet()
+    records, tables = {}, []
+    for name in ("fashion_clip", "coco_clip", "esc50_clap", "world"):
+        table = Table()
+        for part, own in parts(name):
+            table.add(part, maps(part, own))
+        if table.repeats:
+            records[name] = table.records()
+            tables.append(f"## {name}, {table.repeats} splits\n\n{markdown(table, 'cross-covariance')}")
+            say(f"{name}: {table.repeats} repeats")
+    write("rotations", records)
+    page = HERE.parent / "docs" / "rotation.md"
+    head = page.read_text().split("<!-- tables -->")[0] if page.is_file() else ""
+    page.write_text(head + "<!-- tables -->\n\n" + "\n\n".join(tables) + "\n")
+
+
+if __name__ == "__main__":
+    main()
