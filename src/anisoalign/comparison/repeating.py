@@ -37,7 +37,7 @@ DEFAULT_METHODS = (
 )
 CONTROLS = ("identity", "random-target")
 _ORDERS: tuple[Order, ...] = ("mean", "diagonal", "full")
-DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)
+DIAL = (0.0, 0.2, 0.5, 0.75, 1.0)
 """Strengths at which a method with a dial is measured besides its own."""
 DIAL_REPEATS = 3
 """Repeats in which dials are turned: curves are for looking at, the table is for deciding."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from anisoalign.aligners import Aligner, AnisoAlign, MemoryProjection
-from anisoalign.aligners.anisoalign.path import Anchor, Guide, share_of_turn
+from anisoalign.aligners.anisoalign.path import Affine, Guide, Start
 from anisoalign.aligners.anisoalign.polar_stage import PolarStage
 from anisoalign.aligners.anisoalign.refinement import SMALLEST, Bounds
 from anisoalign.embeddings import InputError
@@ -143,29 +143,21 @@ class Memory(nn.Module):
         return unit((near.to(self.near.weight.dtype) @ self.near.weight).float())
 
 
-class Anchored(nn.Module):
-    """Norm(μx + s R_u (y − μy)): where the dial of AnisoAlign begins."""
+class Started(nn.Module):
+    """Norm(μx + s (y − μy)): where the dial of AnisoAlign begins."""
 
     mean: Tensor
     target: Tensor
-    plane: Tensor | None
-    inside: Tensor
 
-    def __init__(self, anchor: Anchor, share: float):
+    def __init__(self, start: Start):
         super().__init__()
-        turns = share > 0 and anchor.turn.angle > 0
-        self.register_buffer("mean", torch.from_numpy(anchor.source_mean).float())
-        self.register_buffer("target", torch.from_numpy(anchor.target_mean).float())
-        self.register_buffer("plane", torch.from_numpy(anchor.turn.plane).float() if turns else None)
-        self.register_buffer("inside", torch.from_numpy(anchor.turn.inside(share).T.copy()).float() if turns else None)
-        self.scale = anchor.scale
+        self.register_buffer("mean", torch.from_numpy(start.source_mean).float())
+        self.register_buffer("target", torch.from_numpy(start.target_mean).float())
+        self.scale = start.scale
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Anchored rows of unit rows."""
-        centred = rows - self.mean
-        if self.plane is not None:
-            centred = centred + ((centred @ self.plane) @ self.inside) @ self.plane.T
-        return unit(self.scale * centred + self.target)
+        """Shifted and scaled rows of unit rows."""
+        return unit(self.scale * (rows - self.mean) + self.target)
 
 
 class Guided(nn.Module):
@@ -275,33 +267,34 @@ class Layer(nn.Module):
 
 
 class Dialled(nn.Module):
-    """AnisoAlign at the strength in use: blend of anchor and correction, centred on μx."""
+    """AnisoAlign at the strength in use: blend of two stations of its dial, centred on μx."""
 
     shift: Tensor
 
     def __init__(self, model: AnisoAlign, precision: str):
         super().__init__()
-        correction, strength = model._correction(), model.strength_
-        self.anchor = Anchored(correction.anchor, share_of_turn(strength)) if strength < 1 else None
-        steps: list[nn.Module] = []
-        if strength > 0:
-            for part in correction.parts():
-                if isinstance(part, Guide):
-                    steps.append(Guided(part, precision))
-                elif isinstance(part, PolarStage):
-                    steps.append(Refined(part, precision))
-                else:
-                    steps.append(AffineRows(part.weight, part.bias, part.shift, precision))
-        self.steps, self.strength = nn.ModuleList(steps), strength
+        correction = model.correction()
+        routes, (station, self.share) = correction.routes(), correction.dial.between(model.strength_)
+        here, there = routes[station], routes[station + 1] if self.share > 0.0 else None
+        self.start = nn.Sequential(*(_module(part, precision) for part in here.parts))
+        self.on = there is not None and there.origin == station
+        self.end = None if there is None else nn.Sequential(*(_module(part, precision) for part in there.parts))
         self.register_buffer("shift", torch.from_numpy(model.target_mean_ - model.calibration_mean_).float())
 
     def forward(self, rows: Tensor) -> Tensor:
         """Aligned unit rows."""
-        full = rows
-        for step in self.steps:
-            full = step(full)
-        if self.anchor is None:
-            return unit(full + self.shift)
-        anchor = self.anchor(rows)
-        moved = anchor if self.strength == 0 else unit(anchor + self.strength * (full - anchor))
+        moved = start = self.start(rows)
+        if self.end is not None:
+            end = self.end(start if self.on else rows)
+            moved = unit(start + self.share * (end - start))
         return unit(moved + self.shift)
+
+
+def _module(part: Start | Affine | Guide | PolarStage, precision: str) -> nn.Module:
+    if isinstance(part, Start):
+        return Started(part)
+    if isinstance(part, Guide):
+        return Guided(part, precision)
+    if isinstance(part, PolarStage):
+        return Refined(part, precision)
+    return AffineRows(part.weight, part.bias, part.shift, precision)

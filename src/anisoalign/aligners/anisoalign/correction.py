@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +43,13 @@ RIDGE = 1.0
 """Penalty of the guide's regression in mean eigenvalues; results are flat in it over a factor of ten."""
 
 
+class Route(NamedTuple):
+    """The parts that lead to a station of the dial, from a source row or from the station `origin`."""
+
+    origin: int | None
+    parts: Sequence[Start | Affine | Guide | PolarStage]
+
+
 @dataclass(frozen=True)
 class Correction:
     """The whole fitted correction before the last calibration: the start of the dial, and what follows one another.
@@ -76,19 +83,19 @@ class Correction:
         polar = [] if self.polar is None else [self.polar]
         return [*polar, *middle] if self.polar_first else [*middle, *polar]
 
-    def steps(self, dtype: torch.dtype) -> list[RowMap]:
-        """Their maps in a precision."""
-        return [part.at(dtype) for part in self.parts()]
+    def routes(self) -> list[Route]:
+        """How each station of the dial is reached."""
+        found, parts = [Route(None, [self.start])], self.parts()
+        if self.rotated is not None:
+            found.append(Route(None, [self.rotated]))
+        if self.stops:
+            found.append(Route(None, parts[:1]))
+            return [*found, Route(len(found) - 1, parts[1:])]
+        return [*found, Route(None, parts)]
 
     def legs(self, dtype: torch.dtype) -> list[Leg]:
-        """How each station of the dial is reached."""
-        legs = [Leg(None, self.start.at(dtype))]
-        if self.rotated is not None:
-            legs.append(Leg(None, self.rotated.at(dtype)))
-        steps = self.steps(dtype)
-        if self.stops:
-            legs.append(Leg(None, steps.pop(0)))
-        return [*legs, Leg(len(legs) - 1 if self.stops else None, in_turn(steps))]
+        """Their maps in a precision."""
+        return [Leg(route.origin, in_turn([part.at(dtype) for part in route.parts])) for route in self.routes()]
 
     def at(self, strength: float, dtype: torch.dtype) -> RowMap:
         """The map at a strength in [0, 1]; 0 is ReAlign before its calibration."""
@@ -115,10 +122,7 @@ class Correction:
     def relative_bounds(self, rows: Tensor) -> Float[Tensor, "parts n"]:
         """ε of each bounded part, one after the other, for unit source rows: sines of the angles they may turn by."""
         found = [torch.zeros(len(rows), dtype=rows.dtype)]
-        order: list[Any] = [self.initial, self.guide, self.restore]
-        for part in [self.polar, *order] if self.polar_first else [*order, self.polar]:
-            if part is None:
-                continue
+        for part in self.parts():
             if isinstance(part, Guide):
                 found.append(torch.linalg.vector_norm(part.delta(rows.dtype)(rows), dim=1))
             elif isinstance(part, PolarStage):
