@@ -192,7 +192,7 @@ def test_the_guided_step_of_a_model_keeps_to_the_bound_it_gives(rows, size, boun
     model = aa.AnisoAlign(strength=0.8, guide_bound=bound, guide_step=1.0).fit(rows[0], rows[1])
     model.guide_weight_ = model.guide_weight_ * size  # an adversary's weights
     given = model.transform(rows[2], return_bound=True)[1]
-    parts = model._correction()
+    parts = model.correction()
     before = parts.initial.at(torch.float64)(torch.from_numpy(rows[2].copy()))
     turned = angles(before, parts.guide.at(torch.float64)(before.clone())).numpy()
     assert (turned <= given + 1e-9).all()
@@ -209,7 +209,7 @@ def test_the_refinement_of_a_model_keeps_to_the_bound_it_gives(rows, initial, co
         array = getattr(model, name)
         setattr(model, name, np.random.default_rng(0).normal(size=array.shape).astype(array.dtype) * 1e3)
     given = model.transform(rows[2], return_bound=True)[1]
-    parts = model._correction()
+    parts = model.correction()
     now = torch.from_numpy(rows[2].copy())
     if parts.initial is not None:
         now = parts.initial.at(torch.float64)(now)

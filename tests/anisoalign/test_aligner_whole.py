@@ -226,7 +226,7 @@ def test_drifted_rows_are_warned_of_and_fresh_ones_are_not(default):
 
 @pytest.mark.parametrize("size", [1.0, 1e3])
 def test_no_row_turns_further_in_the_guided_step_than_its_bound(default, unpaired, size):
-    part = default._correction()
+    part = default.correction()
     guide = Guide(part.guide.weight * size, part.guide.bias, step=1.0, bound=0.4)
     rows = torch.from_numpy(unpaired[2])
     cosine = (guide.at(rows.dtype)(rows) * rows).sum(dim=1).clamp(-1, 1)

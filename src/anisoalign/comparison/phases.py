@@ -45,7 +45,7 @@ def phase_view(
     """
     if target.shape[1] < 2:
         return None
-    stage = model._correction().polar if isinstance(model, AnisoAlign) else None
+    stage = model.correction().polar if isinstance(model, AnisoAlign) else None
     basis, centre = _frame(source, target, stage)
     phases = {
         name: _polar(rows, basis, centre)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from anisoalign.aligners import Aligner, AnisoAlign, MemoryProjection
+from anisoalign.aligners.anisoalign.correction import Route
 from anisoalign.aligners.anisoalign.path import Affine, Guide, Start
 from anisoalign.aligners.anisoalign.polar_stage import PolarStage
 from anisoalign.aligners.anisoalign.refinement import SMALLEST, Bounds
@@ -275,19 +276,28 @@ class Dialled(nn.Module):
         super().__init__()
         correction = model.correction()
         routes, (station, self.share) = correction.routes(), correction.dial.between(model.strength_)
-        here, there = routes[station], routes[station + 1] if self.share > 0.0 else None
-        self.start = nn.Sequential(*(_module(part, precision) for part in here.parts))
-        self.on = there is not None and there.origin == station
-        self.end = None if there is None else nn.Sequential(*(_module(part, precision) for part in there.parts))
+        self.start = nn.Sequential(*(_module(part, precision) for part in _all_parts(routes, station)))
+        self.end, self.goes_on = None, False
+        if self.share > 0.0:
+            end = routes[station + 1]
+            self.goes_on = end.origin == station
+            parts = end.parts if self.goes_on else _all_parts(routes, station + 1)
+            self.end = nn.Sequential(*(_module(part, precision) for part in parts))
         self.register_buffer("shift", torch.from_numpy(model.target_mean_ - model.calibration_mean_).float())
 
     def forward(self, rows: Tensor) -> Tensor:
         """Aligned unit rows."""
         moved = start = self.start(rows)
         if self.end is not None:
-            end = self.end(start if self.on else rows)
+            end = self.end(start if self.goes_on else rows)
             moved = unit(start + self.share * (end - start))
         return unit(moved + self.shift)
+
+
+def _all_parts(routes: list[Route], station: int) -> list[Start | Affine | Guide | PolarStage]:
+    """What leads from a source row to a station."""
+    origin, parts = routes[station]
+    return [*([] if origin is None else _all_parts(routes, origin)), *parts]
 
 
 def _module(part: Start | Affine | Guide | PolarStage, precision: str) -> nn.Module:
