@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from anisoalign.aligners import ReAlign
-from anisoalign.aligners.anisoalign.correction import COUPLED_AT, couple, fit_initial
+from anisoalign.aligners.anisoalign.correction import couple, fit_initial
 from anisoalign.aligners.anisoalign.path import Start
 from anisoalign.aligners.anisoalign.rotation import unit
 from anisoalign.aligners.gaussian_transport import dialled_transport
@@ -79,7 +79,7 @@ def maps(part: Part, own: np.ndarray | None) -> dict[str, Move]:
     """Every candidate, alone and with transport, calibrated, as a function of unit source rows."""
     y, x = (Moments.empty(rows.shape[1]).update(rows) for rows in (part.fit_y, part.fit_x))
     turn, rows = turn_between(y.mean, x.mean), torch.from_numpy(part.fit_y)
-    first = rowwise(fit_initial(y, x, rows, turn, None, SHRINKAGE, COUPLED_AT).at(torch.float64))
+    first = rowwise(fit_initial(y, x, rows, turn, None, 0.3, 0.5).at(torch.float64))
     barycentres = couple(first(part.fit_y), part.fit_x, 0.02, 0.5).barycentres
     start = Start(y.mean, x.mean, trace_scale(y, x))
     found = {REFERENCE: transforming(ReAlign().fit(part.fit_y, part.fit_x))}

@@ -16,7 +16,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from anisoalign.aligners import AnisoAlign, ReAlign
-from anisoalign.aligners.anisoalign.correction import COUPLED_AT, fit_initial, fit_restore
+from anisoalign.aligners.anisoalign.correction import fit_initial, fit_restore
 from anisoalign.aligners.anisoalign.coupling import bandwidth_for, coupling, regress
 from anisoalign.comparison.split import split
 from anisoalign.comparison.table import REFERENCE
@@ -54,23 +54,21 @@ def softmax_towards(points: np.ndarray, bandwidth: float) -> Move:
     return estimate
 
 
-def linear(
-    seen: np.ndarray, rows: np.ndarray, target: np.ndarray, bandwidth: float, balance: float = 0.5, keep: float = 0.0
-) -> Move:
-    """The guide of the package: barycentres of rows coupled as `seen` before the rotation, regressed on them."""
-    barycentres = coupling(seen, target, bandwidth, balance) @ target
+def linear(rows: np.ndarray, target: np.ndarray, bandwidth: float, balance: float = 0.5, keep: float = 0.0) -> Move:
+    """The guide of the package where `keep` is 0; with more, what barycentres have beyond a share of the row."""
+    barycentres = coupling(rows, target, bandwidth, balance) @ target
     weight, bias = regress(rows, barycentres - keep * rows, 1.0)
     return lambda z: normalize(z @ weight.T + bias + keep * z)
 
 
-def twice(seen: np.ndarray, rows: np.ndarray, target: np.ndarray, bandwidth: float) -> Move:
+def twice(rows: np.ndarray, target: np.ndarray, bandwidth: float) -> Move:
     """Couple, move half way, couple again: the second estimate is a map of the moved rows."""
-    first = linear(seen, rows, target, bandwidth)
+    first = linear(rows, target, bandwidth)
 
     def moved(z: np.ndarray) -> np.ndarray:
         return normalize((z + first(z)) / 2)
 
-    second = linear(moved(rows), moved(rows), target, bandwidth)
+    second = linear(moved(rows), target, bandwidth)
     return lambda z: second(moved(z))
 
 
@@ -114,18 +112,20 @@ def oracle(rows: np.ndarray, own: np.ndarray, target: np.ndarray) -> Move:
 
 
 def candidates(
-    seen: np.ndarray, rows: np.ndarray, own: np.ndarray, target: np.ndarray, seed: int
+    rows: np.ndarray, rotated: np.ndarray, own: np.ndarray, target: np.ndarray, seed: int
 ) -> Iterator[tuple[str, Move | None]]:
-    """Names and maps; `own`, the targets that belong to the rows, is for the oracle alone."""
-    h = bandwidth_for(seen, target, max(4.0, 0.02 * len(target)))
+    """Names and maps, from rows turned and transported; `own`, the targets of these rows, is for the oracle alone."""
+    h = bandwidth_for(rows, target, max(4.0, 0.02 * len(target)))
     yield "none", None
     for keep in (0.0, 0.25, 0.5, 1.0):
-        yield f"coupled, linear, keep {keep:g}", linear(seen, rows, target, h, keep=keep)
-    yield "coupled after the rotation", linear(rows, rows, target, bandwidth_for(rows, target, 0.02 * len(target)))
-    yield "unbalanced", linear(seen, rows, target, h, 0.0)
-    yield "balanced", linear(seen, rows, target, h, 1.0)
-    yield "neighbours × 5", linear(seen, rows, target, bandwidth_for(seen, target, 0.1 * len(target)))
-    yield "coupled twice", twice(seen, rows, target, h)
+        yield f"coupled, linear, keep {keep:g}", linear(rows, target, h, keep=keep)
+    again = coupling(rotated, target, bandwidth_for(rotated, target, max(4.0, 0.02 * len(target))), 0.5) @ target
+    weight, bias = regress(rows, again, 1.0)
+    yield "coupled after the rotation", lambda z: normalize(z @ weight.T + bias)
+    yield "unbalanced", linear(rows, target, h, 0.0)
+    yield "balanced", linear(rows, target, h, 1.0)
+    yield "neighbours × 5", linear(rows, target, bandwidth_for(rows, target, 0.1 * len(target)))
+    yield "coupled twice", twice(rows, target, h)
     yield "kernel on all targets", softmax_towards(target, h)
     few = KMeans(max(2, len(target) // 4), n_init="auto", random_state=seed).fit(target).cluster_centers_
     yield "kernel on prototypes", softmax_towards(normalize(few), h)
@@ -138,17 +138,16 @@ def maps(part: Part, own: np.ndarray) -> dict[str, Move]:
     """Every candidate at every strength, calibrated, as a function of unit source rows."""
     moments_y = Moments.empty(part.fit_y.shape[1]).update(part.fit_y)
     moments_x = Moments.empty(part.fit_x.shape[1]).update(part.fit_x)
-    turn = turn_between(moments_y.mean, moments_x.mean)
-    rows = torch.from_numpy(part.fit_y)
-    seen = fit_initial(moments_y, moments_x, rows, turn, None, 0.1, COUPLED_AT).at(torch.float64)(rows).numpy()
+    turn, rows = turn_between(moments_y.mean, moments_x.mean), torch.from_numpy(part.fit_y)
     transported = AnisoAlign(terms="init", strength=1.0, force=True).fit(part.fit_y, part.fit_x)
-    first = rowwise(transported.correction().at(1.0, torch.float64))
+    station = rowwise(transported.correction().at(1.0, torch.float64))
+    first = rowwise(fit_initial(moments_y, moments_x, rows, turn, None, 0.3, 0.5).at(torch.float64))
     found = {REFERENCE: transforming(ReAlign().fit(part.fit_y, part.fit_x))}
     z = first(part.fit_y)
-    for name, estimate in candidates(seen, z, own, part.fit_x, part.seed):
-        full = first if estimate is None else led(first, estimate, z, moments_x)
+    for name, estimate in candidates(z, station(part.fit_y), own, part.fit_x, part.seed):
+        full = station if estimate is None else led(first, estimate, z, moments_x)
         for share in SHARES:
-            found[f"{name} @ {share:g}"] = calibrated(between(first, full, share), part)
+            found[f"{name} @ {share:g}"] = calibrated(between(station, full, share), part)
     return found
 
 

@@ -211,8 +211,8 @@ def test_the_refinement_of_a_model_keeps_to_the_bound_it_gives(rows, initial, co
     given = model.transform(rows[2], return_bound=True)[1]
     parts = model.correction()
     now = torch.from_numpy(rows[2].copy())
-    if parts.initial is not None:
-        now = parts.initial.at(torch.float64)(now)
+    for part in itertools.takewhile(lambda part: part is not parts.polar, parts.parts()):
+        now = part.at(torch.float64)(now)
     stage = parts.polar.cast(torch.float64)
     start = stage.initialise(now)
     turned = angles(stage.unnormalised(start), stage.unnormalised(stage.refine(start))).numpy()

@@ -25,7 +25,7 @@ def said(ended):
 def test_fit_takes_a_strength_and_says_what_a_person_should_know(run, sides, tmp_path):
     ended = run("fit", "aniso-align", *both(sides), "--set", "strength=0.5", "--out", tmp_path / "m")
     assert ended.code == 0, ended.err
-    assert "strength 0.5 of the correction; the turn of the means is 100% made" in said(ended)
+    assert "strength 0.5 of the correction; the rotation is 100% made" in said(ended)
     assert re.search(r"guarantee: the bounded parts turn no fitted source by more than [0-9.]+ degrees", said(ended))
     model = aa.load(tmp_path / "m")
     assert (model.strength, model.strength_) == (0.5, 0.5)
@@ -50,7 +50,7 @@ def test_compare_understands_variants(run, sides):
     specs = [
         "aniso-align:terms=init+guide,strength=0.5",
         f"aniso-align:paper,{QUICK}",
-        "aniso-align:turn=False,initial_strength=0.25,rank=0.9,shrinkage=auto",
+        "aniso-align:rotation=none,initial_strength=0.25,rank=0.9,shrinkage=auto",
     ]
     methods = [part for spec in specs for part in ("--method", spec)]
     labels = ("--labels", sides.labels)
@@ -115,9 +115,9 @@ def test_shards_on_disk_give_the_model_of_one_file(run, sides, tmp_path, write_s
 
 
 def test_settings_are_read_from_a_file(run, sides, tmp_path):
-    (tmp_path / "a.toml").write_text('strength = 0.3\nterms = "init"\nturn = false\n')
-    assert tomllib.loads((tmp_path / "a.toml").read_text())["turn"] is False
+    (tmp_path / "a.toml").write_text('strength = 0.3\nterms = "init"\nrotation = "means"\n')
+    assert tomllib.loads((tmp_path / "a.toml").read_text())["rotation"] == "means"
     ended = run("fit", "aniso-align", *both(sides), "--config", tmp_path / "a.toml", "--out", tmp_path / "m")
     assert ended.code == 0, ended.err
     model = aa.load(tmp_path / "m")
-    assert (model.strength, model.terms, model.turn) == (0.3, "init", False)
+    assert (model.strength, model.terms, model.rotation) == (0.3, "init", "means")

@@ -58,8 +58,9 @@ class AnisoAlign(Aligner):
         Parts joined by "+": init, guide, refine, and the losses of the refinement prior, phase, support, structure.
     rank : int, float or None
         Directions of U: a number, a share of energy in (0, 1], or None for half of the width.
-    shrinkage, restore_shrinkage : float or "auto"
-        Of both covariances inside U towards their mean eigenvalue, in the transport before and after the guided step.
+    shrinkage, guide_shrinkage : float or "auto"
+        Of both covariances inside U towards their mean eigenvalue: in the transport of rotated rows, and in those
+        before and after the guided step.
     rotation : {"full", "means", "none"}
         Whether sources are first rotated towards the targets, or only as far as brings their means together. A rotation
         changes no inner product.
@@ -67,8 +68,6 @@ class AnisoAlign(Aligner):
         Initialisation: Gaussian transport inside U, or the source's radial quantile maps.
     initial_strength, restore_strength : float
         Strength of the transport before and after the guided step, in [0, 1].
-    guide_keep : float
-        κ in [0, 1]: the guide learns what targets have beyond κ times the row itself; more keeps more of the spread.
     guide_step, guide_bound : float
         β, share of the way towards the estimated target, and the longest step; a row turns by at most
         arcsin(guide_bound) in it.
@@ -147,8 +146,7 @@ class AnisoAlign(Aligner):
         initial: str = "transport",
         initial_strength: float = 0.5,
         restore_strength: float = 0.6,
-        restore_shrinkage: float | str = 0.3,
-        guide_keep: float = 0.25,
+        guide_shrinkage: float | str = 0.3,
         guide_step: float = 0.5,
         guide_bound: float = 0.6,
         neighbours: float = 0.02,
@@ -180,8 +178,7 @@ class AnisoAlign(Aligner):
         self.initial = initial
         self.initial_strength = initial_strength
         self.restore_strength = restore_strength
-        self.restore_shrinkage = restore_shrinkage
-        self.guide_keep = guide_keep
+        self.guide_shrinkage = guide_shrinkage
         self.guide_step = guide_step
         self.guide_bound = guide_bound
         self.neighbours = neighbours
@@ -452,6 +449,6 @@ class AnisoAlign(Aligner):
         )
 
 
-_PARTS = ("start_", "dial_", "rotated_", "initial_", "guide_", "restore_", "polar_")
+_PARTS = ("start_", "rotated_", "transported_", "initial_", "guide_", "restore_", "polar_")
 
 assert set(PAPER["terms"].split("+")) <= set(TERMS)

@@ -37,8 +37,6 @@ from anisoalign.embeddings import InputError
 from anisoalign.geometry import joint_frame
 from anisoalign.statistics import Moments
 
-COUPLED_AT = 0.5
-"""Strength of the transport after which sources are coupled."""
 RIDGE = 1.0
 """Penalty of the guide's regression in mean eigenvalues; results are flat in it over a factor of ten."""
 
@@ -52,20 +50,20 @@ class Route(NamedTuple):
 
 @dataclass(frozen=True)
 class Correction:
-    """The whole fitted correction before the last calibration: the start of the dial, and what follows one another.
+    """The whole fitted correction before the last calibration: the start of the dial, and its stations after it.
 
-    `rotated` is a station of its own; the steps begin anew from the source row, since `initial` contains the rotation.
-    `stops` says that the dial also stops where `initial` is complete.
+    `rotated` and `transported`, which contains the rotation, are stations of their own. The guided rows begin anew from
+    the source row: `initial` turns the means and transports, `guide` and `restore` follow.
     """
 
     start: Start
     rotated: Affine | None
+    transported: Affine | None
     initial: Affine | None
     guide: Guide | None
     restore: Affine | None
     polar: PolarStage | None
     polar_first: bool = False
-    stops: bool = False
 
     @property
     def dial(self) -> Dial:
@@ -73,13 +71,20 @@ class Correction:
         found = [0.0]
         if self.rotated is not None:
             found.append(ROTATED)
-        if self.stops:
+        if self._stops:
             found.append(TRANSPORTED)
         return Dial((*found, 1.0))
+
+    @property
+    def _stops(self) -> bool:
+        """Whether transported rows are a station before the last one."""
+        return self.transported is not None and (self.guide is not None or self.polar is not None)
 
     def parts(self) -> list[Affine | Guide | PolarStage]:
         """The parts that lead from a unit source row to the fully corrected row, in order."""
         middle = [part for part in (self.initial, self.guide, self.restore) if part is not None]
+        if not middle and self.transported is not None:
+            middle = [self.transported]
         polar = [] if self.polar is None else [self.polar]
         return [*polar, *middle] if self.polar_first else [*middle, *polar]
 
@@ -88,9 +93,11 @@ class Correction:
         found, parts = [Route(None, [self.start])], self.parts()
         if self.rotated is not None:
             found.append(Route(None, [self.rotated]))
-        if self.stops:
-            found.append(Route(None, parts[:1]))
-            return [*found, Route(len(found) - 1, parts[1:])]
+        if self._stops:
+            assert self.transported is not None
+            found.append(Route(None, [self.transported]))
+            if parts[0] is self.transported:
+                return [*found, Route(len(found) - 1, parts[1:])]
         return [*found, Route(None, parts)]
 
     def legs(self, dtype: torch.dtype) -> list[Leg]:
@@ -136,14 +143,13 @@ class Correction:
             "start_source_mean": self.start.source_mean,
             "start_target_mean": self.start.target_mean,
             "start_scale": np.array(self.start.scale),
-            "dial_stops": np.array(self.stops),
         }
-        named = {"rotated": self.rotated, "initial": self.initial, "guide": self.guide, "restore": self.restore}
-        for name, part in named.items():
+        for name in ("rotated", "transported", "initial", "guide", "restore"):
+            part = getattr(self, name)
             if part is not None:
                 found |= {f"{name}_weight": part.weight, f"{name}_bias": part.bias}
-        if self.initial is not None and self.initial.shift is not None:
-            found["initial_shift"] = self.initial.shift
+            if isinstance(part, Affine) and part.shift is not None:
+                found[f"{name}_shift"] = part.shift
         if self.guide is not None:
             found["guide_limits"] = np.array([self.guide.step, self.guide.bound])
         if self.polar is not None:
@@ -168,8 +174,8 @@ class Correction:
         if polar_config is not None:
             own = {name.removeprefix("polar_"): a for name, a in found.items() if name.startswith("polar_")}
             polar = PolarStage.from_arrays(own, polar_config)
-        parts = affine("rotated"), affine("initial"), guide, affine("restore"), polar
-        return cls(start, *parts, polar_first, bool(found["dial_stops"]))
+        stations = affine("rotated"), affine("transported")
+        return cls(start, *stations, affine("initial"), guide, affine("restore"), polar, polar_first)
 
 
 def fit_initial(
@@ -213,14 +219,10 @@ def fit_restore(rows: Tensor, target: Moments, rank: int | float | None, shrinka
 
 
 def fit_guide(
-    rows: Float[np.ndarray, "n d"], barycentres: Float[np.ndarray, "n d"], keep: float, step: float, bound: float
+    rows: Float[np.ndarray, "n d"], barycentres: Float[np.ndarray, "n d"], step: float, bound: float
 ) -> Guide:
-    """Learn b(z) ∝ κ z + W z + c: regress on the initialised rows what their barycentres have beyond κ z.
-
-    With κ = 0 a direction in which nothing was learned is drawn to the mean, with κ = 1 it is left alone.
-    """
-    weight, bias = regress(rows, barycentres - keep * rows, RIDGE)
-    return Guide(weight + keep * np.eye(len(weight)), bias, step, bound)
+    """Learn b(z): regress the barycentres of the coupling on the rows that were coupled."""
+    return Guide(*regress(rows, barycentres, RIDGE), step, bound)
 
 
 class Made(NamedTuple):
@@ -254,11 +256,12 @@ def fit_correction(
     basis = _frame(model, moments_y, moments_x, rows_y, rows_x)
     start = Start(moments_y.mean, moments_x.mean, trace_scale(moments_y, moments_x))
     rows = torch.from_numpy(rows_y)
-    rotated = initial = guide = restore = polar = None
+    rotated = transported = initial = guide = restore = polar = coupled = None
     radial = model.initial == "radial"
+    dialled = model.initial_strength if "init" in terms else 0.0
 
-    def transport(rotation: np.ndarray, strength: float) -> Affine:
-        return fit_initial(moments_y, moments_x, rows, rotation, model.rank, model.shrinkage, strength)
+    def transport(rotation: np.ndarray, shrinkage: Any) -> Affine:
+        return fit_initial(moments_y, moments_x, torch.from_numpy(rows_y), rotation, model.rank, shrinkage, dialled)
 
     def stage(now: Tensor) -> PolarStage:
         return fit_polar(
@@ -273,32 +276,34 @@ def fit_correction(
             progress=stages,
         )
 
-    coupled = None
-    rotation = turn_of_means(moments_y, moments_x, model.rotation)
-    if "guide" in terms or (model.rotation == "full" and not radial):
-        first = transport(rotation, COUPLED_AT).at(rows.dtype)(rows).numpy()
-        coupled = couple(first, rows_x, model.neighbours, model.balance)
+    turn = turn_of_means(moments_y, moments_x, model.rotation)
     if radial and terms & {"init", "refine"}:
         polar = stage(rows)
         rows = polar.at(rows.dtype)(rows)
-    else:
-        if model.rotation == "full":
-            assert coupled is not None
-            rotation = _full_rotation(model, moments_y.rotated(rotation), moments_x, rows_y, coupled, rotation)
+    if not radial and ("guide" in terms or model.rotation == "full"):
+        initial = transport(turn, model.guide_shrinkage)
+        coupled = couple(initial.at(rows.dtype)(rows).numpy(), rows_x, model.neighbours, model.balance)
+    if not radial:
+        rotation = turn
+        if coupled is not None and model.rotation == "full":
+            rotation = _full_rotation(model, moments_y.rotated(turn), moments_x, rows_y, coupled, turn)
         rotated = None if model.rotation == "none" else start.rotated(rotation)
-        initial = transport(rotation, model.initial_strength if "init" in terms else 0.0)
-        rows = initial.at(rows.dtype)(rows)
+        if "init" in terms or "guide" not in terms:
+            transported = transport(rotation, model.shrinkage)
     if "guide" in terms:
-        assert coupled is not None
-        chosen = rows[coupled.chosen].numpy()
-        guide = fit_guide(chosen, coupled.barycentres, model.guide_keep, model.guide_step, model.guide_bound)
+        rows = rows if initial is None else initial.at(rows.dtype)(rows)
+        coupled = coupled or couple(rows.numpy(), rows_x, model.neighbours, model.balance)
+        guide = fit_guide(rows[coupled.chosen].numpy(), coupled.barycentres, model.guide_step, model.guide_bound)
         rows = guide.at(rows.dtype)(rows)
-        restore = fit_restore(rows, moments_x, model.rank, model.restore_shrinkage, model.restore_strength)
+        restore = fit_restore(rows, moments_x, model.rank, model.guide_shrinkage, model.restore_strength)
         rows = restore.at(rows.dtype)(rows)
+    else:
+        initial = None
+        rows = rows if transported is None else transported.at(rows.dtype)(rows)
     if not radial and "refine" in terms:
         polar = stage(rows)
-    stops = "init" in terms and initial is not None and (guide is not None or polar is not None)
-    return Made(Correction(start, rotated, initial, guide, restore, polar, radial, stops), basis.shape[1])
+    correction = Correction(start, rotated, transported, initial, guide, restore, polar, radial)
+    return Made(correction, basis.shape[1])
 
 
 def _full_rotation(

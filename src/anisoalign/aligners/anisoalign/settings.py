@@ -62,14 +62,14 @@ def check_settings(model: Any) -> None:
             raise ValueError(f"strength must lie in [0, 1] or be 'auto', not {model.strength!r}")
         in_unit_interval("strength", model.strength)
     resolve_rank(np.ones(1), model.rank)
-    for name in ("shrinkage", "restore_shrinkage"):
+    for name in ("shrinkage", "guide_shrinkage"):
         value = getattr(model, name)
         if isinstance(value, str) and value != "auto":
             raise ValueError(f"{name} must be a number in [0, 1] or 'auto', not {value!r}")
         if value != "auto":
             in_unit_interval(name, value)
     _check_device(model.device)
-    for name in ("initial_strength", "restore_strength", "guide_keep", "guide_step", "guide_bound", "neighbours"):
+    for name in ("initial_strength", "restore_strength", "guide_step", "guide_bound", "neighbours"):
         in_unit_interval(name, getattr(model, name))
     if not (is_number(model.balance) and 0 <= model.balance <= 1):
         raise ValueError(f"balance must lie in [0, 1], not {model.balance!r}")
