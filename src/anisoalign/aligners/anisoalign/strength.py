@@ -20,6 +20,8 @@ MOST_HELD = 1000
 FEWEST = 40
 """Rows a side below which nothing can be held out; the default strength is taken then."""
 DEFAULT = 0.5
+WORTH = 0.01
+"""Lead in the score, on top of what its error allows, for which ReAlign is left; real gaps give five times as much."""
 
 FitAt = Callable[
     [Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]],
@@ -35,7 +37,7 @@ class StrengthChoice:
     Parameters
     ----------
     strength : float
-        That of the best score, or 0 where ReAlign's is within two standard errors of it.
+        That of the best score, or 0 where that leads ReAlign's too little.
     strengths, geometry_consistency, target_reached, score : list of float
         Ψ, min(M_Z, M_X, 1) and their harmonic mean at each node, means over splits.
     """
@@ -59,7 +61,7 @@ def choose_strength(
     A quarter of both sets is held out; score(t) = 2 Ψ R / (Ψ + R), with Ψ the geometry consistency of held-out
     sources and R = min(penetration, coverage, 1) against held-out targets. The harmonic mean gives nothing for
     one of them alone. The best strength is taken, but ReAlign where the best leads it by no more than two standard
-    errors (paired over splits), so that sets whose gap is a mere shift are left at that. None below `FEWEST` rows.
+    errors (paired over splits) or a hundredth, so that sets whose gap is a mere shift are left at that. None below `FEWEST` rows.
     """
     if min(len(source), len(target)) < FEWEST:
         return None
@@ -76,7 +78,8 @@ def choose_strength(
     score = 2 * psi * found / np.maximum(psi + found, 1e-12)
     best = int(score.mean(axis=0).argmax())
     lead = score[:, best] - score[:, 0]
-    chosen = 0.0 if lead.mean() <= 2 * lead.std(ddof=1) / np.sqrt(SPLITS) else NODES[best]
+    clear = max(WORTH, 2 * float(lead.std(ddof=1)) / np.sqrt(SPLITS))
+    chosen = 0.0 if lead.mean() <= clear else NODES[best]
     return StrengthChoice(
         chosen, list(NODES), *(values.mean(axis=0).round(4).tolist() for values in (psi, found, score))
     )
