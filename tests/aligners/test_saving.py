@@ -119,7 +119,7 @@ def test_weights_of_another_model_are_refused(saved, missing):
 
 
 def test_no_folder_is_no_model(tmp_path):
-    with pytest.raises(aa.InputError, match="is not a saved model"):
+    with pytest.raises(aa.InputError, match="looked for a saved model"):
         aa.load(tmp_path / "nowhere")
     (tmp_path / "file").write_text("")
     with pytest.raises(aa.InputError, match="is not a saved model"):
