@@ -61,7 +61,8 @@ def choose_strength(
     A quarter of both sets is held out; score(t) = 2 Ψ R / (Ψ + R), with Ψ the geometry consistency of held-out
     sources and R = min(penetration, coverage, 1) against held-out targets. The harmonic mean gives nothing for
     one of them alone. The best strength is taken, but ReAlign where the best leads it by no more than two standard
-    errors (paired over splits) or a hundredth, so that sets whose gap is a mere shift are left at that. None below `FEWEST` rows.
+    errors (paired over splits) or a hundredth, so that sets whose gap is a mere shift are left at that. None below
+    `FEWEST` rows.
     """
     if min(len(source), len(target)) < FEWEST:
         return None
