@@ -42,8 +42,8 @@ def facts(found: dict[str, Any]) -> str:
         f"to fit on; as many captions and about {sizes['per_scene'] * sizes['texts']:,} questions to learn from at ×1; "
         f"{sizes['tuned']:,} real images to tune on; {sizes['per_form']} tested questions of each form. The "
         f"language model has {language['parameters']:,} parameters and answers "
-        f"{100 * sum(accuracy) / len(accuracy):.1f} % of questions from a description in words. All runs took "
-        f"{found['cpu_minutes']:.0f} minutes of one core."
+        f"{100 * sum(accuracy) / len(accuracy):.1f} % of questions from a description in words. The "
+        f"{found['runs']} runs that the tables hold took {found['cpu_minutes']:.0f} minutes of one core."
     )
 
 

@@ -83,11 +83,11 @@ class Study:
 
     def __init__(self, folder: Path, settings: StudySettings) -> None:
         self.folder, self.settings = folder, settings
-        for name in ("runs", "rows", "projectors", "worlds"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
         note, ours = folder / "settings.json", json.dumps(asdict(settings), indent=1) + "\n"
         if note.is_file() and note.read_text() != ours:
             raise InputError(f"{folder} holds runs of other settings; choose another folder or remove it")
+        for name in ("runs", "rows", "projectors", "worlds"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
         write_synced(note, ours)
 
     def path(self, row: Row, seed: int) -> Path:

@@ -40,6 +40,7 @@ def tabulate(folder: Path) -> dict[str, Any]:
         "paper_source": paper["source"],
         "language": json.loads((folder / "language" / "study.json").read_text()),
         "settings": json.loads((folder / "settings.json").read_text()),
+        "runs": sum(map(len, runs.values())),
         "cpu_minutes": round(sum(one["cpu_seconds"] for found in runs.values() for one in found.values()) / 60, 1),
         "tables": {name: [_entry(key, name, runs, paper[name]) for key in keys] for name, (_, keys) in TABLES.items()},
         "claims": [_claim(low, high, runs) for low, high in CLAIMS if low in runs and high in runs],
