@@ -19,7 +19,7 @@ pytestmark = [
         not (find_spec("pyspark") and shutil.which("java")), reason="Spark needs pyspark and a Java runtime"
     ),
     # Spark's own sockets and files are left to the collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
