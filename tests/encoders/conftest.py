@@ -8,20 +8,20 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tiny_models import caption, picture
+from tiny_encoders import caption, picture
 
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> Callable[..., Path]:
-    """Folder of a small model by the name of its maker in `tiny_models`, made once."""
-    import tiny_models
+    """Folder of a small model by the name of its maker in `tiny_encoders`, made once."""
+    import tiny_encoders
 
     made: dict[str, Path] = {}
 
     def make(kind: str, **options) -> Path:
         name = "-".join([kind, *(f"{key}{value}" for key, value in options.items())])
         if name not in made:
-            made[name] = getattr(tiny_models, kind)(tmp_path_factory.mktemp("models") / name, **options)
+            made[name] = getattr(tiny_encoders, kind)(tmp_path_factory.mktemp("models") / name, **options)
         return made[name]
 
     return make

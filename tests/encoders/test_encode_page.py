@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import caption, picture
+from tiny_encoders import caption, picture
 
 PAGE = (Path(__file__).parents[2] / "docs" / "encode.md").read_text(encoding="utf-8")
 

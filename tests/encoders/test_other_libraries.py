@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_models import byte_letters, caption, picture
+from tiny_encoders import byte_letters, caption, picture
 
 from anisoalign.embeddings import InputError
 from anisoalign.encoders import open_encoder

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tiny_models import caption, picture
+from tiny_encoders import caption, picture
 
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.encoders import open_encoder
