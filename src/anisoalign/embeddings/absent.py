@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anisoalign.embeddings.remote import RemotePath
 
 _SHOWN = 8
 
 
-def absent(path: Path, what: str) -> str:
+def absent(path: Path | RemotePath, what: str) -> str:
     """Message for a path that does not exist.
 
     Parameters
@@ -25,6 +29,8 @@ def absent(path: Path, what: str) -> str:
     '/txt.npy does not exist (looked for embeddings); did you mean text.npy?'
     """
     message = f"{path} does not exist (looked for {what})"
+    if not isinstance(path, Path):  # in a store, where listing what is there may take long
+        return message
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
     try:
         names = sorted(item.name + ("/" if item.is_dir() else "") for item in folder.iterdir())
