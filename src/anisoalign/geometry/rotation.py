@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import svd
 
 NO_DIRECTION = 1e-6
 """Length below which a mean points nowhere; the turn is then the identity."""
@@ -61,10 +62,18 @@ def rotation_towards(
     """
     length = 0.0 if fixed is None else float(np.linalg.norm(fixed))
     if fixed is None or length == 0.0:
-        left, _, right = np.linalg.svd(cross)
-        return left @ right
+        return _orthogonal_factor(cross)
     # Within an orthonormal basis of what is orthogonal to `fixed`, so that it stays to the last digit.
     along = (fixed / length)[:, None]
     basis = np.linalg.qr(along, mode="complete")[0][:, 1:]
-    left, _, right = np.linalg.svd(basis.T @ cross @ basis)
-    return along @ along.T + basis @ (left @ right) @ basis.T
+    return along @ along.T + basis @ _orthogonal_factor(basis.T @ cross @ basis) @ basis.T
+
+
+def _orthogonal_factor(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
+    """U Vᵀ of the singular value decomposition."""
+    try:
+        left, _, right = np.linalg.svd(matrix)
+    except np.linalg.LinAlgError:
+        # LAPACK's divide and conquer may fail where many singular values are equal; the slower iteration does not.
+        left, _, right = svd(matrix, lapack_driver="gesvd")
+    return left @ right
