@@ -44,7 +44,7 @@ def test_two_processes_agree_with_one(variant, tmp_path, write_shards, make_plan
     write_shards(tmp_path / "target", data.target.astype(np.float32), [701, 800])
     method, *settings = VARIANTS[variant]
     one, two = (fitted(tmp_path, method, settings, count) for count in (1, 2))
-    np.testing.assert_array_equal(one.anchor_source_mean_, two.anchor_source_mean_)
+    np.testing.assert_array_equal(one.start_source_mean_, two.start_source_mean_)
     assert one.strength_ == two.strength_
     if one.polar_config_ is not None:
         notes, again = one.polar_config_["notes"], two.polar_config_["notes"]
