@@ -15,7 +15,7 @@ test: $(VENV)/.dev
 	$(ONE) $(BIN)/pytest -n 2 -m "not integration"
 
 test-integrations: $(VENV)/.dev chromium
-	$(ONE) $(BIN)/pytest -m integration tests
+	$(ONE) $(BIN)/pytest -n 2 --dist loadscope -m integration tests
 
 # Pages are tested in a real browser; without one, and without the right to install it, those tests skip.
 chromium:

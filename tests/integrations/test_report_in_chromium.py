@@ -13,6 +13,8 @@ from chromium import WATCH, Watched, contrast, keep, open_browser
 
 pytestmark = pytest.mark.integration
 METHODS = ("identity", "realign", "mean-shift", "gaussian-transport:strength=0.5", "aniso-align", "random-target")
+A_PERSONS_PAUSE = 150
+"""Milliseconds after a download: Chromium drops the eleventh within a second."""
 
 
 @pytest.fixture(scope="module")
@@ -122,15 +124,14 @@ def test_columns_sort_by_their_numbers_both_ways(tab):
     assert table.locator("th[aria-sort]").count() == 1
 
 
-def test_downloads_hold_the_numbers_of_the_results(tab, made, request):
-    if "coco" in request.node.name:  # open: the browser starts no download there; on the world it does
-        request.node.add_marker(pytest.mark.xfail(reason="no download starts on the page of coco_clip", strict=False))
+def test_downloads_hold_the_numbers_of_the_results(tab, made):
     results = json.loads((made / "results.json").read_text())
     gap = results["diagnose"][0]
 
     def download(selector):
         with tab.page.expect_download() as caught:
             tab.page.locator(selector).click()
+        tab.page.wait_for_timeout(A_PERSONS_PAUSE)
         return caught.value.suggested_filename, Path(caught.value.path()).read_text(encoding="utf-8")
 
     name, text = download("#figure-overlap button[data-csv]")
@@ -145,6 +146,7 @@ def test_downloads_hold_the_numbers_of_the_results(tab, made, request):
     for button in tab.page.locator("figure button[data-csv]").all():
         with tab.page.expect_download() as caught:
             button.click()
+        tab.page.wait_for_timeout(A_PERSONS_PAUSE)
         content = list(csv.reader(io.StringIO(Path(caught.value.path()).read_text(encoding="utf-8"))))
         assert len(content) > 1
         assert len({len(row) for row in content}) == 1
@@ -159,7 +161,7 @@ def test_looks_by_the_system_by_the_button_and_on_a_phone(browser, made, scheme,
         assert (page_width, sticking_out) == (width, [])
         pixels = keep(watched.page, f"report-{made.name.rstrip('0123456789')}-{scheme}-{width}", tmp_path)
         assert (pixels[2, 2].mean() < 60) == (scheme == "dark")
-        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
+        assert len(np.unique(pixels.astype(np.int32) @ [1, 256, 65536])) > 100
         for ink in ("--ink", "--muted", "--source", "--target", "--across", "--pairs", "--accent"):
             assert contrast(watched.page, ink, "--card") >= 4.5, (ink, scheme)
         watched.page.locator("#theme").click()

@@ -102,9 +102,11 @@ def test_smaller_files_are_smaller_and_state_their_loss(make_planted, tmp_path, 
     full = export(model, tmp_path / "full.pt2", to=to, source=data.source)
     made = export(model, tmp_path / "small.pt2", to=to, precision=precision, source=data.source)
     run = reader(tmp_path / "small.pt2", to)
-    assert made.bytes < (0.6 if precision == "fp16" else 0.4) * full.bytes
-    exact = model.transform(data.source.astype(np.float32))
-    found = np.einsum("ij,ij->i", run(data.source), exact)
+    # The tables of radii of the published method stay float32 in every precision.
+    assert made.bytes < ((0.7 if name == "paper" else 0.6) if precision == "fp16" else 0.4) * full.bytes
+    exact = model.transform(data.source.astype(np.float32)).astype(np.float64)
+    found = run(data.source).astype(np.float64)
+    found = np.einsum("ij,ij->i", found, exact) / np.linalg.norm(found, axis=1) / np.linalg.norm(exact, axis=1)
     np.testing.assert_allclose([found.mean(), found.min()], [made.mean_cosine, made.least_cosine], atol=1e-6)
     assert 0.99 < made.least_cosine <= made.mean_cosine < 1 - 1e-12
 

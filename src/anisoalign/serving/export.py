@@ -223,7 +223,10 @@ def _probes(model: Aligner, source: Any, sample: int, seed: int) -> tuple[np.nda
 
 
 def _loss(ours: np.ndarray, exact: np.ndarray) -> dict[str, float]:
-    cosines = np.einsum("ij,ij->i", ours.astype(np.float64), exact.astype(np.float64))
+    a, b = ours.astype(np.float64), exact.astype(np.float64)
+    # Divided by the norms: float32 rows are unit to 1e-7, which is more than float16 loses.
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosines = np.einsum("ij,ij->i", a, b) / np.maximum(norms, np.finfo(np.float64).tiny)
     return {
         "largest_difference": float(np.abs(ours - exact).max()),
         "mean_cosine": float(cosines.mean()),
