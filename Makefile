@@ -33,7 +33,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python tools/page_tables.py
 	$(BIN)/zensical build --strict --clean
 
-bench: $(VENV)/.demo
+bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/speed.py
 
 # Goes on where it was interrupted; then `python benchmarks/study_page.py --take study/study.json` fills docs/study.md.
@@ -45,6 +45,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable ".[report]"
+	touch $@
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable ".[fast,report]"
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python

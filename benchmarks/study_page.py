@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "study.md"
 FIGURE = HERE.parent / "docs" / "figures" / "study.png"
 RESULTS = HERE / "study.json"
-SHOWN = ("blind", "raw", "mean-shift", "realign", "transport", "paper", "default", "image", "image-true")
+SHOWN = ("blind", "raw", "mean-shift", "realign", "transport", "paper", "default", "image", "image-told")
 """Rows whose single forms are shown."""
 
 

@@ -77,8 +77,8 @@ class LethalShift(aa.MeanShift):
 
     marker = ""
 
-    def tile_mapping(self, dtype, first_row=0):
-        move = super().tile_mapping(dtype, first_row)
+    def tile_mapping(self, dtype, first_row=0, out_dtype="float32"):
+        move = super().tile_mapping(dtype, first_row, out_dtype)
 
         def strike_and_move(tile):
             if tile.shard == 5:

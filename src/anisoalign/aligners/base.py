@@ -17,7 +17,7 @@ from torch import Tensor
 
 from anisoalign.aligners.maps import AffineMap
 from anisoalign.aligners.origins import open_sets, origins
-from anisoalign.embeddings import EmbeddingSet, InputError, RemotePath, Tile, open_embeddings
+from anisoalign.embeddings import EmbeddingSet, Form, InputError, RemotePath, Tile, open_embeddings
 from anisoalign.statistics import Moments, Order, float64_below, measure
 
 Progress = Callable[[int], None]
@@ -120,7 +120,8 @@ class Aligner(BaseEstimator):
         """Store μ̂, the mean of the mapped source, in one pass, so that one row can be transformed alone."""
         source = open_embeddings(source, name="source")
         mapped = partial(self._mapped_means, float64_below(source.rows, dtype))
-        self.calibration_mean_ = measure(source, "mean", dtype=dtype, summary=mapped, progress=progress).mean
+        found = measure(source, "mean", dtype=dtype, summary=mapped, form=self.takes, progress=progress)
+        self.calibration_mean_ = found.mean
         return self
 
     def _mapped_means(self, dtype: np.dtype) -> Callable[[Tile], Moments]:
@@ -128,8 +129,9 @@ class Aligner(BaseEstimator):
         move = self._map(dtype, calibrate=False)
 
         def summary(tile: Tile) -> Moments:
-            assert tile.scale is not None, "tiles come undivided where a mean is all that is asked for"
-            return Moments(len(tile), move.mean(tile.values, tile.scale), None)
+            assert tile.scale is not None, "tiles come undivided to an affine map"
+            mean = move.stored_mean if tile.stored else move.mean
+            return Moments(len(tile), mean(tile.values, tile.scale), None)
 
         return summary
 
@@ -152,15 +154,22 @@ class Aligner(BaseEstimator):
         return lambda rows, numbers: move(rows)
 
     @property
-    def takes_undivided(self) -> bool:
-        """Whether the mapping is the affine map alone, which makes rows unit as it goes."""
-        return type(self).mapping is Aligner.mapping
+    def takes(self) -> Form:
+        """How the model takes its rows: the affine map alone makes them unit as it goes."""
+        if type(self).mapping is not Aligner.mapping:
+            return "unit"
+        return "undivided" if self.weight_.ndim == 2 else "stored"
 
-    def tile_mapping(self, dtype: np.dtype, first_row: int = 0) -> TileMapping:
-        """`mapping` of a tile, read undivided where the model takes that."""
-        if self.takes_undivided:
+    def tile_mapping(self, dtype: np.dtype, first_row: int = 0, out_dtype: str = "float32") -> TileMapping:
+        """`mapping` of a tile, read in the form that the model takes; in `out_dtype` where that saves a cast."""
+        if self.takes != "unit":
             move = self._map(dtype)
-            return lambda tile: move(torch.from_numpy(tile.values), tile.scale)
+            kept = torch.float16 if out_dtype == "float16" else torch.float32
+            return lambda tile: (
+                move.stored(tile.values, tile.scale, kept)
+                if tile.stored
+                else move(torch.from_numpy(tile.values), tile.scale)
+            )
         mapping = self.mapping(dtype)
         return lambda tile: mapping(torch.from_numpy(tile.values), tile.rows + first_row)
 

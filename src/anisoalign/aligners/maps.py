@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anisoalign import compiled
 from anisoalign.geometry.sphere import inverse_norms, normalize_
 
 CANCELLED = 0.05
@@ -44,6 +45,12 @@ class AffineMap:
         self.bias = torch.as_tensor(bias, dtype=dtype)
         self.shift = None if shift is None else torch.as_tensor(shift, dtype=dtype)
         self._scratch = torch.empty(0, dtype=dtype)
+        self._vectors = tuple(
+            part.expand(len(self.bias)).contiguous().numpy()
+            for part in (self.weight, self.bias, torch.zeros(1, dtype=dtype) if shift is None else self.shift)
+            if self.weight.ndim < 2
+        )
+        """W's diagonal, b and the shift, where W is no matrix."""
 
     def __call__(
         self, rows: Float[Tensor, "m d"], scale: Float[np.ndarray, " m"] | None = None
@@ -82,3 +89,17 @@ class AffineMap:
                 return ((inverse * factor) @ rows + inverse.sum() * bias).astype(np.float64) / len(rows)
         moved = self.affine(torch.from_numpy(rows), scale)
         return (inverse_norms(moved)[:, 0].numpy() @ moved.numpy()).astype(np.float64) / len(rows)
+
+    def stored(
+        self, rows: Float[np.ndarray, "m d"], scale: Float[np.ndarray, " m"], dtype: torch.dtype
+    ) -> Float[Tensor, "m d"]:
+        """What `__call__` gives, of rows as stored, which stay as they are, in float16 or float32; W not a matrix."""
+        if self._scratch.dtype != dtype or len(self._scratch) < len(rows):
+            self._scratch = torch.empty(rows.shape, dtype=dtype)
+        moved = self._scratch[: len(rows)]
+        compiled.sweeps().mapped(rows, scale, *self._vectors, moved.numpy())
+        return moved
+
+    def stored_mean(self, rows: Float[np.ndarray, "m d"], scale: Float[np.ndarray, " m"]) -> Float[np.ndarray, " d"]:
+        """What `mean` gives, of rows as stored."""
+        return compiled.sweeps().mapped_sum(rows, scale, *self._vectors[:2]) / len(rows)

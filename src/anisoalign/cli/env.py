@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from anisoalign.cli import common
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "pyarrow", "safetensors", "faiss-cpu", "matplotlib", "pylance")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "torch",
+    "pyarrow",
+    "safetensors",
+    "faiss-cpu",
+    "matplotlib",
+    "pylance",
+    "numba",
+    "isal",
+)
 
 
 def env(json: common.JsonOption = False) -> None:

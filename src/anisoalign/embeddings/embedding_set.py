@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from anisoalign import compiled
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
 from anisoalign.embeddings.engines import carried_out
 from anisoalign.embeddings.errors import InputError
@@ -18,7 +19,16 @@ from anisoalign.embeddings.norms import Verdict
 from anisoalign.embeddings.notes import BadRows, Dropped, Norms, Notes
 from anisoalign.embeddings.provenance import Provenance
 from anisoalign.embeddings.shards import Block, Shard, Source, Span, make_shards
-from anisoalign.embeddings.tiles import Tile, normalized, tile_rows_for, torch_dtype, undivided, verbatim
+from anisoalign.embeddings.tiles import (
+    Form,
+    Tile,
+    as_stored,
+    normalized,
+    tile_rows_for,
+    torch_dtype,
+    undivided,
+    verbatim,
+)
 
 _SPAN_TILES = 8
 """Tiles of a span: enough for a thread to be left alone with, few enough for a small set to be shared."""
@@ -112,7 +122,7 @@ class EmbeddingSet:
         shards: Iterable[int] | None = None,
         span: Span | None = None,
         buffer: torch.Tensor | None = None,
-        divide: bool = True,
+        form: Form = "unit",
     ) -> Iterator[Tile]:
         """Yield the set in order, a few thousand unit rows at a time, never across shards.
 
@@ -133,8 +143,9 @@ class EmbeddingSet:
             Read this part of a shard only, one of those that `spans` gives for the same `tile_rows`.
         buffer : Tensor, shape (tile_rows, d), optional
             Memory for the values of every tile, which is then valid until the next one; see `tile_buffer`.
-        divide : bool
-            Whether rows are made unit. If not, a tile says by `scale` what its rows are to be multiplied with.
+        form : {"unit", "undivided", "stored"}
+            Whether rows are made unit; if not, a tile says by `scale` what its rows are to be multiplied with. "stored"
+            is for who can take rows as they are stored, too: see `Tile`.
 
         Raises
         ------
@@ -154,11 +165,11 @@ class EmbeddingSet:
         if not raw and dtype not in (np.float32, np.float64):
             raise InputError(f"unit rows are read as float32 or float64, not {dtype}")
         if span is not None:
-            yield from self._span_tiles(span, dtype, size, raw, buffer, divide)
+            yield from self._span_tiles(span, dtype, size, raw, buffer, form)
             return
         for index in range(len(self.shards)) if shards is None else shards:
             whole = Span(index, 0, self.shards[index].rows)
-            yield from self._span_tiles(whole, dtype, size, raw, buffer, divide)
+            yield from self._span_tiles(whole, dtype, size, raw, buffer, form)
         self.check_some_kept()
 
     def check_some_kept(self) -> None:
@@ -182,7 +193,7 @@ class EmbeddingSet:
         return torch.empty(tile_rows or tile_rows_for(self.dim), self.dim, dtype=torch_dtype(np.dtype(dtype)))
 
     def _span_tiles(
-        self, span: Span, dtype: np.dtype, size: int, raw: bool, buffer: torch.Tensor | None, divide: bool
+        self, span: Span, dtype: np.dtype, size: int, raw: bool, buffer: torch.Tensor | None, form: Form
     ) -> Iterator[Tile]:
         shard, start = self.shards[span.shard], span.start
         if span.stop == span.start:
@@ -191,7 +202,7 @@ class EmbeddingSet:
         blocks = shard.source.blocks(size) if whole else shard.source.blocks(size, span.start, span.stop)  # pyright: ignore[reportCallIssue]
         for block in blocks:
             rows = np.arange(start, start + len(block[0]))
-            tile = self._tile(shard, block, rows, dtype, raw, buffer, divide)
+            tile = self._tile(shard, block, rows, dtype, raw, buffer, form)
             start += len(rows)
             if len(tile):
                 yield tile
@@ -207,10 +218,11 @@ class EmbeddingSet:
         dtype: np.dtype,
         raw: bool,
         buffer: torch.Tensor | None = None,
-        divide: bool = True,
+        form: Form = "unit",
     ) -> Tile:
         """Turn stored rows (positions within their shard) into a tile: checked, divided, thinned."""
         stored, nulls = block
+        untouched = as_stored(stored, dtype) if form == "stored" and self._large else None
         if raw:
             try:
                 values, bad = verbatim(stored, dtype)
@@ -218,9 +230,12 @@ class EmbeddingSet:
                 at = self.notes.where(shard, int(rows[error.args[0]]))
                 raise InputError(f"{at} holds values beyond the range of {dtype}") from error
             norms = scale = None
-        elif divide:
+        elif form == "unit":
             values, norms, bad = normalized(stored, dtype, buffer)
             scale = None
+        elif untouched is not None:
+            (values, norms), bad = untouched, {}
+            scale = 1 / norms
         else:
             values, lengths, norms, bad = undivided(stored, dtype, buffer)
             scale = 1 / lengths
@@ -236,7 +251,12 @@ class EmbeddingSet:
             start = int(rows[0])
         if norms is not None:
             self.notes.add_norms(shard, norms)
-        return Tile(values, rows + shard.first_row, shard.index, start, scale)
+        return Tile(values, rows + shard.first_row, shard.index, start, scale, untouched is not None)
+
+    @property
+    def _large(self) -> bool:
+        """Whether compiled sweeps are worth loading."""
+        return self.rows * self.dim >= compiled.FEWEST_VALUES
 
     def batches(self, batch_size: int, dtype: np.typing.DTypeLike = np.float32) -> Iterator[np.ndarray]:
         """Yield arrays of exactly `batch_size` unit rows across ragged shards; the last may be shorter.
@@ -348,7 +368,7 @@ class EmbeddingSet:
         buffer = self.tile_buffer(np.float32)
 
         def look(span: Span) -> None:
-            for _ in self.tiles(span=span, buffer=buffer, divide=False):
+            for _ in self.tiles(span=span, buffer=buffer, form="stored"):
                 pass
 
         return look

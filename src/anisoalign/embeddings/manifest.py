@@ -1,11 +1,15 @@
 """The manifest beside written shards: how many rows each holds and what its bytes add up to."""
 
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
 from anisoalign.embeddings.errors import InputError, one_line
+
+try:  # the same sum at several times the speed, in the extra `fast`
+    from isal.isal_zlib import crc32
+except ImportError:
+    from zlib import crc32
 
 MANIFEST = "manifest.json"
 KIND = "anisoalign-embeddings"
@@ -91,7 +95,7 @@ def file_checksum(path: Path) -> str:
     value = 0
     with path.open("rb", buffering=0) as file:
         while block := file.read(1 << 22):
-            value = zlib.crc32(block, value)
+            value = crc32(block, value)
     return f"{value:08x}"
 
 

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import struct
-import zlib
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anisoalign.embeddings.manifest import file_checksum
+from anisoalign.embeddings.manifest import crc32, file_checksum
 from anisoalign.embeddings.shards import Block, exact_blocks
 from anisoalign.embeddings.tiles import tile_rows_for
 
@@ -53,7 +52,7 @@ class Sink:
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
         if self._file.closed:
             return len(view)
-        self._crc = zlib.crc32(view, self._crc)
+        self._crc = crc32(view, self._crc)
         written = 0
         while written < len(view):
             written += self._file.write(view[written:]) or 0

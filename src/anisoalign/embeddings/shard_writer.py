@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from anisoalign import compiled
 from anisoalign.embeddings.shard_files import WITH_COLUMNS, PlainBody, Sink, open_body
 from anisoalign.embeddings.tiles import as_tensor, torch_dtype
 
@@ -43,9 +44,12 @@ class ShardWriter:
         tensor = as_tensor(values) if isinstance(values, np.ndarray) else values.detach().cpu()
         if tensor.ndim != 2 or tensor.shape[1] != self._dim:
             raise ValueError(f"rows of shape (m, {self._dim}) are needed, not {tuple(tensor.shape)}")
-        # Always a copy: tiles may share one buffer, and tables wait until a group of rows is full.
-        stored = self._scratch_for(len(tensor))
-        self.store(tensor, stored)
+        if self.consumes and tensor.dtype == torch_dtype(self._dtype):
+            self._check(tensor)
+            stored = tensor
+        else:  # a copy of the same type, too: tiles may share one buffer, tables wait until a group of rows is full
+            stored = self._scratch_for(len(tensor))
+            self.store(tensor, stored)
         self.append(stored, np.arange(self.rows, self.rows + len(stored)) if positions is None else positions)
 
     def _scratch_for(self, rows: int) -> torch.Tensor:
@@ -77,7 +81,11 @@ class ShardWriter:
         if tensor.shape != memory.shape:
             raise ValueError(f"rows of shape {tuple(memory.shape)} are needed, not {tuple(tensor.shape)}")
         memory.copy_(tensor)
-        if not (_small(tensor) or _finite(memory)):
+        self._check(tensor, memory)
+
+    def _check(self, values: torch.Tensor, stored: torch.Tensor | None = None) -> None:
+        """Raise ValueError where a value is not finite as stored."""
+        if not (_small(values) or _finite(values if stored is None else stored)):
             raise ValueError(f"a value to be written is not finite in {self._dtype}")
 
     def append(self, stored: torch.Tensor, positions: np.ndarray) -> None:
@@ -117,6 +125,8 @@ def _small(values: torch.Tensor) -> bool:
 
 def _finite(values: torch.Tensor) -> bool:
     """Tell whether every value is finite, by the cheapest look that tells."""
+    if values.dtype == torch.float16 and compiled.loaded():
+        return compiled.sweeps().finite(values.numpy())
     if values.dtype == torch.float16:
         # NaN and infinity are the values with all bits of the exponent set.
         return values.numel() == 0 or bool((values.numpy().view(np.uint16) & 0x7FFF).max() < 0x7C00)

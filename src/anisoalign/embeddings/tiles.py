@@ -6,14 +6,24 @@ the batch size or the worker.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 
+from anisoalign import compiled
 from anisoalign.embeddings.errors import InputError
+
+Form = Literal["unit", "undivided", "stored"]
+"""How tiles are read: made unit; cast, with a `scale` that makes them unit; or as undivided, but where there are
+compiled sweeps for them neither cast nor copied, and marked as `stored`."""
 
 TILE_VALUES = 1 << 20
 """Values in a tile: 4 MiB of float32, which stays in cache between the steps on it."""
+
+_TORCH_DTYPES = {
+    np.dtype(str(kind).removeprefix("torch.")): kind for kind in (torch.float16, torch.float32, torch.float64)
+}
 
 _SAFE = {torch.float32: (1e-16, 1e18), torch.float64: (1e-150, 1e150)}
 """Norms between which squares neither overflow nor lose digits; others are taken again, scaled."""
@@ -27,7 +37,7 @@ class Tile:
     ----------
     values : ndarray, shape (m, d)
         C-contiguous; unit rows unless read raw or undivided. Freshly allocated, so a tile stays valid, unless
-        tiles were asked to share one buffer.
+        tiles were asked to share one buffer, or are `stored`.
     rows : ndarray of int64, shape (m,)
         Global row numbers, counted before any row was dropped.
     shard : int
@@ -36,6 +46,8 @@ class Tile:
         Row of the shard at which the tile begins (before dropping).
     scale : ndarray, shape (m,), or None
         Where tiles are read undivided: what each row of `values` is multiplied with to be unit.
+    stored : bool
+        Whether `values` are as stored, float16 or float32, to be given to `compiled` sweeps and not written to.
     """
 
     values: np.ndarray
@@ -43,6 +55,7 @@ class Tile:
     shard: int
     start: int
     scale: np.ndarray | None = None
+    stored: bool = False
 
     def __len__(self) -> int:
         return len(self.values)
@@ -128,6 +141,14 @@ def undivided(
     return values, lengths, norms, bad
 
 
+def as_stored(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return a block itself and its norms; None where no compiled sweep takes it, or a row needs a closer look."""
+    if dtype != np.float32 or not compiled.takes(stored):
+        return None
+    norms = compiled.sweeps().norms(stored)
+    return None if len(_odd_rows(norms, torch.float32)) else (stored, norms)
+
+
 def verbatim(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, dict[int, str]]:
     """Return a copy of a block in another floating type, and its rows without a direction.
 
@@ -150,12 +171,12 @@ def verbatim(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, dict[int,
     return values.numpy(), bad
 
 
-def torch_dtype(dtype: np.dtype) -> torch.dtype:
+def torch_dtype(dtype: np.typing.DTypeLike) -> torch.dtype:
     """Return torch's name of a floating type that embeddings may have."""
-    kinds = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
-    if np.dtype(dtype).name not in kinds:
+    found = _TORCH_DTYPES.get(np.dtype(dtype))
+    if found is None:
         raise InputError(f"embeddings are read as float16, float32 or float64, not {np.dtype(dtype).name}")
-    return kinds[np.dtype(dtype).name]
+    return found
 
 
 def _odd_rows(norms: np.ndarray, dtype: torch.dtype) -> np.ndarray:

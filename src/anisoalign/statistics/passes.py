@@ -7,7 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from anisoalign.embeddings import EmbeddingSet, InputError, Span, Tile, carried_out, engine_for, open_embeddings
+from anisoalign import compiled
+from anisoalign.embeddings import EmbeddingSet, Form, InputError, Span, Tile, carried_out, engine_for, open_embeddings
 from anisoalign.statistics.moments import Moments, Order
 from anisoalign.statistics.tree import TreeSum, grouped, level_for
 
@@ -49,6 +50,7 @@ def measure(
     *,
     dtype: str = "auto",
     summary: Callable[[], Summary] | None = None,
+    form: Form | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Moments:
     """Moments of a whole set, in one pass: parts of shards are summed by several threads and merged in a fixed order.
@@ -64,6 +66,8 @@ def measure(
     summary : callable, optional
         Makes, for one worker, the function that gives the moments of what the rows of a tile are mapped to; it may
         overwrite them. By default the moments of the rows. For a mean, tiles come undivided, with their `scale`.
+    form : {"unit", "undivided", "stored"}, optional
+        How a `summary` takes its tiles, if not as just said.
     progress : callable, optional
         Called with the number of rows of each tile.
     """
@@ -76,7 +80,9 @@ def measure(
     # An engine is given whole nodes of the tree, a few for each of its hands: what travels is one sum a node.
     level = 0 if engine is None else level_for(len(spans), _NODES_A_HAND * engine.hands)
     groups = grouped(spans, level)
-    worker = partial(_summed, embeddings, order, precision, rows, summary)
+    if form is None:
+        form = "unit" if order != "mean" else "stored" if summary is None else "undivided"
+    worker = partial(_summed, embeddings, order, precision, rows, summary, form)
     total = TreeSum(embeddings.dim, order)
     for group, part in zip(groups, carried_out(embeddings, worker, groups), strict=True):
         total.add(part, level)
@@ -92,6 +98,7 @@ def _summed(
     precision: np.dtype,
     rows: int | None,
     summary: Callable[[], Summary] | None,
+    form: Form,
 ) -> Callable[[Sequence[Span]], Moments]:
     """Make the work of one worker: the moments of some spans, which are a node of the tree."""
     tile_moments = partial(_own_moments, order) if summary is None else summary()
@@ -101,7 +108,7 @@ def _summed(
         node = TreeSum(embeddings.dim, order)
         for span in spans:
             part = Moments.empty(embeddings.dim, order)
-            for tile in embeddings.tiles(precision, rows, span=span, buffer=buffer, divide=order != "mean"):
+            for tile in embeddings.tiles(precision, rows, span=span, buffer=buffer, form=form):
                 part.merge(tile_moments(tile))
             node.add(part)
         return node.total()
@@ -110,4 +117,7 @@ def _summed(
 
 
 def _own_moments(order: Order, tile: Tile) -> Moments:
+    if tile.stored:
+        assert tile.scale is not None
+        return Moments(len(tile), compiled.sweeps().weighted_sum(tile.values, tile.scale) / len(tile), None)
     return Moments.empty(tile.values.shape[1], order).update(tile.values, True, tile.scale)
