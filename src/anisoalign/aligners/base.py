@@ -165,11 +165,14 @@ class Aligner(BaseEstimator):
         if self.takes != "unit":
             move = self._map(dtype)
             kept = torch.float16 if out_dtype == "float16" else torch.float32
-            return lambda tile: (
-                move.stored(tile.values, tile.scale, kept)
-                if tile.stored
-                else move(torch.from_numpy(tile.values), tile.scale)
-            )
+
+            def moved(tile: Tile) -> Tensor:
+                assert tile.scale is not None, "tiles come undivided to an affine map"
+                if tile.stored:
+                    return move.stored(tile.values, tile.scale, kept)
+                return move(torch.from_numpy(tile.values), tile.scale)
+
+            return moved
         mapping = self.mapping(dtype)
         return lambda tile: mapping(torch.from_numpy(tile.values), tile.rows + first_row)
 

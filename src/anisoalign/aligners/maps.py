@@ -45,11 +45,9 @@ class AffineMap:
         self.bias = torch.as_tensor(bias, dtype=dtype)
         self.shift = None if shift is None else torch.as_tensor(shift, dtype=dtype)
         self._scratch = torch.empty(0, dtype=dtype)
-        self._vectors = tuple(
-            part.expand(len(self.bias)).contiguous().numpy()
-            for part in (self.weight, self.bias, torch.zeros(1, dtype=dtype) if shift is None else self.shift)
-            if self.weight.ndim < 2
-        )
+        still = torch.zeros(1, dtype=dtype) if self.shift is None else self.shift
+        parts = () if self.weight.ndim == 2 else (self.weight, self.bias, still)
+        self._vectors = [part.expand(len(self.bias)).contiguous().numpy() for part in parts]
         """W's diagonal, b and the shift, where W is no matrix."""
 
     def __call__(
