@@ -75,6 +75,7 @@ def encode(
         OnUnreadable, typer.Option("--on-unreadable", help="List items that cannot be decoded, or stop at the first.")
     ] = OnUnreadable.list,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT once the new one is complete.")] = False,
+    engine: common.EngineOption = common.Engine.local,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
     ] = False,
@@ -111,7 +112,8 @@ def encode(
         on_unreadable=on_unreadable.value,
         overwrite=overwrite,
     )
-    with common.progress("encode", sum(job.items.rows for job in jobs)) as done:
+    total = sum(job.items.rows for job in jobs)
+    with common.progress("encode", total) as done, common.carried_by(engine):
         outcome = encode_files(opened, jobs, out, settings, done)
     _tell(outcome, time.perf_counter() - started)
 

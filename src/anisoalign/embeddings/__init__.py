@@ -3,7 +3,16 @@
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
 from anisoalign.embeddings.convert import check_apart, convert, file_states, fingerprint, open_to_convert
 from anisoalign.embeddings.embedding_set import EmbeddingSet
-from anisoalign.embeddings.engines import Engine, Job, Outcome, carried_out, engine_for, engine_used
+from anisoalign.embeddings.engines import (
+    Engine,
+    Job,
+    Outcome,
+    Sendable,
+    carried_out,
+    engine_for,
+    engine_in_use,
+    engine_used,
+)
 from anisoalign.embeddings.errors import ColumnError, InputError
 from anisoalign.embeddings.labels import read_labels
 from anisoalign.embeddings.manifest import verify
@@ -30,6 +39,7 @@ __all__ = [
     "Job",
     "Outcome",
     "RemotePath",
+    "Sendable",
     "Shard",
     "ShardWriter",
     "Span",
@@ -38,6 +48,7 @@ __all__ = [
     "check_apart",
     "convert",
     "engine_for",
+    "engine_in_use",
     "engine_used",
     "file_states",
     "fingerprint",

@@ -54,6 +54,14 @@ class Job:
         return run
 
 
+class Sendable(Protocol):
+    """Work that can be pickled, begun in any process, and then does part after part: `Job`, or what encodes shards."""
+
+    def begin(self) -> Callable[[Any], Outcome]:
+        """Start a worker; returns the function that does one part after another."""
+        ...
+
+
 class Engine(Protocol):
     """Carries parts of a pass to wherever they are done."""
 
@@ -62,7 +70,7 @@ class Engine(Protocol):
         """How many parts can be done at the same time."""
         ...
 
-    def map(self, job: Job, parts: Sequence[Any]) -> Generator[Outcome]:
+    def map(self, job: Sendable, parts: Sequence[Any]) -> Generator[Outcome]:
         """Yield ``job.begin()(part)`` for each part, in order; `begin` is called once a worker, anywhere."""
         ...
 
@@ -96,6 +104,11 @@ def engine_used(engine: Engine) -> Iterator[None]:
         yield
     finally:
         _ENGINE.reset(token)
+
+
+def engine_in_use() -> Engine | None:
+    """Return the engine in use; None where there is none but this process."""
+    return _ENGINE.get()
 
 
 def engine_for(embeddings: EmbeddingSet) -> Engine | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -53,7 +53,11 @@ class Encoder(ABC):
         Of "image", "text", "audio".
     fingerprint : str
         Digits of the weights, the same wherever the model was loaded from.
+    reopen : callable or None
+        Opens the same model in another process; set by `open_encoder`.
     """
+
+    reopen: Callable[[], Encoder] | None = None
 
     def __init__(
         self,

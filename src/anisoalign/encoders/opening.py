@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,11 @@ def open_encoder(
     settings = Settings(_device(device), DTYPES["float32"], trust_remote_code, allow_pickle)
     settings = Settings(settings.device, _dtype(dtype, settings.device), trust_remote_code, allow_pickle)
     opener: Callable[[str, Settings], Encoder] = import_module(f"anisoalign.encoders.{SCHEMAS[schema]}").open_model
-    return opener(name, settings)
+    encoder = opener(name, settings)
+    encoder.reopen = partial(
+        open_encoder, spec, device, dtype, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
+    )
+    return encoder
 
 
 def _parse(spec: str) -> tuple[str, str]:

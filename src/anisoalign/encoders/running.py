@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from anisoalign.embeddings import EmbeddingWriter, InputError
+from anisoalign.embeddings import EmbeddingWriter, InputError, engine_in_use
 from anisoalign.embeddings.atomic import check_free, replace_folder, writable, write_synced
 from anisoalign.embeddings.finding import KINDS
 from anisoalign.embeddings.manifest import read_manifest
 from anisoalign.encoders.batches import Workers, usual_workers
 from anisoalign.encoders.columns import Columns
 from anisoalign.encoders.encoder import BATCH_SIZE, Encoder
-from anisoalign.encoders.encoding import EncodedRows, encode_rows, write_rows
 from anisoalign.encoders.finding import find_items
 from anisoalign.encoders.items import Listing
+from anisoalign.encoders.shard_task import ShardTask, write_away
 
 REPORT = "unreadable.jsonl"
 """Name of the list of what could not be encoded, beside the vectors."""
@@ -269,18 +269,20 @@ def _write_shards(
     settings: Settings,
     progress: Progress | None,
 ) -> None:
-    for index, start in enumerate(range(0, job.items.rows, settings.shard_rows)):
-        stop = min(start + settings.shard_rows, job.items.rows)
-        done = {kind: writer.done(index) for kind, writer in writers.items()}
-        if all(done.values()):
-            if progress is not None:
-                progress(stop - start)
-            continue
-        encoded = encode_rows(encoder, job.items, start, stop, workers, settings.batch_size, progress)
-        _refuse_unreadable(encoded, settings)
-        for kind, writer in writers.items():
-            if not done[kind]:
-                write_rows(writer, index, kind, encoded, start, KINDS.get(kind, f"{kind}_emb"))
+    task = ShardTask(job.items, writers, settings.shard_rows, settings.batch_size, settings.on_unreadable == "error")
+    parts = []
+    for index in range(task.count):
+        missing = tuple(kind for kind, writer in writers.items() if not writer.done(index))
+        if missing:
+            parts.append((index, missing))
+        elif progress is not None:
+            progress(task.rows_of(index))
+    engine = engine_in_use()
+    if engine is None:
+        for part in parts:
+            task.write(encoder, workers, part, progress)
+    elif parts:
+        write_away(engine, encoder, task, parts, progress)
 
 
 def _writer(encoder: Encoder, kind: str, job: Job, place: Path, settings: Settings) -> EmbeddingWriter:
@@ -307,16 +309,6 @@ def _writer(encoder: Encoder, kind: str, job: Job, place: Path, settings: Settin
         provenance,
         "../metadata" if len(job.kinds) > 1 else "metadata",
     )
-
-
-def _refuse_unreadable(encoded: EncodedRows, settings: Settings) -> None:
-    if settings.on_unreadable == "error" and encoded.unreadable:
-        first, others = encoded.unreadable[0], len(encoded.unreadable) - 1
-        more = f" (and {others} more in this shard)" if others else ""
-        raise InputError(
-            f"{first.where} cannot be encoded: {first.reason}{more}; "
-            "--on-unreadable list goes on from here, leaves such items out and lists them"
-        )
 
 
 def _add_up(writers: dict[str, EmbeddingWriter], job: Job, outcome: Outcome) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from anisoalign.embeddings import InputError, Job, Outcome, engine_used
+from anisoalign.embeddings import InputError, Outcome, Sendable, engine_used
 
 
 @contextmanager
 def on_ray(workers: int | None = None, **init: Any) -> Iterator[RayEngine]:
-    """Let Ray carry out every pass within the block: statistics, calibration, transform, looks for bad rows.
+    """Let Ray carry out every pass within the block: statistics, calibration, transform, looks for bad rows, encoding.
 
     A Ray that runs in this process is used as it is. Otherwise one is joined or started, as ``ray.init`` does: the
     cluster named by ``RAY_ADDRESS`` (which ``ray job submit`` sets), one started on this machine by ``ray start``,
@@ -82,7 +82,7 @@ class RayEngine:
 
         return self._workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
-    def map(self, job: Job, parts: Sequence[Any]) -> Generator[Outcome]:
+    def map(self, job: Sendable, parts: Sequence[Any]) -> Generator[Outcome]:
         """Yield the outcome of each part, in order."""
         import ray
         from ray import cloudpickle
@@ -98,6 +98,7 @@ class RayEngine:
                 _do,  # pyright: ignore[reportArgumentType]
                 batch_size=1,
                 num_cpus=1,
+                num_gpus=getattr(job, "gpus", 0),
                 compute=ray.data.TaskPoolStrategy(size=min(len(parts), self.hands)),
                 fn_args=(_Luggage(luggage),),
             )

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from anisoalign.embeddings import Job, Outcome, engine_used
+from anisoalign.embeddings import Outcome, Sendable, engine_used
 
 
 @contextmanager
@@ -55,7 +55,7 @@ class ProcessEngine:
 
         return distributed.get_world_size()
 
-    def map(self, job: Job, parts: Sequence[Any]) -> Generator[Outcome]:
+    def map(self, job: Sendable, parts: Sequence[Any]) -> Generator[Outcome]:
         """Yield the outcome of each part, in order, in every process."""
         from torch import distributed
 
@@ -68,6 +68,6 @@ class ProcessEngine:
             yield from told[: len(now)]
 
 
-def _copied(job: Job) -> Job:
+def _copied(job: Sendable) -> Sendable:
     """A job of its own, since beginning it forgets what its set knows."""
     return pickle.loads(pickle.dumps(job))

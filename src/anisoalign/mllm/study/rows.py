@@ -48,6 +48,7 @@ REAL = Row("Real images", "image", "image", tuned_on="true")
 TEXT_ONLY = (
     BLIND,
     *(Row(*entry) for entry in ALIGNERS),
+    Row("AnisoAlign, strength 1", "strength-1", "aniso-align:strength=1"),
     REAL,
     Row("Real images, captions' answers", "image-told", "image"),
 )

@@ -1,0 +1,134 @@
+"""One shard of a run of `encode`: done here, or by an engine's workers, which open the encoder again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from anisoalign.embeddings import EmbeddingWriter, Engine, InputError, Outcome
+from anisoalign.embeddings.finding import KINDS
+from anisoalign.encoders.batches import Workers
+from anisoalign.encoders.encoder import Encoder
+from anisoalign.encoders.encoding import EncodedRows, encode_rows, write_rows
+from anisoalign.encoders.items import Listing
+
+Part = tuple[int, tuple[str, ...]]
+"""Number of a shard, and the modalities that it still lacks."""
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """What is common to the shards of one source.
+
+    Attributes
+    ----------
+    items : Listing
+    writers : dict
+        Modality -> its writer.
+    shard_rows, batch_size : int
+    strict : bool
+        Whether an item that cannot be decoded ends the run.
+    """
+
+    items: Listing
+    writers: dict[str, EmbeddingWriter]
+    shard_rows: int
+    batch_size: int
+    strict: bool
+
+    @property
+    def count(self) -> int:
+        """Number of shards."""
+        return -(-self.items.rows // self.shard_rows)
+
+    def rows_of(self, index: int) -> int:
+        """Items of a shard."""
+        return min(self.shard_rows, self.items.rows - index * self.shard_rows)
+
+    def write(self, encoder: Encoder, workers: Workers, part: Part, progress: Progress | None = None) -> None:
+        """Encode and write one shard.
+
+        Raises
+        ------
+        InputError
+            Where items cannot be read as they were listed, or, if `strict`, one cannot be decoded.
+        """
+        index, missing = part
+        start = index * self.shard_rows
+        stop = start + self.rows_of(index)
+        encoded = encode_rows(encoder, self.items, start, stop, workers, self.batch_size, progress)
+        if self.strict:
+            _refuse_unreadable(encoded)
+        for kind in missing:
+            write_rows(self.writers[kind], index, kind, encoded, start, KINDS.get(kind, f"{kind}_emb"))
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """A `ShardTask` as it travels: the encoder is opened by each worker, on a GPU where the sender's is on one."""
+
+    reopen: Callable[[], Encoder]
+    fingerprint: str
+    task: ShardTask
+    gpus: int
+
+    def begin(self) -> Callable[[Part], Outcome]:
+        """Start a worker, in any process; returns the function that does one shard after another."""
+        opened: list[tuple[Encoder, Workers]] = []
+
+        def run(part: Part) -> Outcome:
+            try:
+                if not opened:
+                    opened.append(self._open())
+                self.task.write(*opened[0], part)
+            except InputError as error:
+                return Outcome(fault=str(error))
+            return Outcome({kind: self.task.writers[kind].record(part[0]) for kind in part[1]})
+
+        return run
+
+    def _open(self) -> tuple[Encoder, Workers]:
+        encoder = self.reopen()
+        if encoder.fingerprint != self.fingerprint:
+            raise InputError(
+                f"{encoder.name} has other weights on a worker (fingerprint {encoder.fingerprint}) than here "
+                f"({self.fingerprint}): every machine must load the same model"
+            )
+        return encoder, Workers({kind: encoder.preparation(kind) for kind in self.task.writers})
+
+
+def write_away(
+    engine: Engine, encoder: Encoder, task: ShardTask, parts: Sequence[Part], progress: Progress | None
+) -> None:
+    """Have an engine's workers encode and write shards, and count what they wrote as ours.
+
+    Raises
+    ------
+    InputError
+        The first in the order of the shards; or if the encoder cannot be opened anywhere else.
+    """
+    if encoder.reopen is None:
+        raise InputError(f"{encoder.name} was not opened by name, so that an engine's workers cannot open it again")
+    job = ShardJob(encoder.reopen, encoder.fingerprint, task, int(encoder.device.type == "cuda"))
+    with closing(engine.map(job, parts)) as outcomes:
+        for (index, _), outcome in zip(parts, outcomes, strict=True):
+            if outcome.fault is not None:
+                raise InputError(outcome.fault)
+            records: dict[str, Any] = outcome.result
+            for kind, record in records.items():
+                task.writers[kind].adopt(index, record)
+            if progress is not None:
+                progress(task.rows_of(index))
+
+
+def _refuse_unreadable(encoded: EncodedRows) -> None:
+    if encoded.unreadable:
+        first, others = encoded.unreadable[0], len(encoded.unreadable) - 1
+        more = f" (and {others} more in this shard)" if others else ""
+        raise InputError(
+            f"{first.where} cannot be encoded: {first.reason}{more}; "
+            "--on-unreadable list goes on from here, leaves such items out and lists them"
+        )

@@ -1,0 +1,105 @@
+"""Shards encoded by other processes: by an engine that pickles everything, and by Ray; the same bytes as here."""
+
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+from test_running import bytes_below, run
+
+from anisoalign.cli.encode import encode as command
+from anisoalign.embeddings import InputError, engine_used
+from anisoalign.encoders import open_encoder
+from anisoalign.encoders.running import Settings, encode_files, find_jobs
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+class Elsewhere:
+    """An engine whose one worker gets all it knows as bytes."""
+
+    hands = 1
+
+    def __init__(self):
+        self.done = []
+
+    def map(self, job, parts):
+        work = pickle.loads(pickle.dumps(job)).begin()
+        for part in parts:
+            self.done.append(part)
+            yield work(part)
+
+
+@pytest.fixture
+def encoder(model_folder):
+    return open_encoder(str(model_folder("clip")))
+
+
+SETTINGS = {"shard_rows": 9, "batch_size": 4}
+
+
+def test_the_same_bytes_as_here_and_only_missing_shards(encoder, photos, tmp_path):
+    (photos / "cats" / "3.png").write_bytes(b"no picture")
+    here = run(encoder, tmp_path / "here", {"pairs": photos}, **SETTINGS)
+    engine = Elsewhere()
+    told = []
+    with engine_used(engine):
+        jobs = find_jobs(encoder, pairs=photos)
+        there = encode_files(encoder, jobs, tmp_path / "there", Settings(workers=0, **SETTINGS), told.append)
+    # Manifests hold the date.
+    files = [
+        {name: digits for name, digits in bytes_below(tmp_path / place).items() if "manifest" not in name}
+        for place in ("here", "there")
+    ]
+    assert files[0] == files[1]
+    assert len(files[0]) == 10
+    assert (there.rows, there.unreadable) == (here.rows, here.unreadable)
+    assert engine.done == [(number, ("image", "text")) for number in range(3)]
+    assert sum(told) == 23
+
+
+def test_a_shard_that_fails_ends_the_run_and_keeps_the_others(encoder, photos, tmp_path):
+    (photos / "dogs" / "20.png").write_bytes(b"no picture")
+    engine = Elsewhere()
+    with engine_used(engine), pytest.raises(InputError, match=r"20\.png cannot be encoded"):
+        run(encoder, tmp_path / "out", {"images": photos}, on_unreadable="error", **SETTINGS)
+    engine.done.clear()
+    with engine_used(engine):
+        outcome = run(encoder, tmp_path / "out", {"images": photos}, **SETTINGS)
+    assert outcome.rows == {"image": 22}
+    assert [number for number, _ in engine.done] == [2]
+
+
+def test_other_weights_elsewhere_are_refused(encoder, photos, model_folder, tmp_path):
+    encoder.reopen = partial(open_encoder, str(model_folder("siglip")))
+    with engine_used(Elsewhere()), pytest.raises(InputError, match="other weights"):
+        run(encoder, tmp_path / "out", {"images": photos})
+    encoder.reopen = None
+    with engine_used(Elsewhere()), pytest.raises(InputError, match="not opened by name"):
+        run(encoder, tmp_path / "out", {"images": photos})
+
+
+def test_ray_encodes_by_the_command(encoder, photos, model_folder, tmp_path, monkeypatch):
+    import typer
+    from typer.testing import CliRunner
+
+    from anisoalign.scale import on_ray
+
+    run(encoder, tmp_path / "here", {"images": photos}, **SETTINGS)
+    app = typer.Typer()
+    app.command()(command)
+    words = [str(model_folder("clip")), "--images", str(photos), "--out", str(tmp_path / "there")]
+    words += ["--shard-rows", "9", "--batch-size", "4", "--engine", "ray"]
+    with on_ray(num_cpus=2, object_store_memory=100_000_000):
+        ended = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert ended.exit_code == 0
+    here, there = bytes_below(tmp_path / "here"), bytes_below(tmp_path / "there")
+    assert list(here) == list(there)
+    vectors = [name for name in here if name.endswith(".npy")]
+    assert len(vectors) == 3
+    for name in vectors:
+        np.testing.assert_allclose(np.load(tmp_path / "here" / name), np.load(tmp_path / "there" / name), atol=1e-6)
