@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "mixed-search", "which-aligner-when")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "billion-rows", "mixed-search", "serving", "which-aligner-when")),
 ]
 REAL = "fashion_clip"
 """The real set of the table of methods: it has labels, and both benchmarks measured it on the same thirty splits."""
@@ -131,6 +131,97 @@ def speed() -> str:
     return table(["method", "fit, rows/s", "transform, rows/s", "ratio to the bound", "anonymous memory"], rows)
 
 
+def latency() -> str:
+    """One row by each way of serving: time, size, and the cosine with the model's row at least."""
+    rows = []
+    for record in load("benchmarks/latency.json")["methods"]:
+        for way in record["served"]:
+            where = " ".join(filter(None, (way["way"], way.get("precision"))))
+            size = f"{way['bytes'] / 1e6:.2f} MB" if "bytes" in way else "–"
+            cosine = number(way["least_cosine"], 6) if "bytes" in way else "–"
+            rows.append([f"`{record['method']}`", where, number(way["milliseconds"], 3), size, cosine])
+    return table(["method", "served by", "ms a row", "file", "cosine, at least"], rows)
+
+
+def scaling() -> str:
+    """Time, ratio and memory by method, width and number of rows."""
+    rows = []
+    for r in load("benchmarks/scaling.json")["results"]:
+        total = r["fit_seconds"] + r["transform_seconds"]
+        size = f"{r['rows']:,} × {r['dim']}"
+        memory = f"{r['anonymous_bytes'] / 1e6:,.0f} MB"
+        rows.append([f"`{r['method']}`", size, number(total), f"{r['rows'] / total:,.0f}", number(r["ratio"]), memory])
+    head = ["method", "rows a side", "fit and transform, s", "rows/s", "ratio to the bound", "anonymous memory"]
+    return table(head, rows)
+
+
+def peers() -> str:
+    """What others take for the same files."""
+    found = load("benchmarks/peers.json")
+    rows = [
+        [r["way"], f"{r['rows']:,}", number(r["seconds"], 1), f"{r['rows_per_second']:,.0f}", memory(r)]
+        for r in found["results"]
+    ]
+    return table(["way", "rows", "seconds", "rows/s", "anonymous memory"], rows)
+
+
+def memory(record: dict[str, Any]) -> str:
+    """Anonymous memory of a record."""
+    return f"{record['anonymous_bytes'] / 1e6:,.0f} MB"
+
+
+def kills() -> str:
+    """What became of the run that was killed, in a sentence."""
+    found = load("benchmarks/ten_kills.json")
+    moments = ", ".join(number(kill["after_seconds"], 1) for kill in found["kills"])
+    verdict = "the same bytes" if found["same_bytes"] else "OTHER BYTES"
+    return (
+        f"{found['rows']:,} rows of width {found['dim']} in {found['shards']} shards: fitted in "
+        f"{number(found['fit_seconds'], 0)} s and transformed in {number(found['transform_seconds'], 0)} s undisturbed. "
+        f"Killed after {moments} seconds, each time begun again by the same command; the last call took "
+        f"{number(found['last_seconds'], 0)} s. Compared with the undisturbed run, shard by shard: {verdict}."
+    )
+
+
+def billion(name: str) -> str:
+    """What 10⁹ × 1280 takes, by multiplication; see docs/billion-rows.md for what is assumed."""
+    return table(
+        ["method", "reads", "writes", "compute", "reading and writing", "machine hours", "cost"],
+        [[f"`{line['method']}`", *line["cells"]] for line in extrapolated()],
+    )
+
+
+BILLION = {"rows": 10**9, "dim": 1280, "machines": 16, "cores": 16, "bytes_per_second": 1e9, "price": 0.8}
+"""The cluster that docs/billion-rows.md states: rates and prices are assumptions, not measurements."""
+PASSES = {"realign": (2, 1), "gaussian-transport": (2, 1), "aniso-align": (2, 1)}
+"""How often a fit reads the source and the target; a transform reads the source once more."""
+
+
+def extrapolated() -> list[dict[str, Any]]:
+    """Bytes, hours and cost of each method from its largest measurement of that width."""
+    found = load("benchmarks/scaling.json")
+    lines = []
+    for method, (source, target) in PASSES.items():
+        here = [r for r in found["results"] if (r["method"], r["dim"]) == (method, BILLION["dim"])]
+        r = max(here, key=lambda one: one["rows"])
+        side = BILLION["rows"] * BILLION["dim"] * 2
+        read, written = (source + target + 1) * side, side
+        core_seconds = (r["fit_seconds"] + r["transform_seconds"]) * found["cores"] / r["rows"] * BILLION["rows"]
+        compute = core_seconds / BILLION["machines"] / BILLION["cores"]
+        moving = (read + written) / BILLION["machines"] / BILLION["bytes_per_second"]
+        hours = (compute + moving) / 3600 * BILLION["machines"]
+        cells = [
+            f"{read / 1e12:.1f} TB",
+            f"{written / 1e12:.1f} TB",
+            f"{compute / 60:.0f} min",
+            f"{moving / 60:.0f} min",
+            number(hours, 1),
+            f"${hours * BILLION['price']:.0f}",
+        ]
+        lines.append({"method": method, "cells": cells})
+    return lines
+
+
 def filled(page: str) -> str:
     """The page with every table's figures replaced.
 
@@ -144,9 +235,10 @@ def filled(page: str) -> str:
         kind, _, name = match[2].partition(" ")
         if kind == "methods":
             return f"{match[1]}\n{methods(match[3])}\n\n{match[4]}"
-        made = {"mixed": mixed, "dial": dial, "plain": lambda _: plain_retrieval(), "speed": lambda _: speed()}[kind](
-            name
-        )
+        makers = {"mixed": mixed, "dial": dial, "plain": lambda _: plain_retrieval()}
+        makers |= {"speed": lambda _: speed(), "latency": lambda _: latency(), "scaling": lambda _: scaling()}
+        makers |= {"peers": lambda _: peers(), "kills": lambda _: kills(), "billion": billion}
+        made = makers[kind](name)
         return f"{match[1]}\n{made}\n\n{match[4]}"
 
     return re.sub(r"(<!-- figures (.+?) -->\n)(.*?)(<!-- end -->)", fill, page, flags=re.DOTALL)

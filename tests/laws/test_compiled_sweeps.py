@@ -1,5 +1,6 @@
 """Compiled sweeps give what they stand for, and leave to others what they cannot take."""
 
+import os
 import subprocess
 import sys
 
@@ -37,16 +38,16 @@ def unit(rows):
 def test_loops_give_what_they_say(dtype, shape):
     rng = np.random.default_rng(1)
     rows, weight, bias, shift = rng.normal(size=shape).astype(dtype), *rng.normal(size=(3, shape[1])).astype("f4")
-    exact = rows.astype(np.float64)
-    norms = loops.norms(rows)
-    np.testing.assert_allclose(norms, np.linalg.norm(exact, axis=1), rtol=1e-6)
-    scale = 1 / norms
-    y = exact * scale[:, None]
-    np.testing.assert_allclose(loops.weighted_sum(rows, scale), y.sum(axis=0), atol=1e-6 * len(rows))
+    y = unit(rows.astype(np.float64))
     z = unit(weight * y + bias)
-    np.testing.assert_allclose(loops.mapped_sum(rows, scale, weight, bias), z.sum(axis=0), atol=2e-6 * len(rows))
+    norms, total = loops.unit_sum(rows)
+    np.testing.assert_allclose(norms, np.linalg.norm(rows.astype(np.float64), axis=1), rtol=1e-6)
+    np.testing.assert_allclose(total, y.sum(axis=0), atol=1e-6 * len(rows))
+    again, total = loops.mapped_sum(rows, weight, bias)
+    np.testing.assert_array_equal(again, norms)
+    np.testing.assert_allclose(total, z.sum(axis=0), atol=2e-6 * len(rows))
     for out, error in ((np.empty(shape, "f4"), 1e-5), (np.empty(shape, "f2"), 1e-3)):
-        loops.mapped(rows, scale, weight, bias, shift, out)
+        np.testing.assert_array_equal(loops.mapped(rows, weight, bias, shift, out), norms)
         np.testing.assert_allclose(out, unit(z + shift), atol=error)
 
 
@@ -54,7 +55,7 @@ def test_halves_are_rounded_as_everywhere():
     row = np.linspace(-1, 1, 4096, dtype=np.float32)[None]
     out, row = np.empty(row.shape, np.float16), row / np.linalg.norm(row)
     exact = np.empty_like(row)
-    arguments = (row, np.ones(1, "f4"), np.ones(4096, "f4"), np.zeros(4096, "f4"), np.zeros(4096, "f4"))
+    arguments = (row, np.ones(4096, "f4"), np.zeros(4096, "f4"), np.zeros(4096, "f4"))
     loops.mapped(*arguments, out)
     loops.mapped(*arguments, exact)
     np.testing.assert_array_equal(out, exact.astype(np.float16))
@@ -71,8 +72,8 @@ def test_finite_is_told_of_every_value(value):
 def test_a_mean_is_the_same(always, dtype):
     rows, _ = sides(dtype)
     before = rows.copy()
-    (tile, *_) = open_embeddings(rows).tiles(form="stored")
-    assert tile.stored
+    (tile, *_) = open_embeddings(rows).tiles(sweep=loops.unit_sum)
+    assert tile.swept is not None
     assert tile.values.dtype == dtype
     found = measure(rows, "mean", dtype="float32")
     np.testing.assert_allclose(found.mean, unit(rows.astype(np.float64)).mean(axis=0), atol=1e-6)
@@ -111,8 +112,8 @@ def test_what_has_no_loop_is_not_taken(always):
     assert not compiled.takes(np.ones((2, 3)))
     assert not compiled.takes(np.asfortranarray(np.ones((2, 3), np.float32)))
     assert not compiled.takes(np.ones((2, 3), ">f4"))
-    (tile,) = open_embeddings(np.ones((2, 3))).tiles(np.float32, form="stored")
-    assert not tile.stored
+    (tile,) = open_embeddings(np.ones((2, 3))).tiles(np.float32, sweep=loops.unit_sum)
+    assert tile.swept is None
 
 
 def test_small_sets_load_no_compiler():
@@ -130,3 +131,14 @@ def test_without_numba_all_goes_on(always, monkeypatch):
     rows, target = sides("float16")
     model = make("realign").fit(rows, target, dtype="float32")
     assert torch.isfinite(torch.from_numpy(model.transform(rows, dtype="float32"))).all()
+
+
+def test_a_file_that_shrinks_is_an_error_and_not_the_end_of_the_process(always, tmp_path):
+    rows, _ = sides("float16", rows=9000, dim=512)
+    np.save(tmp_path / "part-0.npy", rows)
+    seen = open_embeddings(tmp_path)
+    tiles = seen.tiles(tile_rows=100, sweep=loops.unit_sum)
+    assert next(tiles).swept is not None
+    os.truncate(tmp_path / "part-0.npy", 5000)
+    with pytest.raises(InputError, match=r"part-0.npy ended within rows 800 to 1599"):
+        list(tiles)

@@ -36,14 +36,14 @@ def plain(weight, bias, y):
 def test_undivided_tiles_times_scale_are_unit_rows(dtype):
     values = far_from_unit(dtype)
     values[7], values[8] = [3e25, 0, 4e25, 0, 0, 0], [3e-25, 0, 4e-25, 0, 0, 0]
-    (tile,) = open_embeddings(values).tiles(dtype, form="undivided")
+    (tile,) = open_embeddings(values).tiles(dtype, divide=False)
     np.testing.assert_allclose(tile.values * tile.scale[:, None], unit(values), atol=TOLERANCE[dtype])
 
 
 def test_undivided_tiles_leave_bad_rows_out():
     values = far_from_unit(np.float32)
     values[3], values[5, 1] = 0, np.nan
-    (tile,) = open_embeddings(values, bad_rows="drop").tiles(form="undivided")
+    (tile,) = open_embeddings(values, bad_rows="drop").tiles(divide=False)
     assert tile.rows.tolist() == [row for row in range(300) if row not in (3, 5)]
     np.testing.assert_allclose(tile.values * tile.scale[:, None], unit(values[tile.rows]), atol=1e-6)
 

@@ -15,9 +15,9 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from anisoalign.aligners.maps import AffineMap
+from anisoalign.aligners.maps import AffineMap, MappedMean, MappedTile
 from anisoalign.aligners.origins import open_sets, origins
-from anisoalign.embeddings import EmbeddingSet, Form, InputError, RemotePath, Tile, open_embeddings
+from anisoalign.embeddings import EmbeddingSet, InputError, RemotePath, Tile, open_embeddings
 from anisoalign.statistics import Moments, Order, float64_below, measure
 
 Progress = Callable[[int], None]
@@ -120,20 +120,12 @@ class Aligner(BaseEstimator):
         """Store μ̂, the mean of the mapped source, in one pass, so that one row can be transformed alone."""
         source = open_embeddings(source, name="source")
         mapped = partial(self._mapped_means, float64_below(source.rows, dtype))
-        found = measure(source, "mean", dtype=dtype, summary=mapped, form=self.takes, progress=progress)
-        self.calibration_mean_ = found.mean
+        self.calibration_mean_ = measure(source, "mean", dtype=dtype, summary=mapped, progress=progress).mean
         return self
 
     def _mapped_means(self, dtype: np.dtype) -> Callable[[Tile], Moments]:
         """Make, for one worker, the mean of what a tile is mapped to before calibration."""
-        move = self._map(dtype, calibrate=False)
-
-        def summary(tile: Tile) -> Moments:
-            assert tile.scale is not None, "tiles come undivided to an affine map"
-            mean = move.stored_mean if tile.stored else move.mean
-            return Moments(len(tile), mean(tile.values, tile.scale), None)
-
-        return summary
+        return MappedMean(self._map(dtype, calibrate=False))
 
     def _map(self, dtype: np.dtype, calibrate: bool = True) -> AffineMap:
         """The fitted map in a precision, for one worker."""
@@ -154,25 +146,14 @@ class Aligner(BaseEstimator):
         return lambda rows, numbers: move(rows)
 
     @property
-    def takes(self) -> Form:
-        """How the model takes its rows: the affine map alone makes them unit as it goes."""
-        if type(self).mapping is not Aligner.mapping:
-            return "unit"
-        return "undivided" if self.weight_.ndim == 2 else "stored"
+    def takes_undivided(self) -> bool:
+        """Whether the mapping is the affine map alone, which makes rows unit as it goes."""
+        return type(self).mapping is Aligner.mapping
 
     def tile_mapping(self, dtype: np.dtype, first_row: int = 0, out_dtype: str = "float32") -> TileMapping:
-        """`mapping` of a tile, read in the form that the model takes; in `out_dtype` where that saves a cast."""
-        if self.takes != "unit":
-            move = self._map(dtype)
-            kept = torch.float16 if out_dtype == "float16" else torch.float32
-
-            def moved(tile: Tile) -> Tensor:
-                assert tile.scale is not None, "tiles come undivided to an affine map"
-                if tile.stored:
-                    return move.stored(tile.values, tile.scale, kept)
-                return move(torch.from_numpy(tile.values), tile.scale)
-
-            return moved
+        """`mapping` of a tile, read undivided where the model takes that; in `out_dtype` where that saves a cast."""
+        if self.takes_undivided:
+            return MappedTile(self._map(dtype), out_dtype)
         mapping = self.mapping(dtype)
         return lambda tile: mapping(torch.from_numpy(tile.values), tile.rows + first_row)
 

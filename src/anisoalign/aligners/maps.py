@@ -8,7 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anisoalign import compiled
+from anisoalign.embeddings.tiles import Tile
 from anisoalign.geometry.sphere import inverse_norms, normalize_
+from anisoalign.statistics.moments import Moments
 
 CANCELLED = 0.05
 """Share of s² + ‖b‖² below which ‖s y + b‖², expanded, has lost digits and is computed row by row."""
@@ -45,10 +47,13 @@ class AffineMap:
         self.bias = torch.as_tensor(bias, dtype=dtype)
         self.shift = None if shift is None else torch.as_tensor(shift, dtype=dtype)
         self._scratch = torch.empty(0, dtype=dtype)
-        still = torch.zeros(1, dtype=dtype) if self.shift is None else self.shift
+
+    @property
+    def vectors(self) -> list[np.ndarray]:
+        """W's diagonal, b and the shift, for compiled sweeps; none where W is a matrix."""
+        still = torch.zeros(1, dtype=self.bias.dtype) if self.shift is None else self.shift
         parts = () if self.weight.ndim == 2 else (self.weight, self.bias, still)
-        self._vectors = [part.expand(len(self.bias)).contiguous().numpy() for part in parts]
-        """W's diagonal, b and the shift, where W is no matrix."""
+        return [part.expand(len(self.bias)).contiguous().numpy() for part in parts]
 
     def __call__(
         self, rows: Float[Tensor, "m d"], scale: Float[np.ndarray, " m"] | None = None
@@ -88,16 +93,42 @@ class AffineMap:
         moved = self.affine(torch.from_numpy(rows), scale)
         return (inverse_norms(moved)[:, 0].numpy() @ moved.numpy()).astype(np.float64) / len(rows)
 
-    def stored(
-        self, rows: Float[np.ndarray, "m d"], scale: Float[np.ndarray, " m"], dtype: torch.dtype
-    ) -> Float[Tensor, "m d"]:
-        """What `__call__` gives, of rows as stored, which stay as they are, in float16 or float32; W not a matrix."""
-        if self._scratch.dtype != dtype or len(self._scratch) < len(rows):
-            self._scratch = torch.empty(rows.shape, dtype=dtype)
-        moved = self._scratch[: len(rows)]
-        compiled.sweeps().mapped(rows, scale, *self._vectors, moved.numpy())
-        return moved
 
-    def stored_mean(self, rows: Float[np.ndarray, "m d"], scale: Float[np.ndarray, " m"]) -> Float[np.ndarray, " d"]:
-        """What `mean` gives, of rows as stored."""
-        return compiled.sweeps().mapped_sum(rows, scale, *self._vectors[:2]) / len(rows)
+class MappedMean:
+    """Mean of what an affine map, which has no shift, makes of a tile read undivided."""
+
+    def __init__(self, move: AffineMap):
+        self._move, self._vectors = move, move.vectors
+        # Only what is there is taken: a product with a matrix is no sweep over rows.
+        self.sweep = self._sweep if self._vectors else None
+
+    def __call__(self, tile: Tile) -> Moments:
+        """Mean of one tile, as moments."""
+        if tile.swept is not None:
+            return Moments(len(tile), tile.swept / len(tile), None)
+        assert tile.scale is not None, "tiles come undivided where a mean is all that is asked for"
+        return Moments(len(tile), self._move.mean(tile.values, tile.scale), None)
+
+    def _sweep(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return compiled.sweeps().mapped_sum(stored, *self._vectors[:2])
+
+
+class MappedTile:
+    """What an affine map makes of a tile read undivided; of a swept one in float16 where that is what is kept."""
+
+    def __init__(self, move: AffineMap, out_dtype: str):
+        self._move, self._vectors = move, move.vectors
+        self._out = torch.empty(0, dtype=torch.float16 if out_dtype == "float16" else torch.float32)
+        self.sweep = self._sweep if self._vectors else None
+
+    def __call__(self, tile: Tile) -> Tensor:
+        """Mapped rows, valid until the next call."""
+        if tile.swept is not None:
+            return tile.swept
+        return self._move(torch.from_numpy(tile.values), tile.scale)
+
+    def _sweep(self, stored: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        if len(self._out) < len(stored):
+            self._out = torch.empty(stored.shape, dtype=self._out.dtype)
+        out = self._out[: len(stored)]
+        return compiled.sweeps().mapped(stored, *self._vectors, out.numpy()), out

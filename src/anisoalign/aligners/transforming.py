@@ -69,7 +69,7 @@ def transform_rows(
     check_source(model, rows, force)
     precision = float64_below(rows.rows, dtype)
     aligned, filled, move = np.empty((rows.rows, rows.dim), out_dtype), 0, model.tile_mapping(precision, first_row)
-    for tile in rows.tiles(dtype=precision, form=model.takes):
+    for tile in rows.tiles(dtype=precision, divide=not model.takes_undivided):
         aligned[filled : filled + len(tile)] = move(tile).numpy()
         filled += len(tile)
     aligned = aligned[0] if single else aligned[:filled]
@@ -84,7 +84,7 @@ def _one_row(model: Aligner, row: np.ndarray, precision: np.dtype, out_dtype: st
     if bad:
         return None
     tile = Tile(values, np.zeros(1, np.int64), 0, 0, 1 / lengths)
-    if model.takes == "unit":
+    if not model.takes_undivided:
         values /= lengths[:, None]
         tile = Tile(values, tile.rows, 0, 0)
     return model.tile_mapping(precision, first_row)(tile).numpy()[0].astype(out_dtype)
@@ -135,5 +135,5 @@ def write_transformed(
     origin = aligned_provenance(model, rows, digits)
     with writer_for(out, rows.dim, out_dtype, format, plan, overwrite, file_states(rows), origin) as writer:
         move = partial(model.tile_mapping, precision, out_dtype=str(out_dtype))
-        write_tiles(rows, writer, move, dtype=precision, form=model.takes, progress=progress)
+        write_tiles(rows, writer, move, dtype=precision, divide=not model.takes_undivided, progress=progress)
     return out

@@ -1,4 +1,4 @@
-"""The loops: norms, weighted sums, and the affine map onto the sphere, one row at a time in the nearest cache.
+"""The loops: sums of unit rows, and the affine map onto the sphere, a few rows at a time in the nearest cache.
 
 Rows are float16 or float32 and are not changed. Sums are float32 over a few rows and float64 beyond.
 """
@@ -12,42 +12,34 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-_FEW = 32
-"""Rows that are summed in float32."""
+_FEW = 16
+"""Rows that are summed in float32, and that stay in the nearest cache between their norms and their sum."""
 
 
-def norms(rows: np.ndarray) -> np.ndarray:
-    """Norms ‖y_i‖ of rows (m, d), float32 (m,); NaN or infinite where a value is."""
-    out = np.empty(len(rows), np.float32)
-    _norms(_bits(rows), out)
-    return out
+def unit_sum(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Norms of rows (m, d), float32 (m,), and Σ_i y_i/‖y_i‖, float64 (d,)."""
+    norms, total = np.empty(len(rows), np.float32), np.zeros(rows.shape[1])
+    _unit_sum(_bits(rows), norms, total)
+    return norms, total
+
+
+def mapped_sum(rows: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Norms of rows (m, d), and Σ_i Norm(w ⊙ y_i/‖y_i‖ + b), float64 (d,); w and b float32 (d,)."""
+    norms, total = np.empty(len(rows), np.float32), np.zeros(rows.shape[1])
+    inverses = _mapped_sum(_bits(rows), weight, bias, norms, total)
+    return norms, weight * total + inverses * bias
+
+
+def mapped(rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Norms of rows (m, d); Norm(Norm(w ⊙ y_i/‖y_i‖ + b) + shift) goes into `out`, float16 or float32 (m, d)."""
+    norms = np.empty(len(rows), np.float32)
+    _mapped(_bits(rows), weight, bias, shift, norms, _bits(out))
+    return norms
 
 
 def finite(rows: np.ndarray) -> bool:
     """Whether every value of rows (m, d) is finite."""
     return bool(_finite_halves(_bits(rows)) if rows.dtype == np.float16 else np.isfinite(rows).all())
-
-
-def weighted_sum(rows: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Σ_i scale_i y_i of rows (m, d), float64 (d,)."""
-    total = np.zeros(rows.shape[1])
-    _weighted_sum(_bits(rows), scale, total)
-    return total
-
-
-def mapped_sum(rows: np.ndarray, scale: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Σ_i Norm(w ⊙ scale_i y_i + b) of rows (m, d), float64 (d,); w and b float32 (d,)."""
-    lengths = np.empty(len(rows), np.float32)
-    _mapped_norms(_bits(rows), scale, weight, bias, lengths)
-    inverse = 1 / lengths
-    return weight * weighted_sum(rows, inverse * scale) + inverse.sum(dtype=np.float64) * bias
-
-
-def mapped(
-    rows: np.ndarray, scale: np.ndarray, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, out: np.ndarray
-) -> None:
-    """Norm(Norm(w ⊙ scale_i y_i + b) + shift) of rows (m, d) into `out`, float16 or float32 (m, d)."""
-    _mapped(_bits(rows), scale, weight, bias, shift, _bits(out))
 
 
 def _bits(values: np.ndarray) -> np.ndarray:
@@ -96,16 +88,6 @@ def _compiled(function: Any) -> Any:
 
 
 @_compiled
-def _norms(rows: np.ndarray, out: np.ndarray) -> None:
-    for i in range(rows.shape[0]):
-        square = np.float32(0)
-        for j in range(rows.shape[1]):
-            value = _widened(rows[i, j])
-            square += value * value
-        out[i] = np.sqrt(square)
-
-
-@_compiled
 def _finite_halves(bits: np.ndarray) -> Any:
     largest = np.uint16(0)
     for i in range(bits.shape[0]):
@@ -115,48 +97,81 @@ def _finite_halves(bits: np.ndarray) -> Any:
 
 
 @_compiled
-def _weighted_sum(rows: np.ndarray, scale: np.ndarray, total: np.ndarray) -> None:
+def _norm(rows: np.ndarray, i: int) -> Any:
+    square = np.float32(0)
+    for j in range(rows.shape[1]):
+        value = _widened(rows[i, j])
+        square += value * value
+    return np.sqrt(square)
+
+
+@_compiled
+def _add(rows: np.ndarray, factors: np.ndarray, first: int, last: int, few: np.ndarray) -> None:
+    """Add factor times row to `few`, four rows for each time that the sum is read and written."""
+    i = first
+    while i + 4 <= last:
+        a, b, c, e = factors[i], factors[i + 1], factors[i + 2], factors[i + 3]
+        for j in range(rows.shape[1]):
+            few[j] += (a * _widened(rows[i, j]) + b * _widened(rows[i + 1, j])) + (
+                c * _widened(rows[i + 2, j]) + e * _widened(rows[i + 3, j])
+            )
+        i += 4
+    for rest in range(i, last):
+        a = factors[rest]
+        for j in range(rows.shape[1]):
+            few[j] += a * _widened(rows[rest, j])
+
+
+@_compiled
+def _unit_sum(rows: np.ndarray, norms: np.ndarray, total: np.ndarray) -> None:
     m, d = rows.shape
-    few = np.empty(d, np.float32)
+    few, factors = np.empty(d, np.float32), np.empty(m, np.float32)
     for first in range(0, m, _FEW):
         last = min(first + _FEW, m)
         few[:] = 0
-        i = first
-        while i + 4 <= last:  # four rows for each time that the sum is read and written
-            a, b, c, e = scale[i], scale[i + 1], scale[i + 2], scale[i + 3]
-            for j in range(d):
-                few[j] += (a * _widened(rows[i, j]) + b * _widened(rows[i + 1, j])) + (
-                    c * _widened(rows[i + 2, j]) + e * _widened(rows[i + 3, j])
-                )
-            i += 4
-        for rest in range(i, last):
-            a = scale[rest]
-            for j in range(d):
-                few[j] += a * _widened(rows[rest, j])
+        for i in range(first, last):
+            norms[i] = _norm(rows, i)
+            factors[i] = np.float32(1) / norms[i]
+        _add(rows, factors, first, last, few)
         for j in range(d):
             total[j] += few[j]
 
 
 @_compiled
-def _mapped_norms(rows: np.ndarray, scale: np.ndarray, weight: np.ndarray, bias: np.ndarray, out: np.ndarray) -> None:
-    for i in range(rows.shape[0]):
-        square, factor = np.float32(0), scale[i]
-        for j in range(rows.shape[1]):
-            value = factor * _widened(rows[i, j]) * weight[j] + bias[j]
-            square += value * value
-        out[i] = np.sqrt(square)
+def _mapped_sum(rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, norms: np.ndarray, total: np.ndarray) -> float:
+    """Sum of what multiplies each row before w; returns the sum of what multiplies b."""
+    m, d = rows.shape
+    few, factors = np.empty(d, np.float32), np.empty(m, np.float32)
+    inverses = 0.0
+    for first in range(0, m, _FEW):
+        last = min(first + _FEW, m)
+        few[:] = 0
+        for i in range(first, last):
+            norms[i] = _norm(rows, i)
+            scale, square = np.float32(1) / norms[i], np.float32(0)
+            for j in range(d):
+                value = scale * _widened(rows[i, j]) * weight[j] + bias[j]
+                square += value * value
+            inverse = np.float32(1) / np.sqrt(square)
+            factors[i] = inverse * scale
+            inverses += inverse
+        _add(rows, factors, first, last, few)
+        for j in range(d):
+            total[j] += few[j]
+    return inverses
 
 
 @_compiled
 def _mapped(
-    rows: np.ndarray, scale: np.ndarray, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, out: np.ndarray
+    rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, norms: np.ndarray, out: np.ndarray
 ) -> None:
     m, d = rows.shape
     row = np.empty(d, np.float32)
     for i in range(m):
-        square, factor = np.float32(0), scale[i]
+        norms[i] = _norm(rows, i)
+        scale, square = np.float32(1) / norms[i], np.float32(0)
         for j in range(d):
-            value = factor * _widened(rows[i, j]) * weight[j] + bias[j]
+            value = scale * _widened(rows[i, j]) * weight[j] + bias[j]
             row[j] = value
             square += value * value
         inverse = np.float32(1) / np.sqrt(square)

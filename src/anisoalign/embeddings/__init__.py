@@ -23,7 +23,7 @@ from anisoalign.embeddings.remote import RemotePath, locate
 from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.shards import Shard, Span
-from anisoalign.embeddings.tiles import Form, Tile
+from anisoalign.embeddings.tiles import Sweep, Tile
 from anisoalign.embeddings.transfer import write_tiles
 from anisoalign.embeddings.workers import in_order, operations_alone
 from anisoalign.embeddings.writer import EmbeddingWriter
@@ -34,7 +34,6 @@ __all__ = [
     "EmbeddingSet",
     "EmbeddingWriter",
     "Engine",
-    "Form",
     "InputError",
     "Job",
     "Outcome",
@@ -43,6 +42,7 @@ __all__ = [
     "Shard",
     "ShardWriter",
     "Span",
+    "Sweep",
     "Tile",
     "carried_out",
     "check_apart",

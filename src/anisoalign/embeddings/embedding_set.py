@@ -20,10 +20,10 @@ from anisoalign.embeddings.notes import BadRows, Dropped, Norms, Notes
 from anisoalign.embeddings.provenance import Provenance
 from anisoalign.embeddings.shards import Block, Shard, Source, Span, make_shards
 from anisoalign.embeddings.tiles import (
-    Form,
+    Sweep,
     Tile,
-    as_stored,
     normalized,
+    swept,
     tile_rows_for,
     torch_dtype,
     undivided,
@@ -122,7 +122,8 @@ class EmbeddingSet:
         shards: Iterable[int] | None = None,
         span: Span | None = None,
         buffer: torch.Tensor | None = None,
-        form: Form = "unit",
+        divide: bool = True,
+        sweep: Sweep | None = None,
     ) -> Iterator[Tile]:
         """Yield the set in order, a few thousand unit rows at a time, never across shards.
 
@@ -143,9 +144,11 @@ class EmbeddingSet:
             Read this part of a shard only, one of those that `spans` gives for the same `tile_rows`.
         buffer : Tensor, shape (tile_rows, d), optional
             Memory for the values of every tile, which is then valid until the next one; see `tile_buffer`.
-        form : {"unit", "undivided", "stored"}
-            Whether rows are made unit; if not, a tile says by `scale` what its rows are to be multiplied with. "stored"
-            is for who can take rows as they are stored, too: see `Tile`.
+        divide : bool
+            Whether rows are made unit. If not, a tile says by `scale` what its rows are to be multiplied with.
+        sweep : callable, optional
+            Taken, where the set is large and numba installed, in place of all this: it is given a span of rows as they
+            are stored, and a tile carries what it made of them as `swept`. Rows that need a closer look come as usual.
 
         Raises
         ------
@@ -165,11 +168,11 @@ class EmbeddingSet:
         if not raw and dtype not in (np.float32, np.float64):
             raise InputError(f"unit rows are read as float32 or float64, not {dtype}")
         if span is not None:
-            yield from self._span_tiles(span, dtype, size, raw, buffer, form)
+            yield from self._span_tiles(span, dtype, size, raw, buffer, divide, sweep)
             return
         for index in range(len(self.shards)) if shards is None else shards:
             whole = Span(index, 0, self.shards[index].rows)
-            yield from self._span_tiles(whole, dtype, size, raw, buffer, form)
+            yield from self._span_tiles(whole, dtype, size, raw, buffer, divide, sweep)
         self.check_some_kept()
 
     def check_some_kept(self) -> None:
@@ -193,22 +196,57 @@ class EmbeddingSet:
         return torch.empty(tile_rows or tile_rows_for(self.dim), self.dim, dtype=torch_dtype(np.dtype(dtype)))
 
     def _span_tiles(
-        self, span: Span, dtype: np.dtype, size: int, raw: bool, buffer: torch.Tensor | None, form: Form
+        self,
+        span: Span,
+        dtype: np.dtype,
+        size: int,
+        raw: bool,
+        buffer: torch.Tensor | None,
+        divide: bool,
+        sweep: Sweep | None,
     ) -> Iterator[Tile]:
         shard, start = self.shards[span.shard], span.start
         if span.stop == span.start:
             return
-        whole = span.stop - span.start == shard.rows
-        blocks = shard.source.blocks(size) if whole else shard.source.blocks(size, span.start, span.stop)  # pyright: ignore[reportCallIssue]
-        for block in blocks:
-            rows = np.arange(start, start + len(block[0]))
-            tile = self._tile(shard, block, rows, dtype, raw, buffer, form)
+        sweep = sweep if self._large and not raw else None
+        for stored, nulls in self._blocks(shard, span, size, sweep is not None):
+            rows = np.arange(start, start + len(stored))
             start += len(rows)
-            if len(tile):
-                yield tile
+            whole = None if sweep is None or nulls is not None else self._swept(shard, stored, rows, dtype, sweep)
+            if whole is not None:
+                yield whole
+                continue
+            for first in range(0, len(rows), size):
+                part = slice(first, first + size)
+                block = stored[part], None if nulls is None else nulls[part]
+                tile = self._tile(shard, block, rows[part], dtype, raw, buffer, divide)
+                if len(tile):
+                    yield tile
         if start != span.stop:
             raise InputError(f"{shard.label} has {start} rows where its header says {shard.rows}")
         self.notes.add_passed(span)
+
+    @property
+    def _large(self) -> bool:
+        """Whether compiled sweeps are worth loading."""
+        return self.rows * self.dim >= compiled.FEWEST_VALUES
+
+    def _blocks(self, shard: Shard, span: Span, size: int, views: bool) -> Iterator[Block]:
+        """Blocks of a span as stored; to be swept, longer ones, mapped where the format can."""
+        source: Any = shard.source
+        if views and self.memory is None:
+            size *= _SPAN_TILES
+        read = getattr(source, "views", source.blocks) if views else source.blocks
+        return read(size) if span.stop - span.start == shard.rows else read(size, span.start, span.stop)
+
+    def _swept(self, shard: Shard, stored: np.ndarray, rows: np.ndarray, dtype: np.dtype, sweep: Sweep) -> Tile | None:
+        """A tile as a compiled sweep leaves it, None where the rows are not for it."""
+        found = swept(stored, dtype, sweep)
+        if found is None:
+            return None
+        norms, made = found
+        self.notes.add_norms(shard, norms)
+        return Tile(stored, rows + shard.first_row, shard.index, int(rows[0]), swept=made)
 
     def _tile(
         self,
@@ -218,11 +256,10 @@ class EmbeddingSet:
         dtype: np.dtype,
         raw: bool,
         buffer: torch.Tensor | None = None,
-        form: Form = "unit",
+        divide: bool = True,
     ) -> Tile:
         """Turn stored rows (positions within their shard) into a tile: checked, divided, thinned."""
         stored, nulls = block
-        untouched = as_stored(stored, dtype) if form == "stored" and self._large else None
         if raw:
             try:
                 values, bad = verbatim(stored, dtype)
@@ -230,12 +267,9 @@ class EmbeddingSet:
                 at = self.notes.where(shard, int(rows[error.args[0]]))
                 raise InputError(f"{at} holds values beyond the range of {dtype}") from error
             norms = scale = None
-        elif form == "unit":
+        elif divide:
             values, norms, bad = normalized(stored, dtype, buffer)
             scale = None
-        elif untouched is not None:
-            (values, norms), bad = untouched, {}
-            scale = 1 / norms
         else:
             values, lengths, norms, bad = undivided(stored, dtype, buffer)
             scale = 1 / lengths
@@ -251,12 +285,7 @@ class EmbeddingSet:
             start = int(rows[0])
         if norms is not None:
             self.notes.add_norms(shard, norms)
-        return Tile(values, rows + shard.first_row, shard.index, start, scale, untouched is not None)
-
-    @property
-    def _large(self) -> bool:
-        """Whether compiled sweeps are worth loading."""
-        return self.rows * self.dim >= compiled.FEWEST_VALUES
+        return Tile(values, rows + shard.first_row, shard.index, start, scale)
 
     def batches(self, batch_size: int, dtype: np.typing.DTypeLike = np.float32) -> Iterator[np.ndarray]:
         """Yield arrays of exactly `batch_size` unit rows across ragged shards; the last may be shorter.
@@ -368,7 +397,7 @@ class EmbeddingSet:
         buffer = self.tile_buffer(np.float32)
 
         def look(span: Span) -> None:
-            for _ in self.tiles(span=span, buffer=buffer, form="stored"):
+            for _ in self.tiles(span=span, buffer=buffer, divide=False):
                 pass
 
         return look

@@ -5,8 +5,9 @@ depend on the width alone, so that sums over tiles have the same bits whatever t
 the batch size or the worker.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ import torch
 from anisoalign import compiled
 from anisoalign.embeddings.errors import InputError
 
-Form = Literal["unit", "undivided", "stored"]
-"""How tiles are read: made unit; cast, with a `scale` that makes them unit; or as undivided, but where there are
-compiled sweeps for them neither cast nor copied, and marked as `stored`."""
+Sweep = Callable[[np.ndarray], tuple[np.ndarray, Any]]
+"""A compiled pass over rows as they are stored, float16 or float32, shape (m, d), which it does not change.
+
+It returns their norms, float32, shape (m,), and what it made of the rows divided by them.
+"""
 
 TILE_VALUES = 1 << 20
 """Values in a tile: 4 MiB of float32, which stays in cache between the steps on it."""
@@ -37,7 +40,7 @@ class Tile:
     ----------
     values : ndarray, shape (m, d)
         C-contiguous; unit rows unless read raw or undivided. Freshly allocated, so a tile stays valid, unless
-        tiles were asked to share one buffer, or are `stored`.
+        tiles were asked to share one buffer. As stored, and not to be written to, where they were swept.
     rows : ndarray of int64, shape (m,)
         Global row numbers, counted before any row was dropped.
     shard : int
@@ -46,8 +49,8 @@ class Tile:
         Row of the shard at which the tile begins (before dropping).
     scale : ndarray, shape (m,), or None
         Where tiles are read undivided: what each row of `values` is multiplied with to be unit.
-    stored : bool
-        Whether `values` are as stored, float16 or float32, to be given to `compiled` sweeps and not written to.
+    swept : object
+        What a compiled sweep made of the rows; None where there was none.
     """
 
     values: np.ndarray
@@ -55,7 +58,7 @@ class Tile:
     shard: int
     start: int
     scale: np.ndarray | None = None
-    stored: bool = False
+    swept: Any = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -141,12 +144,15 @@ def undivided(
     return values, lengths, norms, bad
 
 
-def as_stored(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return a block itself and its norms; None where no compiled sweep takes it, or a row needs a closer look."""
+def swept(stored: np.ndarray, dtype: np.dtype, sweep: Sweep) -> tuple[np.ndarray, Any] | None:
+    """Return the norms of a block and what `sweep` makes of it; None where it is not for compiled sweeps.
+
+    It is not where the pass is to be in another precision than float32, or a row needs a closer look.
+    """
     if dtype != np.float32 or not compiled.takes(stored):
         return None
-    norms = compiled.sweeps().norms(stored)
-    return None if len(_odd_rows(norms, torch.float32)) else (stored, norms)
+    norms, made = sweep(stored)
+    return None if len(_odd_rows(norms, torch.float32)) else (norms, made)
 
 
 def verbatim(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, dict[int, str]]:

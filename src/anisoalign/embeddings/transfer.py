@@ -14,7 +14,7 @@ from anisoalign.embeddings.engines import carried_out, engine_for
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.shards import Span
-from anisoalign.embeddings.tiles import Form, Tile
+from anisoalign.embeddings.tiles import Tile
 from anisoalign.embeddings.workers import cores, in_order
 from anisoalign.embeddings.writer import EmbeddingWriter
 
@@ -29,7 +29,7 @@ def write_tiles(
     *,
     dtype: np.typing.DTypeLike = np.float32,
     raw: bool = False,
-    form: Form = "unit",
+    divide: bool = True,
     progress: Progress | None = None,
 ) -> None:
     """Write every row of a set, changed by a function of its tile, shard for shard.
@@ -42,16 +42,16 @@ def write_tiles(
     change : callable, optional
         Makes, for one worker, a function from a tile of m rows to an array or tensor of shape
         (m, writer.dim), valid until its next call. It must depend on the tile alone, so that an interrupted
-        run can continue.
-    dtype, raw, form
+        run can continue. Where it has an attribute `sweep`, that is given to `EmbeddingSet.tiles`.
+    dtype, raw, divide
         How tiles are read, see `EmbeddingSet.tiles`.
     progress : callable, optional
         Called with the number of stored rows that are done since the last call, by several threads.
     """
     if writer.single:
-        _write_file(es, writer, change, dtype, raw, form, progress)
+        _write_file(es, writer, change, dtype, raw, divide, progress)
     else:
-        _write_folder(es, writer, change, dtype, raw, form, progress)
+        _write_folder(es, writer, change, dtype, raw, divide, progress)
     es.check_some_kept()
 
 
@@ -61,7 +61,7 @@ def _write_folder(
     change: Callable[[], Change] | None,
     dtype: np.typing.DTypeLike,
     raw: bool,
-    form: Form,
+    divide: bool,
     progress: Progress | None,
 ) -> None:
     """Write shards side by side: each thread reads, changes and writes one, a tile at a time."""
@@ -75,7 +75,7 @@ def _write_folder(
             todo.append((shard.index, stems[shard.index]))
     # An engine tells what was done shard by shard, threads tile by tile.
     away = engine_for(es) is not None
-    worker = partial(_shard_writer, es, writer, change, np.dtype(dtype), raw, form, None if away else progress)
+    worker = partial(_shard_writer, es, writer, change, np.dtype(dtype), raw, divide, None if away else progress)
     # One thread more than cores, since one or another waits for the disk to sync what they wrote.
     # A pickle is held whole while it is read: one at a time.
     workers = 1 if es.format == "pickle" else cores() + 1
@@ -91,7 +91,7 @@ def _shard_writer(
     change: Callable[[], Change] | None,
     dtype: np.dtype,
     raw: bool,
-    form: Form,
+    divide: bool,
     progress: Progress | None,
 ) -> Callable[[tuple[int, str]], dict[str, Any]]:
     """Make the work of one worker: read, change and write a shard, and say what was written."""
@@ -103,7 +103,8 @@ def _shard_writer(
         shard = es.shards[index]
         known = shard.rows if es.bad_rows == "error" else None
         with writer.shard(index, known, stem, es.metadata(index)) as out:
-            for tile in es.tiles(dtype, raw=raw, span=Span(index, 0, shard.rows), buffer=buffer, form=form):
+            whole, sweep = Span(index, 0, shard.rows), getattr(moved, "sweep", None)
+            for tile in es.tiles(dtype, raw=raw, span=whole, buffer=buffer, divide=divide, sweep=sweep):
                 out.write(tile.values if moved is None else moved(tile), tile.rows - shard.first_row)
                 _tell(progress, len(tile))
             _note_dropped(es, out, {index}, shard.first_row, progress)
@@ -118,7 +119,7 @@ def _write_file(
     change: Callable[[], Change] | None,
     dtype: np.typing.DTypeLike,
     raw: bool,
-    form: Form,
+    divide: bool,
     progress: Progress | None,
 ) -> None:
     """Write one file: parts are changed side by side and written one after another."""
@@ -146,7 +147,8 @@ def _write_file(
                 except Empty:
                     memory = out.memory(most)
                 filled, rows = 0, [np.empty(0, np.int64)]
-                for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer, form=form):
+                sweep = getattr(moved, "sweep", None)
+                for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer, divide=divide, sweep=sweep):
                     out.store(tile.values if moved is None else moved(tile), memory[filled : filled + len(tile)])
                     filled += len(tile)
                     rows.append(tile.rows)

@@ -55,7 +55,7 @@ def serving_module(model: Aligner, precision: str = "fp32") -> nn.Module:
         module: nn.Module = Dialled(model, precision)
     elif isinstance(model, MemoryProjection):
         module = Memory(torch.from_numpy(np.array(model.rows_)), model.temperature, precision)
-    elif model.takes != "unit":
+    elif model.takes_undivided:
         move = model._map(np.dtype(np.float32))
         module = AffineRows(move.weight, move.bias, move.shift, precision)
     else:

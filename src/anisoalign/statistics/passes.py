@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from anisoalign import compiled
-from anisoalign.embeddings import EmbeddingSet, Form, InputError, Span, Tile, carried_out, engine_for, open_embeddings
+from anisoalign.embeddings import EmbeddingSet, InputError, Span, Tile, carried_out, engine_for, open_embeddings
 from anisoalign.statistics.moments import Moments, Order
 from anisoalign.statistics.tree import TreeSum, grouped, level_for
 
@@ -50,7 +50,6 @@ def measure(
     *,
     dtype: str = "auto",
     summary: Callable[[], Summary] | None = None,
-    form: Form | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Moments:
     """Moments of a whole set, in one pass: parts of shards are summed by several threads and merged in a fixed order.
@@ -65,9 +64,8 @@ def measure(
         Precision of the products within a tile.
     summary : callable, optional
         Makes, for one worker, the function that gives the moments of what the rows of a tile are mapped to; it may
-        overwrite them. By default the moments of the rows. For a mean, tiles come undivided, with their `scale`.
-    form : {"unit", "undivided", "stored"}, optional
-        How a `summary` takes its tiles, if not as just said.
+        overwrite them. By default the moments of the rows. For a mean, tiles come undivided, with their `scale`; and
+        where the function has an attribute `sweep`, that is given to `EmbeddingSet.tiles`.
     progress : callable, optional
         Called with the number of rows of each tile.
     """
@@ -80,9 +78,7 @@ def measure(
     # An engine is given whole nodes of the tree, a few for each of its hands: what travels is one sum a node.
     level = 0 if engine is None else level_for(len(spans), _NODES_A_HAND * engine.hands)
     groups = grouped(spans, level)
-    if form is None:
-        form = "unit" if order != "mean" else "stored" if summary is None else "undivided"
-    worker = partial(_summed, embeddings, order, precision, rows, summary, form)
+    worker = partial(_summed, embeddings, order, precision, rows, summary)
     total = TreeSum(embeddings.dim, order)
     for group, part in zip(groups, carried_out(embeddings, worker, groups), strict=True):
         total.add(part, level)
@@ -98,17 +94,18 @@ def _summed(
     precision: np.dtype,
     rows: int | None,
     summary: Callable[[], Summary] | None,
-    form: Form,
 ) -> Callable[[Sequence[Span]], Moments]:
     """Make the work of one worker: the moments of some spans, which are a node of the tree."""
-    tile_moments = partial(_own_moments, order) if summary is None else summary()
+    tile_moments = OwnMoments(order) if summary is None else summary()
+    sweep = getattr(tile_moments, "sweep", None) if order == "mean" else None
     buffer = embeddings.tile_buffer(precision, rows)
 
     def moments(spans: Sequence[Span]) -> Moments:
         node = TreeSum(embeddings.dim, order)
         for span in spans:
             part = Moments.empty(embeddings.dim, order)
-            for tile in embeddings.tiles(precision, rows, span=span, buffer=buffer, form=form):
+            apart = order == "mean"
+            for tile in embeddings.tiles(precision, rows, span=span, buffer=buffer, divide=not apart, sweep=sweep):
                 part.merge(tile_moments(tile))
             node.add(part)
         return node.total()
@@ -116,8 +113,18 @@ def _summed(
     return moments
 
 
-def _own_moments(order: Order, tile: Tile) -> Moments:
-    if tile.stored:
-        assert tile.scale is not None
-        return Moments(len(tile), compiled.sweeps().weighted_sum(tile.values, tile.scale) / len(tile), None)
-    return Moments.empty(tile.values.shape[1], order).update(tile.values, True, tile.scale)
+class OwnMoments:
+    """Moments of a tile's rows; of a mean alone, by a compiled sweep where there is one."""
+
+    def __init__(self, order: Order):
+        self.order: Order = order
+
+    def __call__(self, tile: Tile) -> Moments:
+        """Moments of one tile."""
+        if tile.swept is not None:
+            return Moments(len(tile), tile.swept / len(tile), None)
+        return Moments.empty(tile.values.shape[1], self.order).update(tile.values, True, tile.scale)
+
+    def sweep(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Norms of rows, and the sum of the rows divided by them."""
+        return compiled.sweeps().unit_sum(stored)
