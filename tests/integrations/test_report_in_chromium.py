@@ -79,7 +79,23 @@ def tab(browser, made):
     watched.close()
 
 
+def unfold(page):
+    """Open everything that is folded away, by its summary as a reader would."""
+    for folded in page.locator("details:not([open]) > summary").all()[::-1]:
+        folded.click()
+    assert page.locator("details:not([open])").count() == 0
+
+
+def test_phases_other_methods_and_all_numbers_are_folded_and_open(tab):
+    for inside in ("#figure-compasses", "#other-methods-table", "#gap-numbers"):
+        assert not tab.page.locator(inside).is_visible()
+    unfold(tab.page)
+    for inside in ("#figure-compasses", "#other-methods-table", "#gap-numbers"):
+        assert tab.page.locator(inside).is_visible()
+
+
 def test_switches_show_one_state_at_a_time(tab):
+    unfold(tab.page)
     switched = tab.page.locator("figure:has(.switch)")
     assert switched.count() >= 3
     for figure in switched.all():
@@ -89,9 +105,13 @@ def test_switches_show_one_state_at_a_time(tab):
         assert [view.is_visible() for view in views.all()][:2] == [False, True]
         before, after = (views.nth(i).locator("svg").inner_html() for i in (0, 1))
         assert before != after
+        titles = figure.locator("h3")
+        assert [title.is_visible() for title in titles.all()][:2] == [False, True]
+        assert titles.nth(0).inner_text() != titles.nth(1).inner_text()
 
 
 def test_values_are_told_under_the_pointer_and_by_arrow_keys(tab):
+    unfold(tab.page)
     for figure in tab.page.locator("figure").all():
         chart, told = figure.locator("svg.chart").first, figure.locator("output")
         places = chart.evaluate("c => [...c.querySelectorAll('.tip')].map(t => [+t.getAttribute('cx'), t.dataset.tip])")
@@ -127,6 +147,7 @@ def test_columns_sort_by_their_numbers_both_ways(tab):
 def test_downloads_hold_the_numbers_of_the_results(tab, made):
     results = json.loads((made / "results.json").read_text())
     gap = results["diagnose"][0]
+    unfold(tab.page)
 
     def download(selector):
         with tab.page.expect_download() as caught:
@@ -171,9 +192,43 @@ def test_looks_by_the_system_by_the_button_and_on_a_phone(browser, made, scheme,
         watched.close()
 
 
+NAMES = """() => [...document.querySelectorAll("#figure-trade-off text.name")].map((e) => e.getBoundingClientRect())
+  .map((box) => [box.left, box.top, box.right, box.bottom])"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_names_collide_on_no_screen_and_wide_tables_say_that_they_scroll(browser, made, width):
+    watched = Watched(browser, width=width)
+    watched.page.goto((made / "page.html").as_uri())
+    boxes = watched.page.evaluate(NAMES)
+    assert len(boxes) >= 4
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            assert a[0] >= b[2] - 1 or b[0] >= a[2] - 1 or a[1] >= b[3] - 3 or b[1] >= a[3] - 3, (a, b)
+    unfold(watched.page)
+    for table in watched.page.locator(".wide-table").all():
+        scrolls = table.evaluate("e => e.scrollWidth > e.clientWidth + 1")
+        assert table.evaluate("e => !e.previousElementSibling.hidden") == scrolls
+        first = table.locator("tbody th").first
+        table.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
+        assert first.bounding_box()["x"] >= table.bounding_box()["x"] - 1
+        cut = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).length"
+        assert table.locator("tbody th").evaluate_all(cut) == 0
+    ends = watched.page.locator("nav a").evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
+    assert max(ends) <= width
+    assert watched.complaints == []
+    watched.close()
+
+
 def test_on_paper_every_state_is_there_and_no_button(tab):
     tab.page.emulate_media(media="print", color_scheme="dark")
     assert all(view.is_visible() for view in tab.page.locator(".view").all())
+    assert tab.page.locator("details:not([open])").count() >= 3
+    assert all(table.is_visible() for table in tab.page.locator("details table").all())
+    hidden = "all => all.filter(e => !e.checkVisibility({contentVisibilityAuto: true})).length"
+    assert tab.page.locator("details .view, details table").evaluate_all(hidden) == 0
+    heights = "all => all.map(e => e.getBoundingClientRect().height)"
+    assert min(tab.page.locator("details .view svg").evaluate_all(heights)) > 100
     assert not any(button.is_visible() for button in tab.page.locator("button").all())
     assert tab.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
@@ -181,7 +236,10 @@ def test_on_paper_every_state_is_there_and_no_button(tab):
 def test_the_page_says_which_method_to_take_and_shows_pictures(tab, made):
     advised = tab.page.locator("#choice .short").inner_text()
     assert any(method in advised for method in METHODS)
-    assert tab.page.locator("#choice code").inner_text().startswith("anisoalign fit ")
+    for commands in tab.page.locator("#choice code").all():
+        fit, transform = commands.inner_text().split("\n")
+        assert fit.startswith("anisoalign fit ")
+        assert transform.startswith("anisoalign transform ")
     pictures = tab.page.locator(".found img")
     assert (pictures.count() > 0) == (made / "pictures").is_dir()
     assert all(pictures.evaluate_all("all => all.map(image => image.complete && image.naturalWidth > 0)"))

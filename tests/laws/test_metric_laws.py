@@ -1,5 +1,6 @@
 """Symmetries and bounds of the metrics: what must change them, and what must not."""
 
+import re
 from itertools import combinations
 
 import numpy as np
@@ -112,7 +113,7 @@ def test_without_pairs_what_needs_them_is_absent(planted):
 
 @pytest.mark.parametrize("paired", [True, False])
 @pytest.mark.parametrize("case", ["planted", "equal", "few", "narrow"])
-def test_the_verdict_is_three_sentences_and_answers_the_question(planted, paired, case):
+def test_the_verdict_is_three_sentences_and_says_which_cosine_to_expect(planted, paired, case):
     y, x = {
         "planted": (planted.source, planted.target),
         "equal": (planted.source, planted.source),
@@ -123,7 +124,9 @@ def test_the_verdict_is_three_sentences_and_answers_the_question(planted, paired
     sentences = report.verdict()
     assert len(sentences) == 3
     assert all(sentence.endswith(".") for sentence in sentences)
-    assert "0.25" in sentences[2]
+    expected = report.paired_cosine if paired else report.centroid_cosine
+    assert f"cosine {expected:.2f}" in sentences[2]
+    assert f"{report.paired_cosine_limit:.2f}" in sentences[2]
     assert "nan" not in str(report)
     assert "None" not in str(report)
     assert str(report).splitlines() == sentences
@@ -138,8 +141,42 @@ def test_the_verdict_follows_the_gap(planted):
     angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     cone = np.stack([np.full(40, centre), side * np.cos(angles), side * np.sin(angles)], axis=1)
     quarter = np.stack([cone[:, 0], -cone[:, 2], cone[:, 1]], axis=1)
-    assert "A paired cosine near 0.25 is to be expected here" in aa.diagnose(cone, quarter, paired=True).verdict()[2]
-    assert "A paired cosine near 0.25 is not what to expect" in aa.diagnose(cone, cone, paired=True).verdict()[2]
+    assert "have cosine 0.25 here, give or take 0.00" in aa.diagnose(cone, quarter, paired=True).verdict()[2]
+    assert "have cosine 1.00 here, give or take 0.00" in aa.diagnose(cone, cone, paired=True).verdict()[2]
+
+
+@pytest.mark.parametrize(
+    ("shared", "words"), [(1.0, "share most of"), (0.75, "share most of"), (0.4, "share part of"), (0.0, "not shown")]
+)
+def test_the_verdict_on_directions_agrees_with_the_share_that_was_planted(shared, words):
+    """Two sets whose leading q directions have exactly the given share in common."""
+    rng = np.random.default_rng(3)
+    dim, q = 200, 20
+    common = round(shared * q)
+    axes = [np.arange(q), np.r_[np.arange(common), np.arange(q, 2 * q - common)]]
+    sets = []
+    for chosen, offset in zip(axes, (4.0, -4.0), strict=True):
+        rows = 0.01 * rng.normal(size=(2_000, dim))
+        rows[:, chosen] += rng.normal(size=(2_000, q))
+        rows[:, -1] += offset
+        sets.append(rows)
+    gap = aa.diagnose(*sets, q=q)
+    assert gap.subspace_overlap == pytest.approx(shared, abs=0.06)
+    assert words in gap.verdict()[1]
+    assert f"overlap {gap.subspace_overlap:.2f}" in gap.verdict()[1]
+
+
+def test_the_energy_told_is_that_of_the_leading_directions(planted):
+    y, x, _ = planted
+    gap = aa.diagnose(y, x, paired=True)
+    y, x = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (y, x))
+    rest = (x - x.mean(axis=0)) - (y - y.mean(axis=0))
+    values = np.sort(np.linalg.eigvalsh(rest.T @ rest))[::-1]
+    count = gap.residual_effective_dimension * gap.dim
+    below, above = (values[: int(edge)].sum() / values.sum() for edge in (np.floor(count), np.ceil(count)))
+    told = re.search(r"(\d+)% of the dimensions hold (\d+)% of what is left", gap.verdict()[1])
+    assert int(told[1]) == round(100 * gap.residual_effective_dimension)
+    assert 100 * below - 2 <= int(told[2]) <= 100 * above + 2
 
 
 def test_equal_sets_have_no_gap(planted):

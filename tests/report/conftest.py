@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import anisoalign as aa
-from anisoalign.comparison import compare_rows
+from anisoalign.comparison import before_after, compare_rows
+from anisoalign.report.results import Results
 
 METHODS = (
     "mean-shift",
@@ -76,3 +77,28 @@ def hostile(labelled):
     records = [dict(record) for record in labelled]
     records[0]["method"] = '<script>alert("$x$ | `y` *z*")</script>'
     return records
+
+
+@pytest.fixture(scope="session")
+def view(sets):
+    y, x, _ = sets
+    model = aa.ReAlign().fit(y, x)
+    z = model.transform(y, out_dtype="float64")
+    return json.loads(json.dumps(before_after(y, x, z, method="realign", model=model, paired=True).to_dict()))
+
+
+@pytest.fixture(scope="session")
+def everything(paired_gap, alignment, labelled, view, sets):
+    y, x, labels = sets
+    turned = compare_rows(
+        y, x, paired=True, methods=["realign", "gaussian-transport:strength=0.5", "identity"], repeats=2, dials=True
+    )
+    records = [{**a, **b} for a, b in zip(turned.to_dicts(), turned.costs(), strict=True)]
+    return Results(
+        diagnose=[paired_gap],
+        evaluate=alignment,
+        compare=records,
+        views=[view],
+        captions={"source": {str(i): f"text that says {labels[i]}" for i in range(len(y))}},
+        names={"source": "text", "target": "image"},
+    )

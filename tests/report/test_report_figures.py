@@ -68,11 +68,17 @@ def test_histograms_hold_every_pair_once(paired_gap):
     assert np.average(middle, weights=pairs.values) == pytest.approx(paired_gap["paired_cosine"], abs=0.01)
 
 
-def test_histograms_mark_the_question_and_the_centroids(paired_gap):
-    figure = cosine_histograms(paired_gap)
+@pytest.mark.parametrize("at", [0.16, None, 0.9])
+def test_histograms_mark_the_cosine_of_the_centroids_and_name_it_inside(paired_gap, at):
+    gap = paired_gap if at is None else {**paired_gap, "centroid_cosine": at}
+    figure = cosine_histograms(gap)
     marked = {round(float(found.get_xdata()[0]), 6) for found in figure.axes[0].get_lines()}
-    assert marked == {0.25, round(paired_gap["centroid_cosine"], 6)}
-    assert any("0.25" in text for text in texts(figure))
+    assert marked == {round(gap["centroid_cosine"], 6)}
+    name = next(text for text in figure.axes[0].texts if text.get_text().startswith("centroid cosine"))
+    assert f"{gap['centroid_cosine']:.2f}" in name.get_text()
+    (box,) = boxes(figure, [name])
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
 
 
 def test_histograms_without_pairs_show_none(unpaired_gap):
@@ -84,8 +90,10 @@ def test_histogram_title_tells_which_rows_win(paired_gap):
     names = {"source": "text", "target": "image"}
     near = cosine_histograms({**paired_gap, **names, "within_source_cosine": 0.8, "paired_cosine": 0.3})
     far = cosine_histograms({**paired_gap, **names, "within_source_cosine": 0.2, "paired_cosine": 0.3})
-    assert near.get_suptitle().replace("\n", " ").startswith("A text row is closer to other text rows (0.80)")
-    assert far.get_suptitle().replace("\n", " ").startswith("A text row is closer to its own image (0.30)")
+    assert (
+        near.get_suptitle().replace("\n", " ").startswith("On average, a text row is closer to other text rows (0.80)")
+    )
+    assert far.get_suptitle().replace("\n", " ").startswith("On average, a text row is closer to its own image (0.30)")
 
 
 def test_overlap_curve_against_chance(paired_gap):
@@ -154,7 +162,7 @@ def test_trade_off_joins_strengths_in_order_and_names_the_rest(labelled):
     )
     np.testing.assert_allclose(curve.get_ydata(), [record["geometry_consistency"] for record in ends])
     shown = texts(figure)
-    assert {"t = 0.5", "t = 1", "mean-shift", "realign", "gaussian-transport, strength t"} <= set(shown)
+    assert {"strength=0.5", "strength=1", "mean-shift", "realign", "gaussian-transport, by strength"} <= set(shown)
     assert line(figure.axes[0], "the ideal").get_xydata().tolist() == [[1.0, 1.0]]
 
 

@@ -3,84 +3,19 @@ import hashlib
 import json
 import re
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from reading import figures, read, stored
 
 import anisoalign as aa
-from anisoalign.comparison import before_after, compare_rows
+from anisoalign.comparison import before_after
 from anisoalign.embeddings import InputError
 from anisoalign.report import write_page
 from anisoalign.report.results import Results, read_results, write_results
 
-VOID = {"meta", "br", "wbr", "link", "img", "input"}
 LOADS = {"link", "iframe", "object", "embed", "base", "form", "video", "audio"}
 QUESTIONS = ["Is there a gap?", "What kind?", "What does each method do about it?", "Which one for me?"]
-
-
-class Elements(HTMLParser):
-    """Names of all elements, their attributes, and whether they close in order."""
-
-    def __init__(self):
-        super().__init__()
-        self.names, self.open, self.attributes = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.names.append(tag)
-        self.attributes += attrs
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag, attrs):
-        self.names.append(tag)
-        self.attributes += attrs
-
-
-def read(path):
-    text = path.read_text(encoding="utf-8")
-    page = Elements()
-    page.feed(text)
-    assert page.open == []
-    return text, page
-
-
-def figures(text):
-    return re.findall(r'<figure id="figure-([a-z-]+)"', text)
-
-
-def stored(text, key):
-    return json.loads(
-        re.search(rf'<script type="application/json" id="{key}">(.*?)</script>', text, re.DOTALL).group(1)
-    )
-
-
-@pytest.fixture(scope="session")
-def view(sets):
-    y, x, _ = sets
-    model = aa.ReAlign().fit(y, x)
-    z = model.transform(y, out_dtype="float64")
-    return json.loads(json.dumps(before_after(y, x, z, method="realign", model=model, paired=True).to_dict()))
-
-
-@pytest.fixture(scope="session")
-def everything(paired_gap, alignment, labelled, view, sets):
-    y, x, labels = sets
-    turned = compare_rows(
-        y, x, paired=True, methods=["realign", "gaussian-transport:strength=0.5", "identity"], repeats=2, dials=True
-    )
-    records = [{**a, **b} for a, b in zip(turned.to_dicts(), turned.costs(), strict=True)]
-    return Results(
-        diagnose=[paired_gap],
-        evaluate=alignment,
-        compare=records,
-        views=[view],
-        captions={"source": {str(i): f"text that says {labels[i]}" for i in range(len(y))}},
-        names={"source": "text", "target": "image"},
-    )
 
 
 def test_the_page_answers_five_questions_in_order(tmp_path, everything):

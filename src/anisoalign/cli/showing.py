@@ -30,6 +30,16 @@ Thumbnails = Annotated[
 ResultsOption = Annotated[
     Path | None, typer.Option("--results", help="Also write all that a page is made from, as JSON.")
 ]
+# fmt: off
+KINDS_OF_ROWS = frozenset((
+    "text", "caption", "title", "sentence", "word", "query", "question", "answer", "document", "passage",
+    "abstract", "review", "label", "transcript", "image", "photo", "picture", "frame", "sketch", "video",
+    "audio", "sound", "speech", "music", "song", "code", "product", "item", "user", "molecule", "protein",
+    "cell", "gene", "point", "shape",
+))
+# fmt: on
+"""File names that say what a row is; any other name, like that of an encoder, would be no word for a row."""
+_ABBREVIATED = {"img": "image", "imgs": "image", "txt": "text", "queries": "query"}
 VIEW_ROWS = 4_000
 """Rows a side that a page's pictures of before and after are drawn from."""
 
@@ -54,18 +64,18 @@ def write_outputs(report: Path | None, results: Path | None, found: Results) -> 
 
 
 def names_of(source: Path, target: Path) -> dict[str, str]:
-    """What a row of each set is called: the file's name without its ending, where the two differ.
+    """What a row of each set is called: the file's name where it is a word for what a row is, and the two differ.
 
     Examples
     --------
     >>> names_of(Path("data/text.npy"), Path("data/img_emb"))
     {'source': 'text', 'target': 'image'}
+    >>> names_of(Path("clip.npy"), Path("dino.npy"))
+    {'source': 'source', 'target': 'target'}
     """
-    usual = {"img": "image", "txt": "text", "images": "image", "texts": "text", "captions": "caption"}
-    stems = [path.absolute().stem.removesuffix("_emb").replace("_", " ") for path in (source, target)]
-    found = [usual.get(stem, stem) for stem in stems]
-    plain = all(name.replace(" ", "").replace("-", "").isalpha() and len(name) <= 16 for name in found)
-    if not plain or found[0] == found[1]:
+    stems = [path.absolute().stem.lower().removesuffix("_emb") for path in (source, target)]
+    found = [_ABBREVIATED.get(stem, stem if stem in KINDS_OF_ROWS else stem.removesuffix("s")) for stem in stems]
+    if not KINDS_OF_ROWS.issuperset(found) or found[0] == found[1]:
         found = ["source", "target"]
     return dict(zip(("source", "target"), found, strict=True))
 

@@ -39,8 +39,8 @@ CONTROLS = ("identity", "random-target")
 _ORDERS: tuple[Order, ...] = ("mean", "diagonal", "full")
 DIAL = (0.0, 0.2, 0.5, 0.75, 1.0)
 """Strengths at which a method with a dial is measured besides its own."""
-DIAL_REPEATS = 3
-"""Repeats in which dials are turned: curves are for looking at, the table is for deciding."""
+DIAL_REPEATS = 5
+"""Repeats in which dials are turned at most: curves are for looking at, the table is for deciding."""
 
 
 def compare_rows(
@@ -128,6 +128,9 @@ def compare_rows(
                 model_bytes=sum(value.nbytes for value in vars(model).values() if isinstance(value, np.ndarray)),
             )
             metrics = scores(aligned)
+            if isinstance(model, AnisoAlign):
+                entries[name].strengths.append(float(model.strength_))
+                entries[name].chooses_strength = model.strength == "auto"
             if dials and repeat < DIAL_REPEATS:
                 for strength, other in _along_the_dial(model, turned, moments, fit_y):
                     entries[name].turn(strength, scores(_transform(other, test_y, first=len(fit_y))))

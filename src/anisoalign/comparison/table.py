@@ -41,7 +41,8 @@ METHOD, CONTROL, ORACLE = "method", "control", "oracle"
 class MethodScores:
     """One method's metrics over the repeats: lists of equal length, one entry a repeat.
 
-    `costs` are times and sizes, which differ from run to run; `dial` holds scores at other strengths.
+    `costs` are times and sizes, which differ from run to run; `dial` holds scores at other strengths, and
+    `strengths` those that the method used, repeat by repeat, where it keeps them.
     `kind` is "method", "control" (identity, random replacement) or "oracle" (needs pairs, or is the real
     target); only methods compete for the marks.
     """
@@ -51,6 +52,8 @@ class MethodScores:
     scores: dict[str, list[float]] = field(default_factory=dict)
     costs: dict[str, list[float]] = field(default_factory=dict)
     dial: dict[float, dict[str, list[float]]] = field(default_factory=dict)
+    strengths: list[float] = field(default_factory=list)
+    chooses_strength: bool = False
 
     def spend(self, **costs: float) -> None:
         """Append what one repeat cost."""
@@ -89,8 +92,10 @@ class Comparison:
 
         `<metric>_mark` is "best", or "within_noise" where the difference to the best, paired by repeat, is
         within two standard errors. `closed` is the share of the gap from ReAlign to real targets in label
-        transfer that the method closes. Where dials were turned, `dial_strength` is a list of strengths and
-        `dial_<metric>` the means there.
+        transfer that the method closes. Where dials were turned, `dial_strength` is a list of strengths,
+        `dial_<metric>` the means there, over the first `dial_repeats` repeats only. The mean of the
+        strengths that AnisoAlign used is `strength_used`; where it chose them itself, their range is `strength_lowest`
+        and `strength_highest`.
         """
         marks = {metric: self._marks(metric) for metric in DIRECTIONS}
         return [self._record(entry, marks) for entry in self.methods]
@@ -114,9 +119,14 @@ class Comparison:
             record[f"{metric}_se"] = standard_error(values)
             if entry.method in marks.get(metric, {}):
                 record[f"{metric}_mark"] = marks[metric][entry.method]
+        if entry.strengths:
+            record["strength_used"] = float(np.mean(entry.strengths))
+            if entry.chooses_strength:
+                record["strength_lowest"], record["strength_highest"] = min(entry.strengths), max(entry.strengths)
         if entry.dial:
             strengths = sorted(entry.dial)
             record["dial_strength"] = strengths
+            record["dial_repeats"] = len(entry.dial[strengths[0]]["geometry_consistency"])
             for metric in entry.dial[strengths[0]]:
                 record[f"dial_{metric}"] = [float(np.mean(entry.dial[t][metric])) for t in strengths]
         closed = self.closed(entry)

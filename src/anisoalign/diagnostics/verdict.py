@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from anisoalign.diagnostics.gap import GapReport
 
-ASKED = 0.25
-"""The paired cosine that every CLIP user asks about."""
+MOST, PART = 0.5, 0.2
+"""Shares, above chance, of the leading directions from which the sets share most of them, and part of them."""
 
 
 def gap_verdict(gap: GapReport) -> list[str]:
-    """Where the sets lie, what is left once the means agree, and whether a paired cosine of 0.25 is normal."""
+    """Where the sets lie, what is left once the means agree, and which cosine to expect of a pair."""
     return [_place(gap), _shape(gap), _cosine(gap)]
+
+
+def amount_shared(overlap: float, chance: float, p: float | None) -> str:
+    """How much of their leading directions two sets share, in words that the numbers bear out.
+
+    Chance counts for nothing: what is graded is the share of the room above it.
+
+    Examples
+    --------
+    >>> amount_shared(0.95, 0.1, 0.005), amount_shared(0.23, 0.1, 0.005), amount_shared(0.11, 0.1, 0.3)
+    ('most of', 'few of', 'none of')
+    """
+    if p is None or p > 0.01:
+        return "none of"
+    above = (overlap - chance) / max(1.0 - chance, 1e-12)
+    return "most of" if above >= MOST else "part of" if above >= PART else "few of"
+
+
+def energy_within(directions: Sequence[int], energy: Sequence[float], count: float) -> float:
+    """Share of the residual's energy in its `count` leading directions, read off the curve E(K) between its points.
+
+    Examples
+    --------
+    >>> energy_within([1, 2, 4], [0.5, 0.8, 1.0], 3)
+    0.9
+    """
+    return float(np.interp(count, [0, *directions], [0.0, *energy]))
 
 
 def _place(gap: GapReport) -> str:
@@ -24,12 +54,12 @@ def _place(gap: GapReport) -> str:
         return sentence + "."
     if within > across + 0.05:
         return sentence + (
-            f", and a source row has cosine {within:.2f} with another source row but {across:.2f} with a target "
-            f"row, so in a mixed index {_outranked(gap, within)}."
+            f", and on average a source row has cosine {within:.2f} with another source row but {across:.2f} with a "
+            f"target row, so in a mixed index, as a rule, {_outranked(gap, within)}."
         )
     return sentence + (
-        f", and a source row has cosine {within:.2f} with another source row and {across:.2f} with a target row, "
-        "so a mixed index treats both alike."
+        f", and on average a source row has cosine {within:.2f} with another source row and {across:.2f} with a target "
+        "row, so a mixed index treats both alike."
     )
 
 
@@ -46,34 +76,36 @@ def _shape(gap: GapReport) -> str:
     shared = "are not shown to share directions"
     if gap.subspace_overlap is None:
         shared = f"cannot be compared in {gap.q} leading directions (too few distinct rows)"
-    elif gap.subspace_overlap_p is not None and gap.subspace_overlap_p <= 0.01:
-        shared = (
-            f"share leading directions (overlap {gap.subspace_overlap:.2f}, chance {gap.subspace_overlap_chance:.2f})"
-        )
+    else:
+        amount = amount_shared(gap.subspace_overlap, gap.subspace_overlap_chance, gap.subspace_overlap_p)
+        if amount != "none of":
+            shared = f"share {amount} their leading directions"
+        shared += f" (overlap {gap.subspace_overlap:.2f}, chance {gap.subspace_overlap_chance:.2f})"
     if gap.residual_ratio is None or gap.residual_effective_dimension is None:
         return (
             f"The sets {shared}, and after the means are matched their covariances still differ by "
             f"{gap.covariance_gap:.0%} of the target's."
         )
     return (
-        f"The sets {shared}; matching the means leaves {gap.residual_ratio:.0%} of the distance between pairs, "
-        f"and what is left is concentrated in {gap.residual_effective_dimension:.0%} of the dimensions "
-        f"({gap.residual_anisotropy:.0f} times the mean energy along its main direction)."
+        f"The sets {shared}; matching the means leaves {gap.residual_ratio:.0%} of the distance between pairs"
+        f"{_within(gap)} ({gap.residual_anisotropy:.0f} times the mean energy along its main direction)."
     )
+
+
+def _within(gap: GapReport) -> str:
+    share = gap.residual_effective_dimension
+    if share is None or not gap.residual_energy or not gap.residual_energy_k:
+        return ""
+    energy = energy_within(gap.residual_energy_k, gap.residual_energy, share * gap.dim)
+    return f", and {share:.0%} of the dimensions hold {energy:.0%} of what is left"
 
 
 def _cosine(gap: GapReport) -> str:
     low, high = gap.centroid_cosine, gap.paired_cosine_limit
-    if gap.paired_cosine is not None and gap.paired_cosine_std is not None:
-        near = abs(gap.paired_cosine - ASKED) <= max(2.0 * gap.paired_cosine_std, 0.005)  # the printed precision
-        answer = "is to be expected here" if near else "is not what to expect here"
-        return (
-            f"A paired cosine near {ASKED} {answer}: matched pairs have {gap.paired_cosine:.2f} ± "
-            f"{gap.paired_cosine_std:.2f}, unmatched ones {low:.2f}, and no pairing of these rows could average "
-            f"above {high:.2f}; compare rows with each other, not with 1."
-        )
-    answer = "is possible here, and pairs would tell" if low <= ASKED <= high else "is not what to expect here"
+    limit = f"no pairing of these rows could average above {high:.2f}; compare rows with each other, not with 1."
+    if gap.paired_cosine is None or gap.paired_cosine_std is None:
+        return f"Unmatched rows have cosine {low:.2f} on average, and {limit}"
     return (
-        f"A paired cosine near {ASKED} {answer}: unmatched rows average {low:.2f} and no pairing of rows that lie "
-        f"like these could average above {high:.2f}; compare rows with each other, not with 1."
+        f"A source row and its own target row have cosine {gap.paired_cosine:.2f} here, give or take "
+        f"{gap.paired_cosine_std:.2f}, unmatched ones {low:.2f}, and {limit}"
     )

@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anisoalign.report.choosing import KEPT, Advice
+from anisoalign.diagnostics.verdict import amount_shared
+from anisoalign.report.choosing import KEPT, Advice, balance_of, value_of
+from anisoalign.report.gap_charts import held
 from anisoalign.report.rivals import can_trade_off, strength_of, target_reached
 from anisoalign.report.sentences import alignment_sentences, gap_sentences
-from anisoalign.report.wording import Record, competing, fixed, short_name
+from anisoalign.report.wording import RAW, Record, competing, fixed, many, one, short_name
 
 HALF_WAY = 0.5
 """Share of full mixing from which a method counts as having come half-way."""
@@ -25,36 +27,52 @@ class Answer:
 
 
 def is_there_a_gap(gap: Record, source: str, target: str) -> Answer:
-    """Where the two sets lie, and whether a paired cosine of 0.25 is normal."""
+    """Where the two sets lie, and which cosines to expect."""
     place, _, cosine = gap_sentences(gap)
     size = gap["centroid_gap"]
     short = "Yes, a wide one." if size > 0.5 else "Yes." if size > 0.1 else "Hardly: the means nearly agree."
     numbers = [
         (size, "distance of the two means (2 at most)"),
-        (gap.get("within_source_cosine"), f"cosine of two {source}s"),
-        (gap["centroid_cosine"], f"cosine of a {source} and any {target}"),
-        (gap.get("paired_cosine"), f"cosine of a {source} and its own {target}"),
+        (gap.get("within_source_cosine"), f"mean cosine of two {many(source)}"),
+        (gap["centroid_cosine"], f"mean cosine of {one(source)} and any {target}"),
+        (gap.get("paired_cosine"), f"mean cosine of {one(source)} and its own {target}"),
     ]
     return Answer(short, [named(s, source, target) for s in (place, cosine)], _told(numbers))
 
 
+_SHARED = {
+    "most of": "Most leading directions shared",
+    "part of": "Some leading directions shared",
+    "few of": "Few leading directions shared, though more than by chance",
+    "none of": "Not shown to share directions",
+}
+
+
 def what_kind(gap: Record, source: str, target: str) -> Answer:
     """What the sets share, and what is left once the means agree."""
-    p, seen = gap.get("subspace_overlap_p"), gap.get("subspace_overlap")
-    shared = seen is not None and p is not None and p <= 0.01
-    dimension = gap.get("residual_effective_dimension")
-    short = "The same directions in another place" if shared else "Not shown to share directions"
-    if dimension is not None:
-        short += ", and a lopsided rest" if dimension < 0.5 else ", and an even rest"
+    seen, chance = gap.get("subspace_overlap"), gap["subspace_overlap_chance"]
+    inside = held(gap)
+    if seen is None:
+        short = "Too few distinct rows to compare directions"
+    else:
+        amount = amount_shared(seen, chance, gap.get("subspace_overlap_p"))
+        short = f"{_SHARED[amount]} ({seen:.0%}; chance {chance:.0%})"
+    if gap["centroid_gap"] > 0.1:
+        short += ", means apart"
+    if inside is not None:
+        short += f", and a {'lopsided' if inside[0] < 0.5 else 'fairly even'} rest"
     ratio, lopsided = gap.get("residual_ratio"), gap.get("residual_anisotropy")
     numbers = [
-        (_percent(seen), f"of {gap['q']} leading directions shared (chance {gap['subspace_overlap_chance']:.0%})"),
+        (_percent(seen), f"of {gap['q']} leading directions shared (chance {chance:.0%})"),
         (_percent(ratio), "of the distance of pairs is left when the means agree"),
-        (_percent(dimension), "of the dimensions hold that rest"),
-        (None if lopsided is None else f"{lopsided:.0f}×", "the mean energy along its main direction"),
     ]
+    if inside is not None:
+        numbers.append((_percent(inside[1]), f"of the energy of that rest lies in {inside[0]:.0%} of the dimensions"))
+    if lopsided is not None:
+        pairs = f"the mean energy along the main direction of that rest, over all {gap['rows_source']:,} pairs"
+        numbers.append((f"{lopsided:.0f}×", pairs))
     sentences = [named(gap_sentences(gap)[1], source, target)]
-    if dimension is not None and dimension < 0.5:
+    if inside is not None and inside[0] < 0.5:
         sentences.append(
             "So moving the means is not enough, and adding noise of equal size in all directions is no model of it."
         )
@@ -70,11 +88,12 @@ def what_methods_do(records: Sequence[Record], source: str, target: str) -> Answ
     kept = sorted(record[KEPT] for record in there)
     sentences = [
         f"Two things are asked of an aligned {source}: that it still means what it meant (Ψ, the correlation of "
-        f"cosines between {source}s before and after), and that it lies where {target}s lie (penetration: aligned "
-        f"{source}s have {target}s for neighbours; coverage: {target}s have aligned {source}s)."
+        f"cosines between {many(source)} before and after), and that it lies where {many(target)} lie (penetration: "
+        f"aligned {many(source)} have {many(target)} for neighbours; coverage: {many(target)} have aligned "
+        f"{many(source)})."
     ]
     if not there:
-        return Answer(f"No method brings the {source}s half-way among the {target}s.", sentences, [])
+        return Answer(f"No method brings the {many(source)} half-way among the {many(target)}.", sentences, [])
     most = max(there, key=lambda record: record[KEPT])
     far = max(there, key=lambda record: target_reached(record)[0])
     sentences.append(
@@ -87,8 +106,8 @@ def what_methods_do(records: Sequence[Record], source: str, target: str) -> Answ
         )
     )
     short = (
-        f"{len(there)} of {len(rivals)} methods bring {source}s at least half-way among the {target}s; "
-        f"they keep {kept[0]:.2f} to {kept[-1]:.2f} of the meaning."
+        f"{len(there)} of {len(rivals)} methods bring {many(source)} at least half-way among the {many(target)}; "
+        f"they keep {kept[0]:.2f} to {kept[-1]:.2f} of the geometry (Ψ)."
     )
     return Answer(short, sentences, [])
 
@@ -100,33 +119,75 @@ def what_this_alignment_does(record: Record, source: str, target: str) -> Answer
 
 
 def which_one(advice: Sequence[Advice], records: Sequence[Record], source: str, target: str) -> Answer:
-    """The method to take and why."""
-    first = advice[0]
+    """The method to take for each use, why, and what is given up where uses ask for different ones."""
+    first, short = advice[0], by_use(advice)
     if first.method is None:
-        return Answer("None: leave the rows as they are.", ["No method gains on raw rows what it would cost."], [])
+        why = [f"No method gains on {RAW} in balance what it would cost."]
+        return Answer(short, [*why, *_trades(advice, records)], [])
     record = next(record for record in records if record["method"] == first.method)
     reached = min(record["target_penetration"], record["target_coverage"])
     balance = "has the best balance" if first.best == first.method else "is within noise of the best balance"
     sentences = [
-        f"It {balance} of meaning kept and target reached: {first.value:.2f}, their harmonic mean, where raw {source}s "
-        f"have {fixed(first.raw, 2)}. It keeps {record[KEPT]:.2f} of the {source}s’ geometry (Ψ), and mixes with "
-        f"{target}s {reached:.2f} as well as {target}s do among themselves."
+        f"{_begun(first.purpose)}, {short_name(first.method)} {balance} of meaning kept and target reached: "
+        f"{first.value:.2f}, their harmonic mean, where {RAW} have {fixed(first.raw, 2)}. It keeps {record[KEPT]:.2f} "
+        f"of the {many(source)}’ geometry (Ψ); the smaller of its penetration and coverage is {reached:.2f}, and 1 "
+        f"would say that aligned {many(source)} and {many(target)} lie as if shuffled."
     ]
     if first.alike:
-        others = ", ".join(short_name(name) for name in first.alike)
+        others = "; ".join(short_name(name) for name in first.alike)
         sentences.append(f"Not told apart from it in balance on these rows: {others}.")
     better = _better_along_the_dial(record, first)
     if better is not None:
         strength, value = better
         sentences.append(
-            f"It sets its strength by itself; on these rows strength {strength:g} balances better ({value:.2f}): "
-            f"--set strength={strength:g} takes it."
+            f"It sets its strength by itself; on these rows strength={strength:g} balances better ({value:.2f}): "
+            f"{first.method}{',' if ':' in first.method else ':'}strength={strength:g} takes it."
         )
-    others = [a for a in advice[1:] if a.method != first.method]
-    if others:
-        told = "; ".join(f"{a.use[0].lower()}{a.use[1:]}: {a.method or 'raw rows'}" for a in others)
-        sentences.append(f"Other uses ask for something else: {told}.")
-    return Answer(f"Take {first.method}.", sentences, [])
+    return Answer(short, [*sentences, *_trades(advice, records)], [])
+
+
+def by_use(advice: Sequence[Advice]) -> str:
+    """What to take for which use, in one line; uses of the same method together.
+
+    Examples
+    --------
+    >>> numbers = {"geometry_consistency": 0.9, "target_penetration": 0.8, "target_coverage": 0.9}
+    >>> from anisoalign.report.choosing import advise
+    >>> by_use(advise([{"method": "realign", **numbers}], "text", "image"))
+    'To train on texts as images: realign.'
+    """
+    found: dict[str, list[str]] = {}
+    for line in advice:
+        found.setdefault(RAW if line.method is None else short_name(line.method), []).append(line.purpose)
+    return _begun("; ".join(f"{' and '.join(uses)}: {name}" for name, uses in found.items())) + "."
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _trades(advice: Sequence[Advice], records: Sequence[Record]) -> list[str]:
+    """What a use with another method gains by it, and what it gives up, in figures."""
+    by_name, general = {str(record["method"]): record for record in records}, advice[0].method or "identity"
+    if general not in by_name:
+        return []
+    found = []
+    for line in advice[1:]:
+        method = line.method or "identity"
+        if method == general or method not in by_name:
+            continue
+        there, here = by_name[method], by_name[general]
+        gained = [value_of(record, line.metric) for record in (there, here)]
+        given = [value_of(record, advice[0].metric) for record in (there, here)]
+        if None in gained or None in given:
+            continue
+        kept = f" (Ψ {fixed(there.get(KEPT), 2)} against {fixed(here.get(KEPT), 2)})" if method != "identity" else ""
+        found.append(
+            f"{_begun(line.purpose)}, {short_name(method)} {'have' if method == 'identity' else 'has'} "
+            f"{fixed(gained[0], 2)} in {line.name} against {fixed(gained[1], 2)} of {short_name(general)}, but a "
+            f"balance of {fixed(given[0], 2)} against {fixed(given[1], 2)}{kept}."
+        )
+    return found
 
 
 def _better_along_the_dial(record: Record, advice: Advice) -> tuple[float, float] | None:
@@ -139,32 +200,69 @@ def _better_along_the_dial(record: Record, advice: Advice) -> tuple[float, float
 
 
 def what_it_costs(records: Sequence[Record], method: str | None, source: str, target: str) -> Answer:
-    """Time, size and the price in plain retrieval."""
+    """Time, size and the price in plain retrieval, against a simpler method too."""
     by_name = {record["method"]: record for record in records}
     record, raw = by_name.get(method or "", {}), by_name.get("identity", {})
     numbers: list[tuple[str, str]] = []
+    short, sentences, name = "Little time.", [], short_name(method or "")
     if record.get("fit_seconds") is not None:
         rows = f"{record['rows_fit_source']:,} + {record['rows_fit_target']:,}"
-        numbers.append((seconds(record["fit_seconds"]), f"to fit {method} on {rows} rows here"))
+        numbers.append((seconds(record["fit_seconds"]), f"to fit {name} on {rows} rows here"))
         numbers.append((f"{record['transform_rows_per_second']:,.0f}", "rows a second to transform"))
         numbers.append((size(record["model_bytes"]), "of fitted model"))
-    short, sentences = "Little time.", []
+        sentences += [*_against_a_simpler(record, records), _GROWTH]
     before, after = raw.get("recall_at_10"), record.get("recall_at_10")
     if before is not None and after is not None:
         lost = before - after
-        numbers.append(
-            (f"{100 * (after - before):+.0f}".replace("-", "−"), f"points of plain {source}→{target} recall @10")
-        )
-        change = f"recall @10 in plain {source}→{target} ranking goes from {before:.2f} to {after:.2f}"
-        short = f"With {short_name(method or '')}, {change}." if abs(lost) > 0.01 else "Nothing in plain ranking."
+        numbers.append((_signed(after - before), f"points of recall @10 where {many(target)} alone are ranked"))
+        change = f"recall @10 where {many(target)} alone are ranked goes from {before:.2f} to {after:.2f}"
+        short = f"With {name}, {change}." if abs(lost) > 0.01 else f"Nothing where {many(target)} alone are ranked."
         sentences.append(
-            f"Where only {target}s are ranked for a {source}, raw rows find their own {target} among the first ten in "
-            f"{before:.0%} of cases, rows aligned with {method} in {after:.0%}."
-            + (f" Keep the raw {source}s for that use." if lost > 0.01 else "")
+            f"Where only {many(target)} are ranked for {one(source)}, {RAW} find their own {target} among the first "
+            f"ten in {before:.0%} of cases, rows aligned with {name} in {after:.0%}."
+            + (f" Keep {RAW} for that use." if lost > 0.01 else "")
         )
     elif not numbers:
         short = "Not measured here."
     return Answer(short, sentences, numbers)
+
+
+_GROWTH = (
+    "To transform, and to read all rows for a fit, takes time in proportion to their number; the rest of a fit does "
+    "not grow with it, once there are more rows than aniso-align learns from (its fit_rows)."
+)
+
+
+def simpler_than(record: Record, records: Sequence[Record]) -> Record | None:
+    """Of the methods that are quicker to fit and store no more, the one with the best balance."""
+    costs = ("fit_seconds", "model_bytes")
+    known = [r for r in records if competing(r) and balance_of(r) is not None and all(k in r for k in costs)]
+    less = [r for r in known if r["fit_seconds"] < record["fit_seconds"] and r["model_bytes"] <= record["model_bytes"]]
+    rivals = [r for r in less if r["method"] != record["method"]]
+    return max(rivals, key=lambda r: balance_of(r) or 0.0, default=None)
+
+
+def _against_a_simpler(record: Record, records: Sequence[Record]) -> list[str]:
+    other = simpler_than(record, records)
+    own = balance_of(record)
+    if other is None or own is None:
+        return []
+    fit = record["fit_seconds"] / max(other["fit_seconds"], 1e-9)
+    apply = other["transform_rows_per_second"] / max(record["transform_rows_per_second"], 1e-9)
+    return [
+        f"The best of the simpler methods (quicker to fit, no larger) is {short_name(other['method'])}, with a balance "
+        f"of {fixed(balance_of(other), 2)} against {fixed(own, 2)}: {short_name(record['method'])} takes {_times(fit)} "
+        f"as long to fit ({seconds(record['fit_seconds'])} against {seconds(other['fit_seconds'])}) and "
+        f"{_times(apply)} as long to transform."
+    ]
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f} times" if ratio >= 9.5 else f"{ratio:.1f} times"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.0f}".replace("-", "−")
 
 
 def named(sentence: str, source: str, target: str) -> str:
@@ -174,24 +272,30 @@ def named(sentence: str, source: str, target: str) -> str:
     --------
     >>> named("a source row outranks targets, and the target's mean", "text", "image")
     "a text outranks images, and the image's mean"
+    >>> named("Targets have a target row", "text", "image")
+    'Images have an image'
     """
-    for side, name in (("source", source), ("target", target)):
-        sentence = re.sub(rf"\b{side}(?: row)?(s?)\b", rf"{name}\1".replace("\\1", r"\g<1>"), sentence)
-        sentence = re.sub(rf"\b{side.capitalize()}(s?)\b", rf"{name.capitalize()}\g<1>", sentence)
-    return sentence
+
+    def replaced(found: re.Match[str]) -> str:
+        article, side, plural = found["article"], found["side"], found["plural"]
+        name = source if side.lower() == "source" else target
+        text = many(name) if plural else one(name) if article else name
+        return _begun(text) if (article or side)[0].isupper() else text
+
+    return re.sub(r"\b(?P<article>[Aa] )?(?P<side>[Ss]ource|[Tt]arget)(?: row)?(?P<plural>s)?\b", replaced, sentence)
 
 
 def seconds(value: float) -> str:
-    """Seconds with two digits that matter.
+    """Seconds, always in this one unit so that they compare, with two digits that matter.
 
     Examples
     --------
-    >>> seconds(0.0123), seconds(4.21), seconds(75)
-    ('12 ms', '4.2 s', '75 s')
+    >>> seconds(0.0123), seconds(4.21), seconds(75), seconds(1234), seconds(1e-6)
+    ('0.012 s', '4.2 s', '75 s', '1,234 s', 'under 0.0001 s')
     """
-    if value < 0.1:
-        return f"{1000 * value:.2g} ms"
-    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 1 else f"{value:.2g} s"
+    if value < 1e-4:
+        return "under 0.0001 s"
+    return f"{value:,.0f} s" if value >= 9.95 else f"{value:#.2g} s"
 
 
 def size(value: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anisoalign.report.wording import REAL_TARGET, Record, competing
+from anisoalign.report.wording import REAL_TARGET, Record, competing, many, one
 
 KEPT = "geometry_consistency"
 WORTH = 0.01
@@ -20,6 +20,8 @@ class Advice:
     ----------
     use : str
         What people do with the rows.
+    purpose : str
+        The same in a few words that a method's name can follow.
     metric, name : str
         Key of the number that decides, and what people call it.
     method : str or None
@@ -33,6 +35,7 @@ class Advice:
     """
 
     use: str
+    purpose: str
     metric: str
     name: str
     method: str | None
@@ -44,12 +47,32 @@ class Advice:
 
 
 USES = (
-    ("Substitutes for {target}s: train on {source}s, meet {target}s later", "balance", "balance"),
-    ("One index that holds {source}s and {target}s", "mixed_recall_at_10", "recall @10 in the mixed pool"),
-    ("A classifier trained on {source}s, used on {target}s", "label_transfer", "label transfer"),
-    ("Nothing but ranking {target}s for a {source}", "recall_at_10", "recall @10 among {target}s alone"),
+    (
+        "Substitutes for {targets}: train on {sources}, meet {targets} later",
+        "to train on {sources} as {targets}",
+        "balance",
+        "balance of meaning kept and target reached",
+    ),
+    (
+        "One index that holds {sources} and {targets}",
+        "for one index of both",
+        "mixed_recall_at_10",
+        "recall @10 in the mixed pool",
+    ),
+    (
+        "A classifier trained on {sources}, used on {targets}",
+        "to classify {targets} by labelled {sources}",
+        "label_transfer",
+        "label transfer",
+    ),
+    (
+        "Nothing but ranking {targets} for {a_source}",
+        "to rank {targets} alone for {a_source}",
+        "recall_at_10",
+        "recall @10 among {targets} alone",
+    ),
 )
-"""What rows are used for, the metric that decides, and its name."""
+"""What rows are used for, at length and in short, the metric that decides, and its name."""
 
 
 def balance_of(record: Record) -> float | None:
@@ -80,11 +103,12 @@ def advise(records: Sequence[Record], source: str = "source", target: str = "tar
     'realign'
     """
     found: list[Advice] = []
-    for use, metric, name in USES:
+    words = {"sources": many(source), "targets": many(target), "a_source": one(source)}
+    for use, purpose, metric, name in USES:
         advice = _choose(records, metric, found[0].method if found else None)
         if advice is not None:
-            words = {"source": source, "target": target}
-            found.append(Advice(use.format(**words), metric, name.format(**words), *advice))
+            texts = (use.format(**words), purpose.format(**words), metric, name.format(**words))
+            found.append(Advice(*texts, *advice))
     return found
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anisoalign.diagnostics.verdict import energy_within
 from anisoalign.report.drawing import ACROSS, INK, MUTED, PAIRED, SOURCE, TARGET, headline, new_figure, styled
 from anisoalign.report.wording import Record, side_names
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ASKED = 0.25
-"""The paired cosine that every CLIP user asks about."""
 _MERGED = 2  # histogram bins are drawn in twos: a thousand pairs are few for bins of 0.01
 
 
@@ -22,7 +21,7 @@ _MERGED = 2  # histogram bins are drawn in twos: a thousand pairs are few for bi
 def cosine_histograms(gap: Record) -> Figure:
     """Cosines within each set, across them and, where known, of pairs.
 
-    Answers why a paired similarity of 0.25 is normal, and why one kind of rows wins every search in a mixed index.
+    Answers which cosine a pair can be expected to have, and why one kind of rows wins every search in a mixed index.
 
     Parameters
     ----------
@@ -50,7 +49,8 @@ def cosine_histograms(gap: Record) -> Figure:
         used += [edges[:-1][share > 0.05].min(), edges[1:][share > 0.05].max()]
     axes.set_xlim(min([*used, 0.0]) - 0.02, max([*used, 0.3]) + 0.02)
     axes.set_ylim(bottom=0.0)
-    _mark_cosines(axes, gap["centroid_cosine"])
+    axes.axvline(gap["centroid_cosine"], color=INK, linewidth=1.0)
+    _name_line(axes, gap["centroid_cosine"], f"centroid cosine {gap['centroid_cosine']:.2f}")
     axes.set_xlabel("cosine similarity of two rows")
     axes.set_ylabel("share of row pairs (%)")
     headline(figure, _cosine_title(gap, source, target))
@@ -64,25 +64,18 @@ def _shares(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
     return np.linspace(-1.0, 1.0, len(merged) + 1), 100.0 * merged / max(merged.sum(), 1.0)
 
 
-def _mark_cosines(axes: Axes, centroid: float) -> None:
-    """Vertical lines at 0.25 and at the mean cosine across, named above the axes so as to hide nothing."""
-    left = "right" if centroid <= ASKED else "left"
-    right = "left" if left == "right" else "right"
+def _name_line(axes: Axes, value: float, text: str) -> None:
+    """The name of a vertical line, above the axes so as to hide nothing and on the side that has room."""
     low, high = axes.get_xlim()
-    if left == "right" and centroid - low < 0.4 * (high - low) and ASKED - centroid > 0.35 * (high - low):
-        left = "left"  # no room on the outer side, enough between the lines
-    marks = ((centroid, f"centroid cosine {centroid:.2f}", left), (ASKED, f"{ASKED}, “why so low?”", right))
-    for value, text, side in marks:
-        axes.axvline(value, color=INK, linewidth=1.0, linestyle=(0, (2, 2)) if value == ASKED else "-")
-        axes.annotate(
-            text,
-            (value, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 5),
-            textcoords="offset points",
-            ha=side,
-            fontsize=9,
-        )
+    axes.annotate(
+        text,
+        (value, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 5),
+        textcoords="offset points",
+        ha="right" if value > (low + high) / 2 else "left",
+        fontsize=9,
+    )
 
 
 def _cosine_title(gap: Record, source: str, target: str) -> str:
@@ -92,10 +85,17 @@ def _cosine_title(gap: Record, source: str, target: str) -> str:
         return f"Unpaired {source} and {target} rows have cosine {across:.2f}"
     if paired is None:
         closer = "closer" if within > across else "no closer"
-        return f"Rows of {source} are {closer} to each other ({within:.2f}) than to rows of {target} ({across:.2f})"
+        near, far = f"to each other ({within:.2f})", f"to rows of {target} ({across:.2f})"
+        return f"On average, rows of {source} are {closer} {near} than {far}"
     if within > paired:
-        return f"A {source} row is closer to other {source} rows ({within:.2f}) than to its own {target} ({paired:.2f})"
-    return f"A {source} row is closer to its own {target} ({paired:.2f}) than to other {source} rows ({within:.2f})"
+        return (
+            f"On average, a {source} row is closer to other {source} rows ({within:.2f}) than to its own {target} "
+            f"({paired:.2f})"
+        )
+    return (
+        f"On average, a {source} row is closer to its own {target} ({paired:.2f}) than to other {source} rows "
+        f"({within:.2f})"
+    )
 
 
 def _long(source: str, target: str) -> bool:
@@ -157,7 +157,8 @@ def residual_energy(gap: Record) -> Figure:
     axes.plot([0, 100], [0, 100], color=MUTED, linestyle="--", linewidth=1.5, label="isotropic: spread evenly")
     effective = gap.get("residual_effective_dimension")
     if effective is not None:
-        label = f"effective dimension, {100 * effective:.0f} % of {width}"
+        inside = energy_within(gap["residual_energy_k"], gap["residual_energy"], effective * width)
+        label = f"effective dimension, {effective:.0%} of {width}: {inside:.0%} of the energy"
         axes.axvline(100 * effective, color=INK, linestyle=(0, (2, 2)), linewidth=1.0, label=label)
     axes.set_xlim(-1, 101)
     axes.set_ylim(-1, 103)

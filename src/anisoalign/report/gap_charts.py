@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from anisoalign.diagnostics.verdict import amount_shared, energy_within
 from anisoalign.report.plate import Legend, Plate, View
 from anisoalign.report.svg import Chart, Point
-from anisoalign.report.wording import Record, short_name
+from anisoalign.report.wording import Record, fixed, many, one, short_name
 
 _MERGED = 4  # bins of 0.01 are drawn in fours, which a thousand pairs fill evenly
-ASKED = 0.25
-"""The paired cosine that every CLIP user asks about."""
 
 
 def cosines(gap: Record | None, views: Sequence[Record], source: str, target: str) -> Plate | None:
@@ -40,13 +39,14 @@ def cosines(gap: Record | None, views: Sequence[Record], source: str, target: st
         for i, count in enumerate(values)
         if count
     ]
+    names = cosine_names(source, target)
+    after = f" After: {views[0]['rows_source']:,} {many(source)} that were not fitted." if views else ""
     return Plate(
         "cosines",
-        _cosine_title(states[0][2], source, target),
-        f"Shares of pairs of rows by their cosine. Where “two {source}s” lies to the right of “a {source} and a "
-        f"{target}” "
-        f"a mixed index ranks {source}s first, whatever they say. Compare cosines with one another, not with 1."
-        + (f" After: {views[0]['rows_source']:,} {source}s that were not fitted." if views else ""),
+        "",
+        f"Shares of pairs of rows by their cosine. Where “{names['within_source']}” lies to the right of "
+        f"“{names['across']}”, an index of both ranks unrelated {many(source)} before unrelated {many(target)}. "
+        f"Compare cosines with one another, not with 1.{after}",
         drawn,
         cosine_legend("paired" in states[0][1], source, target),
         columns,
@@ -106,25 +106,26 @@ def cosine_view(
             kept = [i for i in range(len(shares[kind])) if edges[i + 1] > low and edges[i] < high]
             part = [edges[i] for i in kept] + [edges[kept[-1] + 1]]
             chart.steps(part, [shares[kind][i] for i in kept], look, filled=kind == "paired")
-    chart.rule(ASKED, f"{ASKED}, “why so low?”", "muted")
     for i in range(len(edges) - 1):
         seen = {kind: values[i] for kind, values in shares.items() if values[i] >= 0.05}
         if seen:
-            words = "; ".join(f"{names[kind]} {share:.1f} %" for kind, share in seen.items())
+            words = "; ".join(f"{names[kind]} {share:.1f}%" for kind, share in seen.items())
             middle = (edges[i] + edges[i + 1]) / 2
             chart.tip((middle, max(seen.values())), f"cosine {edges[i]:.2f} to {edges[i + 1]:.2f}: {words}")
     told = ", ".join(f"{names[kind]} {means[kind]:.2f}" for kind in shares if means.get(kind) is not None)
     words = f"Histograms of cosines, {label}. Means: {told}."
-    return View(label, chart.svg(words, key), words)
+    return View(
+        label, chart.svg(words, key), words, f"{label[:1].upper()}{label[1:]}, {_cosine_title(means, source, target)}"
+    )
 
 
 def cosine_names(source: str, target: str) -> dict[str, str]:
     """What each kind of pair of rows is called."""
     return {
-        "within_source": f"two {source}s",
-        "within_target": f"two {target}s",
-        "across": f"a {source} and a {target}",
-        "paired": f"a {source} and its own {target}",
+        "within_source": f"two {many(source)}",
+        "within_target": f"two {many(target)}",
+        "across": f"{one(source)} and {one(target)}",
+        "paired": f"{one(source)} and its own {target}",
     }
 
 
@@ -136,13 +137,12 @@ def cosine_legend(paired: bool, source: str, target: str) -> list[Legend]:
 
 
 def _cosine_title(means: dict[str, float | None], source: str, target: str) -> str:
-    within, across, paired = means.get("within_source"), means.get("across"), means.get("paired")
-    if within is None or across is None:
-        return f"Cosines of {source}s and {target}s"
-    if paired is None:
-        return f"Two {source}s have cosine {within:.2f}, a {source} and a {target} {across:.2f}"
-    closer = "closer" if within > paired else "no closer"
-    return f"Any two {source}s are {closer} ({within:.2f}) than a {source} and its own {target} ({paired:.2f})"
+    """Mean cosines of a state, side by side; no claim that one state or one pair of rows might belie."""
+    names, words = cosine_names(source, target), []
+    for kind in ("within_source", "paired" if means.get("paired") is not None else "across"):
+        if means.get(kind) is not None:
+            words.append(f"{names[kind]} {means[kind]:.2f}")
+    return f"mean cosines: {', '.join(words)}"
 
 
 def projection(views: Sequence[Record], source: str, target: str) -> Plate | None:
@@ -165,11 +165,12 @@ def projection(views: Sequence[Record], source: str, target: str) -> Plate | Non
     rows += [[f"after {v['method']}", source, *point] for v in views for point in v["projection_aligned"]]
     return Plate(
         "projection",
-        f"Seen from the side: {source}s and {target}s form two clouds",
-        f"Across: the line from the mean of the {source}s (0) to that of the {target}s (1). Up: the direction in which "
-        f"{target}s vary most besides. Two of many directions: clouds that coincide here may still differ elsewhere.",
+        "",
+        f"Across: the line from the mean of the {many(source)} (0) to that of the {many(target)} (1). Up: the "
+        f"direction in which {many(target)} vary most besides. Two of many directions: clouds that coincide here may "
+        "still differ elsewhere.",
         drawn,
-        [("source", "circle", f"{source}s"), ("target", "square", f"{target}s")],
+        [("source", "circle", f"{many(source)}"), ("target", "square", f"{many(target)}")],
         ["state", "set", "along the line of means", "across"],
         rows,
     )
@@ -191,26 +192,30 @@ def _projection_view(
     key: str,
 ) -> View:
     chart = Chart(
-        limits[0], limits[1], f"from the {source}s’ mean (0) to the {target}s’ (1)", f"where {target}s vary most"
+        limits[0],
+        limits[1],
+        f"from the {many(source)}’ mean (0) to the {many(target)}’ (1)",
+        f"where {many(target)} vary most",
     )
     for point in view["projection_target"]:
         chart.dot((point[0], point[1]), "target faint", "square", 2.6)
     for point in moved:
         chart.dot((point[0], point[1]), "source faint", "circle", 2.8)
-    means = []
+    means = {}
     for points, look, shape, name in (
         (view["projection_target"], "target", "square", target),
         (moved, "source", "circle", source),
     ):
         mean = tuple(sum(point[axis] for point in points) / len(points) for axis in (0, 1))
-        means.append(mean[0])
+        means[look] = mean[0]
         chart.dot((mean[0], mean[1]), f"{look} outlined", shape, 7)
-        chart.tip((mean[0], mean[1]), f"mean of the {name}s: {mean[0]:.2f} across, {mean[1]:.2f} up")
-    words = (
-        f"Scatter plot, {label}: the mean of the {source}s lies at {means[1]:.2f}, that of the {target}s at "
-        f"{means[0]:.2f} along the line between the original means."
+        chart.tip((mean[0], mean[1]), f"mean of the {many(name)}: {fixed(mean[0], 2)} across, {fixed(mean[1], 2)} up")
+    places = (
+        f"the {many(source)}’ mean lies at {fixed(means['source'], 2)}, the {many(target)}’ at "
+        f"{fixed(means['target'], 2)}"
     )
-    return View(label, chart.svg(words, key), words)
+    words = f"Scatter plot, {label}: {places} along the line between the original means."
+    return View(label, chart.svg(words, key), words, f"Seen from the side, {label}: {places}")
 
 
 def spectra(gap: Record, source: str, target: str) -> Plate | None:
@@ -224,21 +229,21 @@ def spectra(gap: Record, source: str, target: str) -> Plate | None:
     for (_, values), look in zip(sides.items(), ("source", "target dashed"), strict=True):
         chart.line([(k, v) for k, v in zip(ranks, values, strict=True) if v >= floor], look)
     for k, a, b in zip(ranks, *sides.values(), strict=True):
-        chart.tip((k, max(a, b)), f"direction {k}: {source}s {a:.2g}, {target}s {b:.2g}")
+        chart.tip((k, max(a, b)), f"direction {k}: {many(source)} {a:.2g}, {many(target)} {b:.2g}")
     ranked = (gap["source_effective_rank"], gap["target_effective_rank"])
     words = (
-        f"Both spectra fall off alike: effective rank {ranked[0]:.0f} for {source}s, {ranked[1]:.0f} for {target}s of "
-        f"{gap['dim']}."
+        f"Two spectra: as much spread as {ranked[0]:.0f} equally strong directions would have for {many(source)}, "
+        f"{ranked[1]:.0f} for {many(target)}, of {gap['dim']}."
     )
     return Plate(
         "spectra",
-        f"{source.capitalize()}s fill about {ranked[0]:.0f} directions, {target}s about {ranked[1]:.0f}, of "
+        f"{many(source).capitalize()} fill about {ranked[0]:.0f} directions, {many(target)} about {ranked[1]:.0f}, of "
         f"{gap['dim']}",
-        "Variance along each set’s own principal directions, largest first. Similar slopes are the rule for any two "
-        "sets "
+        "Variance along each set’s own principal directions, largest first. The title’s numbers are effective ranks: "
+        "so many equally strong directions would have the same entropy. Similar slopes are the rule for any two sets "
         "and prove nothing; whether the directions are shared is the next figure.",
         [View("", chart.svg(words, "spectra-0"), words)],
-        [("source", "line", f"{source}s"), ("target dashed", "line", f"{target}s")],
+        [("source", "line", f"{many(source)}"), ("target dashed", "line", f"{many(target)}")],
         ["rank", f"{source} eigenvalue", f"{target} eigenvalue"],
         [list(row) for row in zip(ranks, *sides.values(), strict=True)],
     )
@@ -255,25 +260,42 @@ def overlap(gap: Record, source: str, target: str) -> Plate | None:
     for k, value in zip(ranks, seen, strict=True):
         chart.dot((k, value), "source")
         chart.tip((k, value), f"{k} leading directions: {value:.0%} in common, {k / d:.0%} by chance")
-    at, chance, p = gap.get("subspace_overlap"), gap["subspace_overlap_chance"], gap.get("subspace_overlap_p")
-    if at is None:
-        title = f"Too few distinct rows to compare {gap['q']} leading directions"
-    elif p is not None and p > 0.01:
-        title = f"No more directions in common than chance ({at:.0%} of {gap['q']}, chance {chance:.0%})"
-    else:
-        title = f"{at:.0%} of the {gap['q']} leading directions are shared; chance would be {chance:.0%}"
+    at, chance = gap.get("subspace_overlap"), gap["subspace_overlap_chance"]
+    title = shared_title(gap)
+    if at is not None:
+        chart.dot((gap["q"], at), "source outlined", "diamond", 6)
+        chart.tip((gap["q"], at), f"{gap['q']} leading directions: {at:.0%} in common, {chance:.0%} by chance")
     words = f"Overlap of the leading directions. {title}."
     return Plate(
         "overlap",
         title,
-        f"This is the premise of all alignment without pairs: {source}s and {target}s must vary in the same "
-        "directions. "
-        "Only what lies above the dashed line is shared.",
+        f"This is the premise of all alignment without pairs: {many(source)} and {many(target)} must vary in the same "
+        "directions. Only what lies above the dashed line is shared. The fewer rows, the less certain the directions: "
+        "two samples of one set would not reach 100% either.",
         [View("", chart.svg(words, "overlap-0"), words)],
         [("source", "line", "the two sets"), ("muted dashed", "line", "unrelated sets of this width")],
         ["directions", "overlap", "by chance"],
         [[k, value, k / d] for k, value in zip(ranks, seen, strict=True)],
     )
+
+
+def shared_title(gap: Record) -> str:
+    """How many of the leading directions are shared, in words and figures that agree."""
+    seen, chance, q = gap.get("subspace_overlap"), gap["subspace_overlap_chance"], gap["q"]
+    if seen is None:
+        return f"Too few distinct rows to compare {q} leading directions"
+    amount = amount_shared(seen, chance, gap.get("subspace_overlap_p"))
+    if amount == "none of":
+        return f"Not shown to share directions: {seen:.0%} of the {q} leading ones, {chance:.0%} by chance"
+    return f"The sets share {amount} the {q} leading directions: {seen:.0%}, {chance:.0%} by chance"
+
+
+def held(gap: Record) -> tuple[float, float] | None:
+    """The effective dimension of the residual, as a share of the dimensions, and the share of its energy there."""
+    share, energy = gap.get("residual_effective_dimension"), gap.get("residual_energy")
+    if share is None or not energy:
+        return None
+    return share, energy_within(gap["residual_energy_k"], energy, share * gap["dim"])
 
 
 def residual_spectrum(gap: Record) -> Plate | None:
@@ -290,17 +312,15 @@ def residual_spectrum(gap: Record) -> Plate | None:
     chart.line([(k, v) for k, v in zip(ranks, values, strict=True) if v >= floor], "pairs")
     for k, value in zip(ranks, values, strict=True):
         chart.tip((k, value), f"direction {k}: {value:.2g} times the mean")
-    words = (
-        f"The residual's strongest direction has {values[0]:.0f} times the mean energy; isotropic noise would have 1."
-    )
+    words = f"The residual’s strongest direction has {values[0]:.0f} times the mean energy; even noise would have 1."
     return Plate(
         "residual-spectrum",
-        f"What is left after matching the means is lopsided: {values[0]:.0f} times the mean along one direction",
-        "Differences of pairs once both means are moved to one place, along their principal directions. Were they "
-        "noise of "
-        "equal size in all directions, they would follow the dashed line, and adding such noise would be a fair model.",
+        f"What matching the means leaves has {values[0]:.0f} times the mean energy along one direction",
+        f"Differences of pairs once both means are moved to one place, along their principal directions; all "
+        f"{gap['rows_source']:,} pairs. Were they noise of equal size in all directions, they would follow the dashed "
+        "line (but for what few rows scatter), and adding such noise would be a fair model.",
         [View("", chart.svg(words, "residual-spectrum-0"), words)],
-        [("pairs", "line", "these pairs"), ("muted dashed", "line", "isotropic")],
+        [("pairs", "line", "these pairs"), ("muted dashed", "line", "spread evenly")],
         ["rank", "eigenvalue over mean"],
         [list(row) for row in zip(ranks, values, strict=True)],
     )
@@ -315,20 +335,24 @@ def residual_energy(gap: Record) -> Plate | None:
     chart = Chart((0, 100), (0, 102), f"leading directions, % of {d}", "% of the residual’s energy")
     chart.line([(0, 0), (100, 100)], "muted dashed")
     chart.line([(0, 0), *((100 * k / d, 100 * e) for k, e in zip(ranks, energy, strict=True))], "pairs")
-    effective = gap.get("residual_effective_dimension")
-    if effective is not None:
-        chart.rule(100 * effective, f"effective dimension {effective:.0%}", "ink")
     for k, e in zip(ranks, energy, strict=True):
-        chart.tip((100 * k / d, 100 * e), f"{k} of {d} directions hold {e:.0%}; isotropic: {k / d:.0%}")
-    half = next(i for i, e in enumerate(energy) if e >= 0.5)
-    words = f"{ranks[half]} of {d} directions hold {energy[half]:.0%} of what matching the means leaves."
+        chart.tip((100 * k / d, 100 * e), f"{k} of {d} directions hold {e:.0%}; if even: {k / d:.0%}")
+    found = held(gap)
+    words = f"What matching the means leaves, added up over {d} directions"
+    if found is not None:
+        share, inside = found
+        words = f"{share:.0%} of the {d} dimensions hold {inside:.0%} of what matching the means leaves"
+        chart.rule(100 * share, f"effective dimension: {share:.0%} of {d}", "ink")
+        chart.dot((100 * share, 100 * inside), "pairs outlined", "diamond", 6)
+        chart.tip((100 * share, 100 * inside), words)
     return Plate(
         "residual-energy",
-        words.removesuffix("."),
+        words,
         "The same, added up. The further the curve bends from the diagonal, the fewer directions a correction has to "
-        "know.",
-        [View("", chart.svg(words, "residual-energy-0"), words)],
-        [("pairs", "line", "these pairs"), ("muted dashed", "line", "isotropic")],
+        "know. The effective dimension is the number of directions that would do if each held the same (participation "
+        "ratio); the diamond is where the curve passes it.",
+        [View("", chart.svg(f"{words}.", "residual-energy-0"), words)],
+        [("pairs", "line", "these pairs"), ("muted dashed", "line", "spread evenly")],
         ["directions", "share of energy", "isotropic"],
         [[k, e, k / d] for k, e in zip(ranks, energy, strict=True)],
     )

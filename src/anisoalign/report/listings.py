@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from anisoalign.report.answers import seconds, size
 from anisoalign.report.choosing import balance_of, transfer_has_room
+from anisoalign.report.rivals import strength_of
 from anisoalign.report.wording import (
     ALIGNED,
     COMPARED,
@@ -17,6 +18,7 @@ from anisoalign.report.wording import (
     competing,
     controls,
     in_order,
+    many,
     present,
     side_names,
 )
@@ -50,25 +52,67 @@ class Listing:
     explained: bool = False
 
 
-def methods_table(records: Sequence[Record]) -> Listing:
-    """Every method and metric; the best and those within noise are marked."""
+def methods_table(records: Sequence[Record], advised: Collection[str] = ()) -> Listing:
+    """Methods and metrics, of those that differ by strength the best and the advised; marks are among all methods."""
+    return _compared(records, "methods-table", "Methods and what was measured", _in_front(records, advised), True)
+
+
+def other_methods_table(records: Sequence[Record], advised: Collection[str] = ()) -> Listing | None:
+    """What `methods_table` leaves out: other strengths, then controls and what is made with pairs."""
+    front = _in_front(records, advised)
+    rest = [str(record["method"]) for record in records if str(record["method"]) not in front]
+    if not rest:
+        return None
+    return _compared(records, "other-methods-table", "Other strengths, controls, and maps made with pairs", rest, False)
+
+
+def _in_front(records: Sequence[Record], advised: Collection[str]) -> list[str]:
+    """Methods worth a row at first sight, and raw rows, which all are compared with."""
+    families: dict[str, list[Record]] = {}
+    for record in filter(competing, records):
+        dial = strength_of(record["method"])
+        families.setdefault(str(record["method"]) if dial is None else dial[0], []).append(record)
+    best = {str(max(family, key=lambda r: balance_of(r) or 0.0)["method"]) for family in families.values()}
+    return [str(r["method"]) for r in records if r["method"] in {*best, *advised, "identity"}]
+
+
+def _compared(records: Sequence[Record], key: str, caption: str, shown: Collection[str], noted: bool) -> Listing:
     room = transfer_has_room(records)
     whole = [{**record, "balance": balance_of(record)} for record in records]
     measures = [m for m in present((BALANCE, *COMPARED), whole) if room or m.key != "closed"]
-    groups = [[(str(r["method"]), [_cell(m, r) for m in measures]) for r in group] for group in in_order(whole)]
-    notes = ["**Bold** is best, ≈ within two standard errors of it; controls and bounds, below the line, take no part."]
-    if not room and any("closed" in record for record in records):
+    kept = [[record for record in group if record["method"] in shown] for group in in_order(whole)]
+    groups = [[(str(r["method"]), [_cell(m, r) for m in measures]) for r in group] for group in kept]
+    notes = [
+        "**Bold** is best of all methods. ≈ is within noise of it: the differences from the best, split by split, "
+        "average no more than twice their standard error. What two methods have in common in a split cancels, so of "
+        "two with the same figures one may have the mark and the other not. Controls and maps made with pairs take no "
+        "part."
+    ]
+    if any(str(record["method"]).startswith("oracle-") for record in records):
+        notes.append(
+            "The oracles are simple maps made with pairs, for comparison only: they minimise a distance, which is not "
+            "what is measured here, and methods without pairs can do better."
+        )
+    if any(measure.key == "uncentered_residual_anisotropy" for measure in measures):
+        rows = whole[0].get("rows_test_source")
+        notes.append(
+            f"Residual anisotropy is that of the {f'{rows:,} ' if rows else ''}tested rows of a split. The fewer rows, "
+            "the larger it comes out: compare it within this table, not with that of all pairs in section 2."
+        )
+    if not noted:
+        notes = []
+    elif not room and any("closed" in record for record in records):
         notes.append(
             "“Closed” is left out: on these rows ReAlign and real targets are not told apart in label transfer."
         )
     return Listing(
-        "methods-table",
-        "Every method, every number",
+        key,
+        caption,
         [(measure.name, measure.words) for measure in measures],
         [group for group in groups if group],
         notes,
         sortable=True,
-        explained=True,
+        explained=noted,
     )
 
 
@@ -79,12 +123,12 @@ def costs_table(records: Sequence[Record]) -> Listing | None:
         return None
     raw = next((r["recall_at_10"] for r in records if r["method"] == "identity" and "recall_at_10" in r), None)
     head = [
-        ("fit", "median seconds of one fit, its share of the passes included"),
+        ("fit", "median seconds of one fit, reading the rows included"),
         ("transform, rows/s", "rows moved in a second"),
         ("model", "size of what is stored"),
     ]
     if raw is not None:
-        head.append(("plain recall @10", "points gained or lost against raw rows where targets alone are ranked"))
+        head.append(("recall @10", "points gained or lost against raw rows where targets alone are ranked"))
     rows = []
     for record in shown:
         cells = [
@@ -115,7 +159,7 @@ def gap_listing(gap: Record, source: str, target: str) -> Listing:
     """Every number of a diagnosis with what it says."""
     sides = side_names(gap)
     names = sides if sides != ("source", "target") else (source, target)
-    return _listing("gap", f"The gap between {names[0]}s and {names[1]}s in numbers", GAP, gap)
+    return _listing("gap-numbers", f"The gap between {many(names[0])} and {many(names[1])} in numbers", GAP, gap)
 
 
 def controls_listing(gap: Record) -> Listing | None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from anisoalign.report.choosing import KEPT
 from anisoalign.report.plate import Legend, Plate, View
 from anisoalign.report.rivals import can_trade_off, strength_of, target_reached
 from anisoalign.report.svg import BOTTOM, TOP, Chart
-from anisoalign.report.wording import REAL_TARGET, REALIGN, Record, competing, short_name
+from anisoalign.report.wording import REAL_TARGET, REALIGN, Record, competing, many, one, short_name
 
 _SHAPES = {"method": ("method", "circle"), "control": ("muted", "square"), "oracle": ("target", "diamond")}
 _DIAL_LOOKS = ("source", "across dashed", "pairs dotted", "target dashed")
-_ROW = 21.0
+_ROW, _LINE, _LETTERS = 21.0, 13.0, 28
+"""Height of a row with a name of one line, of each further line, and letters in a line."""
+KINDS = {"method": "method", "control": "control", "oracle": "made with pairs, for comparison"}
+
+Dial = list[tuple[float, float, float]]
+"""Strength, target reached and meaning kept, in the order of strength."""
 
 
 def trade_off(records: Sequence[Record], advised: str | None) -> Plate | None:
@@ -37,7 +43,7 @@ def trade_off(records: Sequence[Record], advised: str | None) -> Plate | None:
         legend.append((look, "line", f"{short_name(family)}, strength 0 to 1"))
         for strength, x, y in dial:
             chart.dot((x, y), f"{look.split()[0]} small", "circle", 2.6)
-            chart.tip((x, y), f"{short_name(family)}, strength {strength:g}: Ψ {y:.3f}, target reached {x:.2f}")
+            chart.tip((x, y), f"{short_name(family)}, strength={strength:.3g}: Ψ {y:.3f}, target reached {x:.2f}")
     for record in shown:
         (x, dx), y, dy = target_reached(record), record[KEPT], record.get(f"{KEPT}_se", 0.0)
         chart.keep_free((max(x, low_x), max(y, low_y)))
@@ -49,17 +55,22 @@ def trade_off(records: Sequence[Record], advised: str | None) -> Plate | None:
         _point(chart, record, record["method"] == advised, _family(record) in dials, low_x, low_y)
     legend += [
         (_SHAPES[kind][0], _SHAPES[kind][1], text)
-        for kind, text in (("method", "method"), ("control", "control"), ("oracle", "bound that needs pairs"))
+        for kind, text in KINDS.items()
         if any(record.get("kind", "method") == kind for record in shown)
     ]
     best = next((record for record in shown if record["method"] == advised), None)
-    words = "Up: meaning kept. Right: target reached. A good method is near the star"
-    told = "" if best is None else f"; {advised} comes nearest, at Ψ {best[KEPT]:.2f} and {target_reached(best)[0]:.2f}"
+    words = "Up: meaning kept (Ψ). Right: target reached. A good method is near the star"
+    told = (
+        ""
+        if best is None
+        else f"; {short_name(str(advised))} is at Ψ {best[KEPT]:.2f} and target reached {target_reached(best)[0]:.2f}"
+    )
     return Plate(
         "trade-off",
         f"{words}{told}",
         "Bars are standard errors. What lies further out stands at the edge. Moving rows among the targets is easy if "
-        "their meaning may be lost, as random targets show; keeping it is easy if they stay away, as raw rows show.",
+        "their meaning may be lost, as random targets show; keeping it is easy if they stay away, as raw rows show."
+        + _about_curves(records, dials),
         [View("", chart.svg(f"Scatter plot of {len(shown)} methods. {words}{told}.", "trade-off-0"), words)],
         legend,
         ["method", "kind", "strength", "meaning kept", "target reached"],
@@ -74,24 +85,53 @@ def _family(record: Record) -> str:
     return record["method"] if dial is None else dial[0]
 
 
-def _dials(records: Sequence[Record]) -> dict[str, list[tuple[float, float, float]]]:
-    """Strength, target reached and meaning kept along each dial that was turned, or that several records make up."""
-    found: dict[str, list[tuple[float, float, float]]] = {}
+def _own_strength(record: Record) -> float | None:
+    """The strength at which a method's own numbers were taken: as specified, or the mean of those it chose itself."""
+    dial = strength_of(record["method"])
+    return record.get("strength_used") if dial is None else dial[1]
+
+
+def _dials(records: Sequence[Record]) -> dict[str, Dial]:
+    """The curve of each family of methods that differ by their strength only.
+
+    Methods in the table were measured in all splits and dials in the first few: where both know a strength, the table's
+    numbers are drawn, so that every method lies on its curve.
+    """
+    found: dict[str, dict[float, tuple[float, float]]] = {}
     for record in records:
         if record.get("dial_strength"):
-            reached = [
-                min(pair)
-                for pair in zip(record["dial_target_penetration"], record["dial_target_coverage"], strict=True)
-            ]
-            found[_family(record)] = list(zip(record["dial_strength"], reached, record[f"dial_{KEPT}"], strict=True))
+            reached = map(min, record["dial_target_penetration"], record["dial_target_coverage"])
+            turned = zip(record["dial_strength"], reached, record[f"dial_{KEPT}"], strict=True)
+            found.setdefault(_family(record), {}).update({t: (x, y) for t, x, y in turned})
     for record in records:
-        dial = strength_of(record["method"])
-        if dial is not None and not any(r.get("dial_strength") and _family(r) == dial[0] for r in records):
-            found.setdefault(dial[0], []).append((dial[1], target_reached(record)[0], record[KEPT]))
-    return {family: sorted(points) for family, points in found.items() if len(points) > 1}
+        at = _own_strength(record)
+        if at is not None:
+            found.setdefault(_family(record), {})[at] = (target_reached(record)[0], record[KEPT])
+    return {
+        family: sorted((t, x, y) for t, (x, y) in points.items()) for family, points in found.items() if len(points) > 1
+    }
 
 
-def _corner(shown: Sequence[Record], dials: dict[str, list[tuple[float, float, float]]]) -> tuple[float, float]:
+def _about_curves(records: Sequence[Record], dials: dict[str, Dial]) -> str:
+    """How the curves were made, and which strength a method that chooses its own has chosen."""
+    if not dials:
+        return ""
+    words = " Curves join what was measured at each strength (0 to 1: how much of its correction a method makes)."
+    few = [r for r in records if r.get("dial_repeats") and r["dial_repeats"] < r.get("repeats", 0)]
+    if few:
+        words += (
+            f" Their small dots are means over the first {few[0]['dial_repeats']} splits, those of methods over all "
+            f"{few[0]['repeats']}."
+        )
+    for record in records:
+        if record.get("strength_lowest") is not None:
+            low, high = record["strength_lowest"], record["strength_highest"]
+            chosen = f"{low:g}" if low == high else f"{low:g} to {high:g}, {record['strength_used']:.2g} on average"
+            words += f" {short_name(record['method'])} chooses its strength in each split (auto): {chosen}."
+    return words
+
+
+def _corner(shown: Sequence[Record], dials: dict[str, Dial]) -> tuple[float, float]:
     """Lower limits, from the methods that are in the running; others go to the edge."""
     rivals = [record for record in shown if competing(record)] or list(shown)
     near = [r for r in rivals if target_reached(r)[0] >= 0.25 and r[KEPT] >= 0.4] or rivals
@@ -113,7 +153,11 @@ def _point(chart: Chart, record: Record, advised: bool, on_dial: bool, low_x: fl
     )
     chart.tip(at, f"{name}: Ψ {y:.3f} ± {dy:.3f}, target reached {x:.2f} ± {dx:.2f}")
     if not on_dial or advised or ":" not in record["method"]:
-        chart.name(at, f"{name} ({x:.2f}, {y:.2f})" if outside else name, "name strong" if advised else "name", advised)
+        if record.get("strength_lowest") is not None:
+            name += f", strength={record['strength_used']:.2g} (auto)"
+        look = "name strong" if advised else "name"
+        if not (outside and chart.name(at, f"{name} ({x:.2f}, {y:.2f})", look)):
+            chart.name(at, name, look, advised)
 
 
 def label_transfer(records: Sequence[Record], source: str, target: str) -> Plate | None:
@@ -121,15 +165,15 @@ def label_transfer(records: Sequence[Record], source: str, target: str) -> Plate
     base = next((r["label_transfer"] for r in records if r["method"] == REALIGN and "label_transfer" in r), None)
     real = next((r["label_transfer"] for r in records if r["method"] == REAL_TARGET and "label_transfer" in r), None)
     rules = [(100 * base, "ReAlign", "muted")] if base is not None else []
-    rules += [(100 * real, f"real {target}s", "target")] if real is not None else []
+    rules += [(100 * real, f"real {many(target)}", "target")] if real is not None else []
     return _ranked(
         records,
         "label_transfer",
         "label-transfer",
-        f"accuracy on real {target}s, %",
-        f"Labels learned on aligned {source}s, tried on real {target}s: best with {{best}}, {{value:.1f}} %",
-        f"A classifier that has seen aligned {source}s only is tested on real {target}s. Bars are standard errors over "
-        "splits: methods whose bars overlap are not told apart.",
+        f"accuracy on real {many(target)}, %",
+        f"Labels learned on aligned {many(source)}, tried on real {many(target)}: best with {{best}}, {{value:.1f}}%",
+        f"A classifier that has seen aligned {many(source)} only is tested on real {many(target)}. Bars are standard "
+        "errors over splits: methods whose bars overlap are not told apart.",
         rules,
         100.0,
     )
@@ -144,12 +188,12 @@ def plain_recall(records: Sequence[Record], source: str, target: str) -> Plate |
         records,
         "recall_at_10",
         "plain-recall",
-        f"{source}s that find their own {target} among the first ten, %",
-        f"Ranking {target}s for a {source}: raw rows find {100 * raw:.0f} %, the best method ({{best}}) "
-        f"{{value:.0f}} %",
-        f"Recall at 10 where the pool holds {target}s alone. Here the gap never mattered: every {target} is equally "
-        "far, "
-        "so alignment has nothing to give and may cost. Do without it if this is all you need.",
+        f"{many(source)} that find their own {target} among the first ten, %",
+        f"Ranking {many(target)} alone for {one(source)}: raw rows find {100 * raw:.0f}%, {{best}}, the best method, "
+        f"{{value:.0f}}%",
+        f"Recall at 10 where the pool holds {many(target)} alone. The distance between the means hardly matters to "
+        "this ranking, since all candidates lie on the same side of the gap: it is what alignment costs or gives "
+        "where there was no gap to close.",
         [(100 * raw, "raw rows", "ink")],
         100.0,
     )
@@ -175,15 +219,16 @@ def _ranked(
     high = max([*values, *(at for at, _, _ in rules)])
     low = max(0.0, min([v for v in values if v >= middle - 3 * max(high - middle, 2.0)]) - 1.0)
     names = [short_name(r["method"]) for r in shown]
-    cut = [_cut(r["method"]) for r in shown]
+    rows = [_in_lines(r["method"]) for r in shown]
+    row_height = _ROW + _LINE * (max(text.count("\n") for text in rows))
     chart = Chart(
         (low, high + 0.04 * (high - low)),
         (-0.6, len(shown) - 0.4),
         axis,
         "",
-        height=TOP + BOTTOM + _ROW * len(shown),
-        left=196,
-        rows=cut,
+        height=TOP + BOTTOM + row_height * len(shown),
+        left=210,
+        rows=rows,
     )
     for row, (at, text, look) in enumerate(rules):
         chart.rule(at, text, look, row % 2)
@@ -194,27 +239,25 @@ def _ranked(
         if inside:
             chart.bar((max(value - error, low), i), (value + error, i), look)
         chart.dot((value, i), look if inside else f"{look} outside", shape)
-        chart.tip((value, i), f"{names[i]}: {value:.1f} ± {error:.1f} %")
+        chart.tip((value, i), f"{names[i]}: {value:.1f} ± {error:.1f}%")
         if not inside:
             chart.text(chart.at_x(low) + 9, chart.at_y(i) + 4, f"{value:.1f}", "start", "small")
     best = max(rivals, key=lambda record: record[metric])
     title = title.format(best=short_name(best["method"]), value=factor * best[metric])
     kinds = [k for k in _SHAPES if any(r.get("kind", "method") == k for r in shown)]
-    texts = {"method": "method", "control": "control", "oracle": "bound"}
     return Plate(
         key,
         title,
         caption,
         [View("", chart.svg(f"Dot plot of {len(shown)} methods. {title}.", f"{key}-0"), title)],
-        [(*_SHAPES[kind], texts[kind]) for kind in kinds],
+        [(*_SHAPES[kind], KINDS[kind]) for kind in kinds],
         ["method", metric, "standard error"],
         [[r["method"], r[metric], r.get(f"{metric}_se", "")] for r in reversed(shown)],
     )
 
 
-def _cut(method: str) -> str:
-    """A method's name in the width of a row: settings by their first letters, strength by t."""
-    name, _, rest = str(method).partition(":")
-    settings = [part.replace("strength=", "t=").partition("=") for part in rest.split(",") if part]
-    text = " ".join([name, *(f"{key[0]}{value.removeprefix('0')}" if value else key for key, _, value in settings)])
-    return text if len(text) <= 27 else f"{text[:26]}…"
+def _in_lines(method: str) -> str:
+    """A method's name above its settings, in lines that the margin holds."""
+    name, _, settings = short_name(method).partition(" (")
+    lines = textwrap.wrap(settings.removesuffix(")"), _LETTERS)
+    return "\n".join([name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…", *lines])

@@ -81,6 +81,17 @@ for (const button of all("button[data-json]")) button.addEventListener("click", 
   else save(`${key}.json`, "application/json", JSON.stringify(data[key].rows.map((row) => Object.fromEntries(data[key].columns.map((name, i) => [name, row[i]])))));
 });
 
+// A table that is wider than the screen says so; on paper everything folded is there.
+function hint() {
+  for (const table of all(".wide-table")) {
+    const said = table.previousElementSibling;
+    if (said && said.classList.contains("sideways")) said.hidden = table.scrollWidth <= table.clientWidth + 1;
+  }
+}
+addEventListener("resize", hint);
+for (const folded of all("details")) folded.addEventListener("toggle", hint);
+hint();
+
 const theme = document.getElementById("theme");
 if (theme) theme.addEventListener("click", () => {
   const dark = getComputedStyle(document.documentElement).colorScheme === "dark";

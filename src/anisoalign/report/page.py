@@ -22,12 +22,13 @@ from anisoalign.report.listings import (
     costs_table,
     gap_listing,
     methods_table,
+    other_methods_table,
 )
 from anisoalign.report.method_charts import label_transfer, plain_recall, trade_off
 from anisoalign.report.phase_charts import compasses, couplings
 from anisoalign.report.plate import Plate
 from anisoalign.report.results import Results
-from anisoalign.report.wording import Record, fixed, protocol_line, short_name
+from anisoalign.report.wording import Record, fixed, many, protocol_line, short_name
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -65,14 +66,16 @@ class Section:
     question: str
     answer: answers.Answer
     plates: list[Plate] = field(default_factory=list)
+    phases: list[Plate] = field(default_factory=list)
     tables: list[Listing] = field(default_factory=list)
+    others: Listing | None = None
     advice: list[Advice] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     examples_of: str = ""
     examples_found: str = ""
     advised: str = ""
     few: str = ""
-    command: str = ""
+    commands: list[tuple[str, list[str]]] = field(default_factory=list)
     missing: str = ""
 
 
@@ -130,7 +133,7 @@ def render(results: Results, title: str = TITLE) -> str:
     """The page as text."""
     script = (_FOLDER / "page.js").read_text(encoding="utf-8")
     sections = _sections(results)
-    plates = [plate for section in sections for plate in section.plates]
+    plates = [plate for section in sections for plate in (*section.plates, *section.phases)]
     data = {plate.key: {"columns": list(plate.columns), "rows": [list(row) for row in plate.rows]} for plate in plates}
     return (
         environment()
@@ -139,6 +142,7 @@ def render(results: Results, title: str = TITLE) -> str:
             title=title,
             about=_about(results),
             sections=sections,
+            strength=_about_strength(results),
             protocol=protocol_line(results.compare),
             listings=_numbers(results),
             style=(_FOLDER / "page.css").read_text(encoding="utf-8"),
@@ -207,9 +211,8 @@ def _about(results: Results) -> str:
     source, target = results.name("source"), results.name("target")
     if results.diagnose:
         gap = results.diagnose[0]
-        return (
-            f"{gap['rows_source']:,} {source}s and {gap['rows_target']:,} {target}s, embeddings of width {gap['dim']}"
-        )
+        rows = f"{gap['rows_source']:,} {many(source)} and {gap['rows_target']:,} {many(target)}"
+        return f"{rows}, embeddings of width {gap['dim']}"
     return ""
 
 
@@ -235,7 +238,7 @@ def _method_section(results: Results, advice: Sequence[Advice], source: str, tar
         extra = {
             "examples": [_example(entry, results) for entry in entries],
             "examples_of": str(shown["method"]),
-            "examples_found": _found(entries, source, target, str(shown["method"])),
+            "examples_found": _found(entries, shown, results),
         }
     phases = [plate for plate in (compasses(views, source, target), couplings(views, target)) if plate]
     if results.compare:
@@ -244,35 +247,66 @@ def _method_section(results: Results, advice: Sequence[Advice], source: str, tar
             label_transfer(results.compare, source, target),
         ]
         answer = answers.what_methods_do(results.compare, source, target)
+        named = [line.method for line in advice if line.method is not None]
         return Section(
             "methods",
             question,
             answer,
-            [*(plate for plate in plates if plate), *phases],
-            [methods_table(results.compare)],
+            [plate for plate in plates if plate],
+            phases,
+            [methods_table(results.compare, named)],
+            other_methods_table(results.compare, named),
             advised=(advice[0].method or "") if advice else "",
             **extra,
         )
     if results.evaluate is not None:
         answer = answers.what_this_alignment_does(results.evaluate, source, target)
-        return Section("methods", "What does the alignment do about it?", answer, phases, **extra)
+        return Section("methods", "What does the alignment do about it?", answer, phases=phases, **extra)
     section = _unknown("methods", question, f"{_COMPARE} --report page.html")
-    return Section(section.key, question, section.answer, phases, missing=section.missing, **extra)
+    return Section(section.key, question, section.answer, phases=phases, missing=section.missing, **extra)
 
 
 def _choice_section(results: Results, advice: Sequence[Advice], source: str, target: str) -> Section:
     if not advice:
         return _unknown("choice", "Which one for me?", f"{_COMPARE} --report page.html")
     answer = answers.which_one(advice, results.compare, source, target)
-    method = advice[0].method
-    command = (
-        ""
-        if method is None
-        else f"anisoalign fit {method} --source {source.upper()} --target {target.upper()} --out model"
-    )
     repeats = results.compare[0].get("repeats", _ENOUGH)
     few = str(repeats) if 1 < repeats < _ENOUGH else ""
-    return Section("choice", "Which one for me?", answer, advice=list(advice), command=command, few=few)
+    return Section(
+        "choice", "Which one for me?", answer, advice=list(advice), commands=_commands(advice, source, target), few=few
+    )
+
+
+def _commands(advice: Sequence[Advice], source: str, target: str) -> list[tuple[str, list[str]]]:
+    """What to type for each method that is advised, under the uses that it is advised for."""
+    uses: dict[str, list[str]] = {}
+    for line in advice:
+        if line.method is not None:
+            uses.setdefault(line.method, []).append(line.purpose)
+    a, b = (name.upper().replace(" ", "_") for name in (source, target))
+    found = []
+    for number, (method, purposes) in enumerate(uses.items()):
+        model, out = (f"{name}{number + 1 if number else ''}" for name in ("model", "aligned"))
+        lines = [
+            f"anisoalign fit {method} --source {a} --target {b} --out {model}",
+            f"anisoalign transform {model} --source {a} --out {out}",
+        ]
+        found.append((" and ".join(purposes), lines))
+    return found
+
+
+def _about_strength(results: Results) -> str:
+    """What the settings that stand in names of methods are; said where the first of them may be met."""
+    named = " ".join(str(record.get("method", "")) for record in (*results.compare, *results.views))
+    if "strength" not in named and not any("strength_used" in record for record in results.compare):
+        return ""
+    words = (
+        "strength, from 0 to 1, is how much of its correction a method makes; at 0 it moves and scales all rows "
+        "alike, as realign does."
+    )
+    if "shrinkage" in named:
+        words += " shrinkage is how far estimated covariances are drawn towards even ones, against noise."
+    return words
 
 
 def _cost_section(results: Results, advice: Sequence[Advice], source: str, target: str) -> Section:
@@ -281,7 +315,12 @@ def _cost_section(results: Results, advice: Sequence[Advice], source: str, targe
     plate = plain_recall(results.compare, source, target)
     table = costs_table(results.compare)
     return Section(
-        "cost", "What does it cost?", answer, [plate] if plate else [], [table] if table else [], advised=method or ""
+        "cost",
+        "What does it cost?",
+        answer,
+        [plate] if plate else [],
+        tables=[table] if table else [],
+        advised=method or "",
     )
 
 
@@ -313,16 +352,32 @@ def _neighbour(found: Mapping[str, Any], results: Results) -> Neighbour:
 
 
 def _caption(side: str, row: int, results: Results) -> str:
-    return results.captions.get(side, {}).get(str(row)) or f"{results.name(side)} {row}"
+    return results.captions.get(side, {}).get(str(row)) or f"{results.name(side)} no. {row}"
 
 
-def _found(entries: Sequence[Mapping[str, Any]], source: str, target: str, method: str) -> str:
-    def share(when: str) -> str:
+def _found(entries: Sequence[Mapping[str, Any]], shown: Record, results: Results) -> str:
+    """What the examples find, against what could be expected, for few rows say little."""
+    source, target = results.name("source"), results.name("target")
+    rows_y, rows_x = shown["rows_source"], shown["rows_target"]
+
+    def count(when: str) -> str:
         rows = [n for entry in entries for n in entry[when]]
         return f"{sum(n['side'] == 'target' for n in rows)} of {len(rows)}"
 
-    return (
-        f"{len(entries)} {source}s drawn at random, each asked of a pool that holds all {target}s and all other "
-        f"{source}s. "
-        f"Before, {share('before')} neighbours are {target}s; after {short_name(method)}, {share('after')}."
+    fair = sum(len(entry["after"]) for entry in entries) * rows_x / max(rows_x + rows_y - 1, 1)
+    words = (
+        f"{len(entries)} {many(source)} drawn at random, each asked of a pool that holds {rows_x:,} {many(target)} and "
+        f"all other {many(source)}. Before, {count('before')} neighbours are {many(target)}; after "
+        f"{short_name(str(shown['method']))}, {count('after')}. Were both kinds shuffled, about {fair:.1f} would be."
     )
+    with_own = [entry for entry in entries if any("own" in n for n in entry["after"])]
+    if with_own:
+        own = sum(any(n.get("own") for n in entry["after"]) for entry in with_own)
+        words += f" {own} of {len(with_own)} have their own {target} among them."
+    words += (
+        " These are a few examples and no measure. Penetration, over all tested rows, is forgiving: "
+        "it is nearly 1 wherever both kinds occur among the neighbours in fair numbers, as at one third."
+    )
+    if not results.captions:
+        words += " Rows go by their numbers; --source-captions and --target-captions give them words."
+    return words

@@ -9,7 +9,7 @@ from typing import Any
 
 from anisoalign.report.plate import Plate, View
 from anisoalign.report.svg import WIDTH, element, mark
-from anisoalign.report.wording import Record, short_name
+from anisoalign.report.wording import Record, many, short_name
 
 _COLUMNS, _CELL, _RADIUS = 6, WIDTH / 6, 27.0
 
@@ -22,29 +22,36 @@ def compasses(views: Sequence[Record], source: str, target: str) -> Plate | None
     chosen = next((view for view in shown if view["phases"]["polar_stage"]), shown[0])
     seen, name = chosen["phases"], short_name(chosen["method"])
     drawn = [
-        _compass_view("before", seen, "source", f"raw {source}s", target, "compasses-0"),
-        _compass_view(f"after {name}", seen, "aligned", f"aligned {source}s", target, "compasses-1"),
+        _compass_view("before", seen, "source", f"raw {many(source)}", target, "compasses-0"),
+        _compass_view(f"after {name}", seen, "aligned", f"aligned {many(source)}", target, "compasses-1"),
     ]
-    before, after = (math.degrees(seen[f"offset_{side}"]) for side in ("source", "aligned"))
     low = " → ".join(f"{seen[f'potential_{side}']:.2f}" for side in ("source", "aligned"))
-    frame = f"{name}’s own frame" if seen["polar_stage"] else f"the shared frame of {source}s and {target}s"
+    frame = (
+        f"{name}’s own frame" if seen["polar_stage"] else f"the leading directions of {many(source)} and {many(target)}"
+    )
     sides = ("target", "source", "aligned")
     keys = ["block", "weight", *(f"{side}_{what}" for side in sides for what in ("phase", "length"))]
     return Plate(
         "compasses",
-        f"Phases: {source}s point {before:.0f}° away from the {target}s’ anchors; after {name}, {after:.0f}°",
-        f"The {len(seen['blocks'])} heaviest of {seen['number_of_blocks']} blocks of two coordinates, in {frame}. A "
-        "hand "
-        "points to the mean phase; its length says how much the rows agree (to the rim: all do). The square hand is "
-        "the "
-        f"anchor ψ of the {target}s, the round one the {source}s. The prior’s potential goes {low}; {target}s "
-        "themselves "
-        f"have {seen['potential_target']:.2f}.",
+        "",
+        f"The {len(seen['blocks'])} heaviest of {seen['number_of_blocks']} blocks of two coordinates, in {frame}; in a "
+        "block, a row is an angle, its phase. A hand points to the mean phase; its length says how much the rows "
+        f"agree (to the rim: all do). The square hand is the {many(target)}’, the round one the {many(source)}’. The "
+        f"angle of the title is the mean over these blocks, by their weight (share of the {many(target)}’ energy). The "
+        f"potential adds up how unusual a row’s phases are among {many(target)}: on average {low}, and "
+        f"{seen['potential_target']:.2f} for {many(target)} themselves.",
         drawn,
-        [("target", "line", f"{target}s: the anchor ψ"), ("source", "line", f"{source}s")],
+        [("target", "line", f"{many(target)}: mean phase"), ("source", "line", many(source))],
         keys,
         [[block[key] for key in keys] for block in seen["blocks"]],
     )
+
+
+def mean_offset(blocks: Sequence[Record], side: str) -> float:
+    """Mean angle, in degrees, between a side's mean phases and the target's, over blocks by their weight."""
+    total = sum(block["weight"] for block in blocks)
+    off = sum(block["weight"] * abs(_wrapped(block[f"{side}_phase"] - block["target_phase"])) for block in blocks)
+    return math.degrees(off / total) if total > 0 else 0.0
 
 
 def couplings(views: Sequence[Record], target: str) -> Plate | None:
@@ -72,24 +79,24 @@ def couplings(views: Sequence[Record], target: str) -> Plate | None:
         tx, ty = _on_circle(i, len(numbers), 148.0)
         parts.append(f'<text class="small" x="{tx:.1f}" y="{ty + 4:.1f}" text-anchor="middle">{block["block"]}</text>')
         tied = [edge for edge in seen["couplings"] if block["block"] in edge[:2]]
-        told = "; ".join(f"{k}–{other} A {a:.2f}, η {math.degrees(o):.0f}°" for k, other, a, o in tied[:4])
+        told = "; ".join(f"{k}–{other} strength {a:.2f} at {math.degrees(o):.0f}°" for k, other, a, o in tied[:4])
         words = f"block {block['block']}, weight {block['weight']:.3f}" + (
             f": {told}" if told else ": no strong coupling"
         )
         parts.append(f'<circle class="tip" cx="{x:.1f}" cy="{y:.1f}" r="9" data-tip="{html.escape(words)}"/>')
     words = (
         f"Chord diagram of {len(seen['couplings'])} couplings between {len(numbers)} blocks; the strongest ties block "
-        f"{strongest[0]} to block {strongest[1]} (A {strongest[2]:.2f})."
+        f"{strongest[0]} to block {strongest[1]} ({strongest[2]:.2f})."
     )
     return Plate(
         "couplings",
-        f"How blocks of the {target}s go together: block {strongest[0]} with block {strongest[1]} most (A "
-        f"{strongest[2]:.2f})",
-        "A chord ties two blocks whose phases differ by a nearly fixed angle η; its width and strength is A, 0 for "
-        "none and 1 "
-        "for always. Dots grow with a block’s share of energy. What moves one block should move those tied to it.",
+        f"How blocks of the {many(target)} go together: block {strongest[0]} with block {strongest[1]} most "
+        f"({strongest[2]:.2f})",
+        "A chord ties two blocks whose phases differ by a nearly fixed angle. Its width is how fixed: 0 for not at "
+        "all, 1 for always. Dots grow with a block’s share of energy. What moves one block should move those tied to "
+        "it.",
         [View("", element(330, "".join(parts), words, "couplings-0"), words)],
-        [("target", "circle", "block"), ("pairs", "line", "coupling A")],
+        [("target", "circle", "block"), ("pairs", "line", "tie between blocks")],
         ["block k", "block l", "coupling A", "offset eta (radians)"],
         seen["couplings"],
     )
@@ -109,19 +116,15 @@ def _compass_view(label: str, seen: dict[str, Any], side: str, name: str, target
         parts += _hand(x, y, block[f"{side}_phase"], block[f"{side}_length"], "source", "circle")
         parts.append(f'<text class="small" x="{x - _CELL / 2 + 2:.1f}" y="{y - 20:.1f}">{block["block"]}</text>')
         words = (
-            f"block {block['block']}: {target}s at {math.degrees(block['target_phase']):.0f}° "
+            f"block {block['block']}: {many(target)} at {math.degrees(block['target_phase']):.0f}° "
             f"(agreement {block['target_length']:.2f}), {name} at {math.degrees(block[f'{side}_phase']):.0f}° "
             f"({block[f'{side}_length']:.2f})"
         )
         parts.append(f'<circle class="tip" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS:g}" data-tip="{html.escape(words)}"/>')
-    off = [abs(_wrapped(b[f"{side}_phase"] - b["target_phase"])) for b in blocks if b["target_length"] > 0.1]
-    told = (
-        f" Their mean phases are {math.degrees(sum(off) / len(off)):.0f}° from the {target}s’ on average."
-        if off
-        else ""
-    )
-    words = f"Compasses of {len(blocks)} blocks, {label}: {name} against {target}s.{told}"
-    return View(label, element(8 + 76 * -(-len(blocks) // _COLUMNS), "".join(parts), words, key), words)
+    apart = f"mean phases of {name} and {many(target)} are {mean_offset(blocks, side):.0f}° apart"
+    title = f"{label[:1].upper()}{label[1:]}, {apart}"
+    words = f"Compasses of {len(blocks)} blocks. {title}, by the weight of the blocks."
+    return View(label, element(8 + 76 * -(-len(blocks) // _COLUMNS), "".join(parts), words, key), words, title)
 
 
 def _hand(x: float, y: float, phase: float, length: float, look: str, shape: str) -> list[str]:

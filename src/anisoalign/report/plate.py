@@ -12,11 +12,15 @@ Legend = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class View:
-    """One state of a figure that can be switched between several."""
+    """One state of a figure that can be switched between several.
+
+    A figure that is switched has a title for each state, since a title true of one may be false of another.
+    """
 
     label: str
     svg: str
     words: str
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Plate:
     key : str
         Of letters and hyphens; begins ids and names of downloads.
     title : str
-        What the figure shows, with its numbers.
+        What the figure shows, with its numbers; empty where each view has its own.
     caption : str
         How to read it.
     views : list of View

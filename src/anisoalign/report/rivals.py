@@ -21,7 +21,7 @@ FULL_STRENGTH = {"gaussian-transport": 1.0}
 _LOOKS = {
     "method": ("o", SOURCE, "method"),
     "control": ("s", MUTED, "control"),
-    "oracle": ("D", TARGET, "bound that needs pairs"),
+    "oracle": ("D", TARGET, "made with pairs, for comparison"),
 }
 
 
@@ -65,8 +65,8 @@ def trade_off(records: Sequence[Record]) -> Figure:
     ----------
     records : sequence of dict
         `Comparison.to_dicts()`. Records without the two metrics, as that of real targets, are left out.
-        Methods that differ by their strength only are joined. Controls and bounds that lie far from all methods
-        are shown at the edge, as arrows with their coordinates.
+        Methods that differ by their strength only are joined. Controls and maps made with pairs that lie far from
+        all methods are shown at the edge, as arrows with their coordinates.
     """
     shown = [record for record in records if can_trade_off(record)]
     figure, axes = new_figure(5.6, left=0.1, right=0.98, top=0.93, bottom=0.21)
@@ -82,7 +82,7 @@ def trade_off(records: Sequence[Record]) -> Figure:
         marker, colour, _ = _LOOKS[record.get("kind", "method")]
         dial = strength_of(record["method"])
         joined = dial is not None and dial[0] in families
-        text = f"t = {dial[1]:g}" if joined and dial else str(record["method"])
+        text = f"strength={dial[1]:g}" if joined and dial else str(record["method"])
         if x < low_x or y < low_y:
             text += f"\n({x:.2f}, {y:.2f})"
             marker, dx, dy = ("<" if x < low_x else "v"), 0.0, 0.0
@@ -133,7 +133,7 @@ def _between(line: Sequence[tuple[float, float]]) -> list[Spot]:
 def _corner(axes: Axes, shown: Sequence[Record]) -> tuple[float, float]:
     """Limits of the axes, from the methods to the ideal, which is marked; returns the lower ones.
 
-    Controls and bounds beyond them go to the edge: with them in full view the methods would share one spot.
+    Controls and maps made with pairs beyond them go to the edge: in full view they would leave the methods one spot.
     """
     rivals = [record for record in shown if record.get("kind", "method") == "method"] or list(shown)
     reached, kept = [target_reached(r)[0] for r in rivals], [r[KEPT] for r in rivals]
@@ -154,7 +154,7 @@ def _kinds_legend(figure: Figure, axes: Axes, shown: Sequence[Record], families:
         Line2D([], [], marker=_LOOKS[k][0], color=_LOOKS[k][1], linestyle="none", markersize=6.5, label=_LOOKS[k][2])
         for k in kinds
     ]
-    handles += [Line2D([], [], color=ACROSS, marker="o", label=f"{name}, strength t") for name in families]
+    handles += [Line2D([], [], color=ACROSS, marker="o", label=f"{name}, by strength") for name in families]
     handles.append(Line2D([], [], marker="*", color=PAIRED, linestyle="none", markersize=13, label="ideal"))
     columns = 3 if sum(map(len, families)) < 40 else 2
     figure.legend(handles=handles, loc="lower left", ncols=columns, fontsize=9, columnspacing=1.2, handletextpad=0.4)

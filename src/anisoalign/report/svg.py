@@ -16,6 +16,8 @@ WIDTH, HEIGHT = 480.0, 330.0
 LEFT, RIGHT, TOP, BOTTOM = 54.0, 14.0, 36.0, 46.0
 _LETTER = 6.6
 """Width of a letter of the labels, about."""
+_NAME_LETTER = 7.6
+"""The same of names beside points at the size that a phone shows them in, so that they collide on no screen."""
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -93,7 +95,7 @@ class Chart:
     height: float = HEIGHT
     left: float = LEFT
     rows: Sequence[str] | None = None
-    """Names of rows in place of the ticks of y: row i is at y = i."""
+    """Names of rows in place of the ticks of y, in one or more lines: row i is at y = i."""
     parts: list[str] = field(default_factory=list)
     taken: list[Box] = field(default_factory=list)
 
@@ -165,7 +167,7 @@ class Chart:
     def name(self, point: Point, text: str, look: str = "name", must: bool = False) -> bool:
         """Write a name beside a point where it covers nothing; leave it out, unless it must be, where it would."""
         x, y = self.place(point)
-        width = _LETTER * len(text)
+        width = _NAME_LETTER * len(text)
         for distance in (9, 20, 32, 46, 62):
             for dx, dy in ((1, 0), (-1, 0), (0, -1), (0, 1), (0.8, -0.8), (-0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)):
                 box = _box(x + dx * distance, y + dy * distance, width, dx)
@@ -186,7 +188,13 @@ class Chart:
             self.parts.append(
                 f'<line class="leader" x1="{at[0]:.1f}" y1="{at[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}"/>'
             )
-        self.text(box[0], box[3] - 3, text, "start", look)
+        # boxes have room for the size on a phone: on a desk the text stays at the end that is nearer to its point
+        side, x = "middle", (box[0] + box[2]) / 2
+        if box[2] < at[0]:
+            side, x = "end", box[2]
+        elif box[0] > at[0]:
+            side, x = "start", box[0]
+        self.text(x, box[3] - 4, text, side, look)
 
     def svg(self, words: str, key: str) -> str:
         """The element; `words` is what a screen reader reads out, `key` makes ids unique."""
@@ -202,7 +210,10 @@ class Chart:
         for value, label in ticks:
             y = self.at_y(value)
             found.append(f'<line class="grid" x1="{self.left:g}" y1="{y:.1f}" x2="{right:g}" y2="{y:.1f}"/>')
-            found.append(_text("tick" if self.rows is None else "row", self.left - 6, y + 4, label, "end"))
+            lines = label.split("\n")
+            for i, line in enumerate(lines):
+                look = "tick" if self.rows is None else "row" if i == 0 else "row small"
+                found.append(_text(look, self.left - 6, y + 4 + 12 * (i - (len(lines) - 1) / 2), line, "end"))
         found.append(_text("axis", right, self.height - 8, self.x_name, "end"))
         found.append(_text("axis", 4, 13, self.y_name))
         return "".join(found)
@@ -236,7 +247,7 @@ def mark(x: float, y: float, look: str, shape: str = "circle", size: float = 4.5
 
 def _box(x: float, y: float, width: float, side: float) -> Box:
     left = x if side > 0 else x - width if side < 0 else x - width / 2
-    return left, y - 8, left + width, y + 7
+    return left, y - 9, left + width, y + 8
 
 
 def _overlap(a: Box, b: Box) -> bool:

@@ -45,7 +45,7 @@ def comparison_table(records: Sequence[Record]) -> Table:
     Returns
     -------
     rich.table.Table
-        Methods first, then controls and bounds; the best in bold with a star, those within noise with ≈.
+        Methods first, then controls and maps made with pairs; the best in bold with a star, those within noise with ≈.
     """
     from rich.text import Text
 
@@ -220,7 +220,10 @@ def _heading(measure: Measure) -> str:
 
 
 def _marks(best: str) -> str:
-    return f"{best}, ≈ within two standard errors of the best; controls and bounds take no part."
+    return (
+        f"{best}, ≈ within two standard errors of it by the differences split by split; controls and maps made with "
+        "pairs take no part."
+    )
 
 
 def _line(cells: Sequence[str]) -> str:

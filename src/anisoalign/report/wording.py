@@ -10,8 +10,11 @@ from typing import Any
 REALIGN = "realign"
 """The method that is the zero of `closed`."""
 REAL_TARGET = "real-target"
-"""The bound that is the one of `closed`: a classifier trained on real targets."""
+"""The one of `closed`: a classifier trained on real targets."""
 NOTHING = "–"
+RAW = "raw rows"
+"""What the page calls the method `identity` everywhere."""
+_UNCOUNTED = frozenset(("audio", "speech", "music", "code"))
 
 Record = Mapping[str, Any]
 
@@ -72,7 +75,8 @@ COMPARED = (
     Measure(
         "uncentered_residual_anisotropy",
         "residual anisotropy ↓",
-        "how lopsided the remaining differences of pairs are; 1 is even, lower is better",
+        "how lopsided the differences of pairs on the tested rows are; 1 is even, lower is better. Fewer rows give "
+        "larger values: compare within one table only",
         1,
     ),
     Measure("recall_at_10", "recall @10", "own target among the first ten targets", 2),
@@ -113,9 +117,15 @@ GAP = (
     Measure("centered_paired_distance", "  once means match", "the same after both means are moved to one place"),
     Measure("residual_ratio", "  what is left of it", "second over first: what moving the mean cannot remove"),
     Measure("residual_anisotropy", "Ar residual anisotropy", "energy along the main direction; 1 is even", 1),
-    Measure("residual_effective_dimension", "effective dimension", "share of the dimensions that the rest fills"),
     Measure(
-        "residual_coverage", "residual in joint frame", "share of the rest that lies in the leading joint directions"
+        "residual_effective_dimension",
+        "effective dimension",
+        "share of the dimensions that would do if the rest were spread evenly over them (participation ratio)",
+    ),
+    Measure(
+        "residual_coverage",
+        "residual in shared frame",
+        "share of the rest that lies in the leading directions of both sets taken together",
     ),
     Measure("residual_coverage_chance", "  by chance", "their number over the width"),
 )
@@ -126,18 +136,43 @@ CONTROLLED = (ALIGNED[3], COMPARED[0], COMPARED[1], COMPARED[2], COMPARED[3])
 
 
 def short_name(method: str) -> str:
-    """A method's specification as it fits beside a point: settings shortened, no equals signs.
+    """A method as the page calls it: settings in brackets, and the identity by what it leaves.
 
     Examples
     --------
-    >>> short_name("gaussian-transport:shrinkage=0.3,strength=0.5"), short_name("c3")
-    ('gaussian-transport (shrinkage 0.3, t 0.5)', 'c3')
+    >>> short_name("gaussian-transport:shrinkage=0.3,strength=0.5"), short_name("c3"), short_name("identity")
+    ('gaussian-transport (shrinkage=0.3, strength=0.5)', 'c3', 'raw rows')
     """
+    if method == "identity":
+        return RAW
     name, _, rest = str(method).partition(":")
-    if not rest:
-        return name
-    settings = [part.replace("strength=", "t ").replace("=", " ") for part in rest.split(",")]
-    return f"{name} ({', '.join(settings)})"
+    return f"{name} ({', '.join(rest.split(','))})" if rest else name
+
+
+def one(name: str) -> str:
+    """A row's name with its article.
+
+    Examples
+    --------
+    >>> one("text"), one("image"), one("audio")
+    ('a text', 'an image', 'an audio row')
+    """
+    return f"{'an' if name[:1].lower() in tuple('aeio') else 'a'} {name}{' row' if name in _UNCOUNTED else ''}"
+
+
+def many(name: str) -> str:
+    """The plural of a row's name.
+
+    Examples
+    --------
+    >>> many("image"), many("query"), many("sketch"), many("speech")
+    ('images', 'queries', 'sketches', 'speech rows')
+    """
+    if name in _UNCOUNTED:
+        return f"{name} rows"
+    if name.endswith("y") and name[-2:-1] not in tuple("aeiou"):
+        return f"{name[:-1]}ies"
+    return f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"
 
 
 def fixed(value: float | None, decimals: int) -> str:
@@ -162,12 +197,12 @@ def present(measures: Sequence[Measure], records: Sequence[Record]) -> list[Meas
 
 
 def competing(record: Record) -> bool:
-    """Whether the record is a method's, neither a control's nor a bound's."""
+    """Whether the record is a method's, neither a control's nor that of a map made with pairs."""
     return record.get("kind", "method") == "method"
 
 
 def in_order(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
-    """Methods, then controls and bounds, each in the order given."""
+    """Methods, then controls and what is made with pairs, each in the order given."""
     return [r for r in records if competing(r)], [r for r in records if not competing(r)]
 
 
