@@ -1,6 +1,5 @@
 """Compiled sweeps give what they stand for, and leave to others what they cannot take."""
 
-import os
 import subprocess
 import sys
 
@@ -131,14 +130,3 @@ def test_without_numba_all_goes_on(always, monkeypatch):
     rows, target = sides("float16")
     model = make("realign").fit(rows, target, dtype="float32")
     assert torch.isfinite(torch.from_numpy(model.transform(rows, dtype="float32"))).all()
-
-
-def test_a_file_that_shrinks_is_an_error_and_not_the_end_of_the_process(always, tmp_path):
-    rows, _ = sides("float16", rows=9000, dim=512)
-    np.save(tmp_path / "part-0.npy", rows)
-    seen = open_embeddings(tmp_path)
-    tiles = seen.tiles(tile_rows=100, sweep=loops.unit_sum)
-    assert next(tiles).swept is not None
-    os.truncate(tmp_path / "part-0.npy", 5000)
-    with pytest.raises(InputError, match=r"part-0.npy ended within rows 800 to 1599"):
-        list(tiles)

@@ -147,8 +147,8 @@ class EmbeddingSet:
         divide : bool
             Whether rows are made unit. If not, a tile says by `scale` what its rows are to be multiplied with.
         sweep : callable, optional
-            Taken, where the set is large and numba installed, in place of all this: it is given a span of rows as they
-            are stored, and a tile carries what it made of them as `swept`. Rows that need a closer look come as usual.
+            Taken, where the set is large and numba installed, in place of all this: it is given rows as they are
+            stored, and a tile carries what it made of them as `swept`. Rows that need a closer look come as usual.
 
         Raises
         ------
@@ -209,19 +209,16 @@ class EmbeddingSet:
         if span.stop == span.start:
             return
         sweep = sweep if self._large and not raw else None
-        for stored, nulls in self._blocks(shard, span, size, sweep is not None):
-            rows = np.arange(start, start + len(stored))
+        whole = span.stop - span.start == shard.rows
+        blocks = shard.source.blocks(size) if whole else shard.source.blocks(size, span.start, span.stop)  # pyright: ignore[reportCallIssue]
+        for block in blocks:
+            rows = np.arange(start, start + len(block[0]))
+            tile = None if sweep is None else self._swept(shard, block, rows, dtype, sweep)
+            if tile is None:
+                tile = self._tile(shard, block, rows, dtype, raw, buffer, divide)
             start += len(rows)
-            whole = None if sweep is None or nulls is not None else self._swept(shard, stored, rows, dtype, sweep)
-            if whole is not None:
-                yield whole
-                continue
-            for first in range(0, len(rows), size):
-                part = slice(first, first + size)
-                block = stored[part], None if nulls is None else nulls[part]
-                tile = self._tile(shard, block, rows[part], dtype, raw, buffer, divide)
-                if len(tile):
-                    yield tile
+            if len(tile):
+                yield tile
         if start != span.stop:
             raise InputError(f"{shard.label} has {start} rows where its header says {shard.rows}")
         self.notes.add_passed(span)
@@ -231,17 +228,10 @@ class EmbeddingSet:
         """Whether compiled sweeps are worth loading."""
         return self.rows * self.dim >= compiled.FEWEST_VALUES
 
-    def _blocks(self, shard: Shard, span: Span, size: int, views: bool) -> Iterator[Block]:
-        """Blocks of a span as stored; to be swept, longer ones, mapped where the format can."""
-        source: Any = shard.source
-        if views and self.memory is None:
-            size *= _SPAN_TILES
-        read = getattr(source, "views", source.blocks) if views else source.blocks
-        return read(size) if span.stop - span.start == shard.rows else read(size, span.start, span.stop)
-
-    def _swept(self, shard: Shard, stored: np.ndarray, rows: np.ndarray, dtype: np.dtype, sweep: Sweep) -> Tile | None:
+    def _swept(self, shard: Shard, block: Block, rows: np.ndarray, dtype: np.dtype, sweep: Sweep) -> Tile | None:
         """A tile as a compiled sweep leaves it, None where the rows are not for it."""
-        found = swept(stored, dtype, sweep)
+        stored, nulls = block
+        found = None if nulls is not None else swept(stored, dtype, sweep)
         if found is None:
             return None
         norms, made = found

@@ -75,21 +75,6 @@ class NpySource:
                 self._fill(file, block, first)
                 yield block, None
 
-    def views(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[Block]:
-        """Yield rows as views of the mapped file, which costs no copy; read them where it cannot be mapped.
-
-        For whoever goes over them once and fast. That the file is as long as it was is looked at before each block.
-        """
-        if self._fortran or is_remote(self.path):
-            yield from self.blocks(size, start, stop)
-            return
-        array, end = self._map(), self.rows if stop is None else stop
-        for first in range(start, end, size):
-            last = min(first + size, end)
-            if self.path.stat().st_size < self.nbytes:
-                raise InputError(f"{self.path} ended within rows {first} to {last - 1} while it was read")
-            yield array[first:last], None
-
     def _fill(self, file: io.FileIO, block: np.ndarray, first: int) -> None:
         view, filled = block.data.cast("B"), 0
         while filled < len(view):
