@@ -18,7 +18,17 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "billion-rows", "mixed-search", "serving", "which-aligner-when")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in (
+            "benchmarks",
+            "billion-rows",
+            "mixed-search",
+            "serving",
+            "which-aligner-when",
+            "why-is-my-similarity-low",
+        )
+    ),
 ]
 REAL = "fashion_clip"
 """The real set of the table of methods: it has labels, and both benchmarks measured it on the same thirty splits."""
@@ -143,6 +153,26 @@ def latency() -> str:
     return table(["method", "served by", "ms a row", "file", "cosine, at least"], rows)
 
 
+GAPS = {
+    "the demo": "the demo",
+    "coco_clip": "CLIP, photographs and captions",
+    "fashion_clip": "FashionCLIP, products",
+    "esc50_clap": "CLAP, sounds and prompts",
+}
+"""Sets of gaps.json, as a reader knows them."""
+
+
+def gaps() -> str:
+    """Where matched pairs lie."""
+    keys = ("centroid_cosine", "paired_cosine", "paired_cosine_limit", "source_mean_energy", "target_mean_energy")
+    rows = [
+        [GAPS[name], *(number(found[key]) for key in keys), number(found["residual_anisotropy"], 0)]
+        for name, found in load("benchmarks/gaps.json").items()
+    ]
+    head = ["", *(f"`{key}`" for key in keys[:3]), "‖μ‖² of texts", "‖μ‖² of targets", "`residual_anisotropy`"]
+    return table(head, rows)
+
+
 def scaling() -> str:
     """Time, ratio and memory by method, width and number of rows."""
     rows = []
@@ -177,7 +207,8 @@ def kills() -> str:
     verdict = "the same bytes" if found["same_bytes"] else "OTHER BYTES"
     return (
         f"{found['rows']:,} rows of width {found['dim']} in {found['shards']} shards: fitted in "
-        f"{number(found['fit_seconds'], 0)} s and transformed in {number(found['transform_seconds'], 0)} s undisturbed. "
+        f"{number(found['fit_seconds'], 0)} s and transformed in {number(found['transform_seconds'], 0)} s "
+        "undisturbed. "
         f"Killed after {moments} seconds, each time begun again by the same command; the last call took "
         f"{number(found['last_seconds'], 0)} s. Compared with the undisturbed run, shard by shard: {verdict}."
     )
@@ -237,6 +268,7 @@ def filled(page: str) -> str:
             return f"{match[1]}\n{methods(match[3])}\n\n{match[4]}"
         makers = {"mixed": mixed, "dial": dial, "plain": lambda _: plain_retrieval()}
         makers |= {"speed": lambda _: speed(), "latency": lambda _: latency(), "scaling": lambda _: scaling()}
+        makers["gaps"] = lambda _: gaps()
         makers |= {"peers": lambda _: peers(), "kills": lambda _: kills(), "billion": billion}
         made = makers[kind](name)
         return f"{match[1]}\n{made}\n\n{match[4]}"

@@ -76,6 +76,10 @@ def test_differences_are_paired_by_seed_and_closed_is_their_share_of_the_way(tmp
     entries = {entry["key"]: entry for entry in tabulate(tmp_path)["tables"]["text_only"]}
     assert entries["default"]["over_floor"] == pytest.approx([0.19 / 3, 0.01 / 3])
     assert entries["default"]["closed"] == pytest.approx([0.19 / 0.3, 0.1 / 3])
+    for seed, base in enumerate((0.5, 0.6, 0.7)):
+        _run(tmp_path, "image", seed, base + 0.1 * (seed - 1))
+    entry = next(e for e in tabulate(tmp_path)["tables"]["text_only"] if e["key"] == "default")
+    assert "closed" not in entry, "real images are not above the row of reference"
     assert entries["raw"]["over_floor"] == [pytest.approx(-0.1), None], "over the seeds that both have"
     assert entries["realign"]["average"][0] == pytest.approx(0.6)
     assert "closed" not in entries["image"]

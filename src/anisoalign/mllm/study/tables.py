@@ -32,7 +32,7 @@ def tabulate(folder: Path) -> dict[str, Any]:
     A row that has not run has no figures. Every mean is over the seeds a row has, with its standard error;
     ``over_floor`` is the paired difference to the table's row of reference, over the seeds that both have; ``closed``
     the share of the way from ReAlign to real images, with the standard error of the difference divided by the mean
-    way.
+    way; there is none where real images are not above ReAlign by two standard errors.
     """
     runs, paper = read_runs(folder), json.loads(PAPER.read_text())
     return {
@@ -83,9 +83,16 @@ def _entry(key: str, table: str, runs: Runs, paper: Mapping[str, float]) -> dict
         entry["over_floor"] = mean_and_error(difference)
         if table != "ablation" and ceiling in runs and _alike(key, floor) and not key.startswith("image"):
             way = [runs[ceiling][s]["average"] - runs[floor][s]["average"] for s in both if s in runs[ceiling]]
-            if len(way) == len(both):
+            if len(way) == len(both) and _is_a_way(way):
                 entry["closed"] = [None if v is None else v / float(np.mean(way)) for v in entry["over_floor"]]
     return entry
+
+
+def _is_a_way(way: Sequence[float]) -> bool:
+    """Whether real images are above the row of reference by two standard errors: else there is no share of the way."""
+    mean, error = mean_and_error(way)
+    assert mean is not None
+    return mean > 2 * (error or 0.0)
 
 
 def _alike(key: str, floor: str) -> bool:
