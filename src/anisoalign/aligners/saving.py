@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ from anisoalign import __version__
 from anisoalign.aligners.base import Aligner
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.absent import absent
-from anisoalign.embeddings.atomic import replace_folder, writable
+from anisoalign.embeddings.model_folder import check_model_place, model_folder, sync_file
 
 SCHEMA_VERSION = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -33,8 +30,6 @@ def save(model: Aligner, path: str | Path) -> None:
     InputError
         If `path` exists and is not a model of ours, or cannot be written.
     """
-    path = Path(path)
-    check_free(path)
     arrays, plain = split_state(model)
     config = {
         "schema_version": SCHEMA_VERSION,
@@ -43,34 +38,18 @@ def save(model: Aligner, path: str | Path) -> None:
         "params": model.get_params(),
         "fitted": plain,
     }
-    with writable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    with model_folder(Path(path), _replaceable) as partial:
         (partial / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True, default=_plain) + "\n")
         # One entry: the order of several is not fixed, and equal models should be equal files.
         save_file(arrays, str(partial / WEIGHTS), {"schema_version": str(SCHEMA_VERSION)})
         (partial / CARD).write_text(card_of(model))
         for file in partial.iterdir():
-            _fsync(file)
-        partial.chmod(0o777 & ~_umask())
-        replace_folder(partial, path)
-    except OSError as error:
-        raise InputError(f"cannot write the model to {path}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            sync_file(file)
 
 
 def check_free(path: Path) -> None:
-    """Raise InputError, before any work, where a model could not be written.
-
-    A saved model may be replaced, anything else that exists is left alone.
-    """
-    if path.exists() and not _replaceable(path):
-        raise InputError(f"{path} exists and is not a saved model; it is left alone")
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise InputError(f"cannot write the model to {path}: {parent} is not a folder that can be written")
+    """Raise InputError, before any work, where a model could not be written: what is not one of ours is left alone."""
+    check_model_place(path, _replaceable)
 
 
 def _replaceable(path: Path) -> bool:
@@ -87,12 +66,6 @@ def _replaceable(path: Path) -> bool:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         return False
     return isinstance(config, dict) and {"schema_version", "library_version", "method"} <= config.keys()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def load(path: str | Path) -> Aligner:
@@ -195,11 +168,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{value!r} cannot be written to {CONFIG}")
-
-
-def _fsync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,9 +14,6 @@ README.md              a card
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,8 +25,8 @@ from safetensors.torch import load_file, save_file
 from anisoalign import __version__
 from anisoalign.aligners import load as load_aligner
 from anisoalign.embeddings import InputError
-from anisoalign.embeddings.atomic import replace_folder, writable
 from anisoalign.embeddings.errors import one_line
+from anisoalign.embeddings.model_folder import check_model_place, model_folder, sync_file
 from anisoalign.mllm.card import card
 from anisoalign.mllm.language_models import fingerprint, load_lm, load_tokenizer
 from anisoalign.mllm.learning import is_adapted, quiet_peft
@@ -50,28 +47,17 @@ def save(model: EmbeddingLanguageModel, path: str | Path) -> None:
     InputError
         If `path` exists and is not a model of ours, or cannot be written.
     """
-    path = Path(path)
-    check_free(path)
-    with writable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    with model_folder(Path(path), _replaceable) as partial:
         write(model, partial)
-        partial.chmod(0o755)
-        replace_folder(partial, path)
-    except OSError as error:
-        raise InputError(f"cannot write the model to {path}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_free(path: Path) -> None:
     """Raise InputError, before any work, where a model could not be written: what is not one of ours is left alone."""
-    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or is_model(path))):
-        raise InputError(f"{path} exists and is not a saved model; it is left alone")
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise InputError(f"cannot write the model to {path}: {parent} is not a folder that can be written")
+    check_model_place(path, _replaceable)
+
+
+def _replaceable(path: Path) -> bool:
+    return path.is_dir() and (not any(path.iterdir()) or is_model(path))
 
 
 def is_model(path: Path) -> bool:
@@ -115,7 +101,7 @@ def write(model: EmbeddingLanguageModel, folder: Path) -> None:
     (folder / CARD).write_text(card(config), encoding="utf-8")
     for file in folder.rglob("*"):
         if file.is_file():
-            _sync(file)
+            sync_file(file)
 
 
 def load_mllm(path: str | Path, *, device: str | torch.device = "cpu", lm: Any = None) -> EmbeddingLanguageModel:
@@ -245,11 +231,3 @@ def _own_state(model: EmbeddingLanguageModel) -> dict[str, torch.Tensor]:
         return model.lm.state_dict()
     state = model.lm.get_base_model().state_dict()
     return {name.replace(".base_layer.", "."): value for name, value in state.items() if "lora_" not in name}
-
-
-def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

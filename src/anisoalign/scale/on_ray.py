@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from anisoalign.embeddings import InputError, Outcome, Sendable, engine_used
+from anisoalign.quiet import errors_alone
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def on_ray(workers: int | None = None, **init: Any) -> Iterator[RayEngine]:
     if started:
         ray.init(**{"include_dashboard": False, "logging_level": logging.ERROR, "log_to_driver": False, **init})
     try:
-        with _quiet("ray.data"), engine_used(engine := RayEngine(workers)):
+        with errors_alone("ray.data"), engine_used(engine := RayEngine(workers)):
             yield engine
     finally:
         if started:
@@ -136,15 +137,3 @@ def _begun(reference: Any) -> tuple[Callable[[Any], Outcome], list[Any]]:
         job, parts = cloudpickle.loads(ray.get(reference))
         _BEGUN[name] = job.begin(), parts
     return _BEGUN[name]
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Messages of a library only where something went wrong: progress is told by ours."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

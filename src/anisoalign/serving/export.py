@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from torch import nn
 from anisoalign.aligners import Aligner
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, writable
+from anisoalign.quiet import errors_alone
 from anisoalign.serving.modules import serving_module
 
 TARGETS = ("onnx", "torch-export")
@@ -176,7 +175,7 @@ def _traced(module: nn.Module, dim: int) -> torch.export.ExportedProgram:
 def _write_onnx(module: nn.Module, dim: int, file: Path) -> None:
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
-    with warnings.catch_warnings(), _quiet("torch.onnx"):
+    with warnings.catch_warnings(), errors_alone("torch.onnx"):
         warnings.simplefilter("ignore")  # the exporter's own, about itself
         # Not optimised: constant folding would turn small matrices back into float32. Runtimes optimise at load.
         program = torch.onnx.export(
@@ -190,18 +189,6 @@ def _write_onnx(module: nn.Module, dim: int, file: Path) -> None:
         assert program is not None
         ClearMetadataAndDocStringPass()(program.model)
         program.save(str(file))
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Errors alone of a library that tells what it could do if other packages were there."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _write_archive(module: nn.Module, dim: int, file: Path) -> None:
