@@ -175,8 +175,8 @@ def gaps() -> str:
 
 def scaling() -> str:
     """Time, ratio and memory by method, width and number of rows."""
-    rows = []
-    for r in load("benchmarks/scaling.json")["results"]:
+    rows, results = [], load("benchmarks/scaling.json")["results"]
+    for r in sorted(results, key=lambda r: (list(PASSES).index(r["method"]), r["dim"], r["rows"])):
         total = r["fit_seconds"] + r["transform_seconds"]
         size = f"{r['rows']:,} × {r['dim']}"
         memory = f"{r['anonymous_bytes'] / 1e6:,.0f} MB"
@@ -214,7 +214,7 @@ def kills() -> str:
     )
 
 
-def billion(name: str) -> str:
+def billion() -> str:
     """What 10⁹ × 1280 takes, by multiplication; see docs/billion-rows.md for what is assumed."""
     return table(
         ["method", "reads", "writes", "compute", "reading and writing", "machine hours", "cost"],
@@ -234,6 +234,8 @@ def extrapolated() -> list[dict[str, Any]]:
     lines = []
     for method, (source, target) in PASSES.items():
         here = [r for r in found["results"] if (r["method"], r["dim"]) == (method, BILLION["dim"])]
+        if not here:
+            continue
         r = max(here, key=lambda one: one["rows"])
         side = BILLION["rows"] * BILLION["dim"] * 2
         read, written = (source + target + 1) * side, side
@@ -269,7 +271,7 @@ def filled(page: str) -> str:
         makers = {"mixed": mixed, "dial": dial, "plain": lambda _: plain_retrieval()}
         makers |= {"speed": lambda _: speed(), "latency": lambda _: latency(), "scaling": lambda _: scaling()}
         makers["gaps"] = lambda _: gaps()
-        makers |= {"peers": lambda _: peers(), "kills": lambda _: kills(), "billion": billion}
+        makers |= {"peers": lambda _: peers(), "kills": lambda _: kills(), "billion": lambda _: billion()}
         made = makers[kind](name)
         return f"{match[1]}\n{made}\n\n{match[4]}"
 
