@@ -6,8 +6,9 @@ Each way runs in a fresh process, once to warm up and once to count, from float1
 to synced float16 shards:
 
 * `numpy`: ReAlign as one writes it in a script, a shard at a time, float32;
-* `four passes`: the design of the published script, in our words: lists of dictionaries, the texts un-pickled four times
-  (mean, spread, calibration, and to be written) and the images twice; the pickles are made for it beforehand;
+* `four passes`: the design of the published script, in our words: lists of dictionaries, the texts un-pickled four
+  times (mean, spread, calibration, and to be written), the images twice; the pickles are made for it beforehand, and
+  nothing is un-pickled but what this script wrote;
 * `POT`: `ot.gaussian` on both sets in memory, its map applied to all sources;
 * `scikit-learn`: `IncrementalPCA` of either side, sources whitened by the one and coloured by the other;
 * ours: `realign`, `gaussian-transport`, and `aniso-align` at a given strength;
