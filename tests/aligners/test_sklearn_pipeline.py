@@ -3,6 +3,9 @@
 The checks that call ``fit(X, y)`` with labels for y do not apply: an aligner is fitted on two sets of rows.
 """
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -65,3 +68,15 @@ def test_a_fitted_aligner_stays_as_it_is_before_a_classifier(make_planted):
     raw = LogisticRegression(max_iter=2000).fit(known.source[half[0]], known.labels[half[0]])
     on_targets = new.target[half[1]], new.labels[half[1]]
     assert trained[-1].score(*on_targets) > raw.score(*on_targets)
+
+
+def test_fitting_and_transforming_import_no_scikit_learn():
+    code = (
+        "import sys, numpy as np, anisoalign as aa\n"
+        "rows = np.random.default_rng(0).normal(size=(20, 4))\n"
+        "print(aa.ReAlign().fit(rows, rows).transform(rows).shape)\n"
+        "slow = {'sklearn', 'scipy', 'pandas'} & set(sys.modules)\n"
+        "sys.exit(str(slow) if slow else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "(20, 4)\n"), done.stderr

@@ -11,10 +11,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
+from anisoalign.aligners.estimator import Estimator, not_fitted
 from anisoalign.aligners.maps import AffineMap, MappedMean, MappedTile
 from anisoalign.aligners.origins import open_sets, origins
 from anisoalign.embeddings import EmbeddingSet, InputError, RemotePath, Tile, open_embeddings
@@ -30,7 +29,7 @@ def torch_dtype(dtype: np.dtype) -> torch.dtype:
     return torch.float64 if dtype == np.float64 else torch.float32
 
 
-class Aligner(BaseEstimator):
+class Aligner(Estimator):
     """Base of the methods: turns source embeddings into substitutes for target embeddings, without pairs.
 
     A subclass states what it needs to know (`order`), whether a centroid calibration follows (`calibrated`)
@@ -133,7 +132,7 @@ class Aligner(BaseEstimator):
         shift = None
         if self.calibrated and calibrate:
             if self.calibration_mean_ is None:
-                raise NotFittedError(f"{type(self).__name__} was fitted from statistics; call calibrate(source) first")
+                raise not_fitted(f"{type(self).__name__} was fitted from statistics; call calibrate(source) first")
             shift = self.target_mean_ - self.calibration_mean_
         return AffineMap(self.weight_, self.bias_, shift, torch_dtype(dtype))
 
@@ -249,7 +248,7 @@ class Aligner(BaseEstimator):
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "n_features_in_"):
-            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(source, target) first")
+            raise not_fitted(f"this {type(self).__name__} is not fitted; call fit(source, target) first")
 
 
 def in_unit_interval(name: str, value: Any) -> float:

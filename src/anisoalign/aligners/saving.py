@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from sklearn.exceptions import NotFittedError
 
 from anisoalign import __version__
 from anisoalign.aligners.base import Aligner
@@ -107,7 +106,7 @@ def load(path: str | Path) -> Aligner:
         for name, value in {**arrays, **config["fitted"]}.items():
             setattr(model, name, value)
         model.mapping(np.dtype(np.float64))  # what a transform needs is there
-    except (KeyError, TypeError, AttributeError, NotFittedError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is a damaged model: {error}") from error
     return model
 

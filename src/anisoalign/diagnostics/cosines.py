@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.spatial.distance import jensenshannon
 
 BINS = 200
 _ALL_PAIRS_ROWS = 5_000
@@ -70,4 +69,6 @@ def cosines_across(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], see
 
 def angle_divergence(x: CosineHistogram, y: CosineHistogram) -> float:
     """Jensen–Shannon divergence, in bits, of two histograms of within-set angles; 0 equal, 1 disjoint."""
+    from scipy.spatial.distance import jensenshannon
+
     return float(jensenshannon(x.counts, y.counts, base=2) ** 2)

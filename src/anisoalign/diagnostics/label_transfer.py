@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from anisoalign.embeddings import InputError
@@ -36,6 +35,8 @@ def label_transfer(
     InputError
         If the training labels are all the same.
     """
+    from sklearn.linear_model import LogisticRegression
+
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
     if len(np.unique(train_labels)) < 2:
         raise InputError("label transfer needs at least two different labels among the training rows")

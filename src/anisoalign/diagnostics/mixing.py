@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import hypergeom
 
 from anisoalign.diagnostics.neighbours import neighbours
 
@@ -33,6 +32,8 @@ def expected_entropy(k: int, of_target: int, of_aligned: int) -> float:
     >>> round(expected_entropy(2, 1, 1), 6)
     1.0
     """
+    from scipy.stats import hypergeom
+
     drawn = np.arange(k + 1)
     probability = hypergeom.pmf(drawn, of_target + of_aligned, of_target, k)
     return float(probability @ binary_entropy(drawn / k))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import svd
 
 NO_DIRECTION = 1e-6
 """Length below which a mean points nowhere; the turn is then the identity."""
@@ -75,5 +74,7 @@ def _orthogonal_factor(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d
         left, _, right = np.linalg.svd(matrix)
     except np.linalg.LinAlgError:
         # LAPACK's divide and conquer may fail where many singular values are equal; the slower iteration does not.
+        from scipy.linalg import svd
+
         left, _, right = svd(matrix, lapack_driver="gesvd")
     return left @ right

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import ndtri
 
 _WORDS = 4  # 64-bit words that Philox gives for one value of its counter
 
@@ -36,6 +35,8 @@ def keyed_uniform(seed: int, rows: Int[np.ndarray, " m"], width: int) -> Float[n
 
 def keyed_normal(seed: int, rows: Int[np.ndarray, " m"], width: int) -> Float[np.ndarray, "m width"]:
     """Standard normal draws, shape (m, width), by inversion of `keyed_uniform`."""
+    from scipy.special import ndtri
+
     return ndtri(keyed_uniform(seed, rows, width))
 
 

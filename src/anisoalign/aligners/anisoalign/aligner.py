@@ -11,7 +11,6 @@ from typing import Any, Self, cast
 
 import numpy as np
 import torch
-from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from anisoalign.aligners.anisoalign.correction import Correction, fit_correction
@@ -21,6 +20,7 @@ from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, c
 from anisoalign.aligners.anisoalign.settings import TERMS, check_settings
 from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
 from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interval, torch_dtype
+from anisoalign.aligners.estimator import not_fitted
 from anisoalign.aligners.origins import open_sets, origins
 from anisoalign.embeddings import InputError, RemotePath, Tile, open_embeddings, operations_alone
 from anisoalign.geometry.spectra import effective_dimension, eigenvalues
@@ -338,7 +338,7 @@ class AnisoAlign(Aligner):
     def _mapping(self, dtype: np.dtype) -> Mapping:
         self._check_fitted()
         if self.calibration_mean_ is None:
-            raise NotFittedError("AnisoAlign is not calibrated; call calibrate(source) first")
+            raise not_fitted("AnisoAlign is not calibrated; call calibrate(source) first")
         kind = torch_dtype(dtype)
         move = self.correction().at(self.strength_, kind)
         shift = torch.as_tensor(self.target_mean_ - self.calibration_mean_, dtype=kind)

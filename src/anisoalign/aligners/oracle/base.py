@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 
+from anisoalign.aligners.estimator import Estimator, not_fitted
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.geometry import normalize
 from anisoalign.statistics import check_widths
 
 
-class Oracle(BaseEstimator):
+class Oracle(Estimator):
     """A map fitted on **pairs**: row i of the source belongs to row i of the target.
 
     Attributes
@@ -46,7 +45,7 @@ class Oracle(BaseEstimator):
     def transform(self, source: Any) -> np.ndarray:
         """Unit rows (n, d), float64."""
         if not hasattr(self, "weight_"):
-            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(source, target) first")
+            raise not_fitted(f"this {type(self).__name__} is not fitted; call fit(source, target) first")
         return normalize(open_embeddings(source, name="source").read(np.float64) @ self.weight_.T + self.bias_)
 
 

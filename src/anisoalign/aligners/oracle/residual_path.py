@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
+from anisoalign.aligners.estimator import Estimator
 from anisoalign.aligners.oracle.base import read_paired
 from anisoalign.diagnostics.controls import residual_path
 
 
-class ResidualPath(BaseEstimator):
+class ResidualPath(Estimator):
     """z_α = Norm(y − μy + μx + α P_K r), r = (x − μx) − (y − μy). **Needs pairs, also to transform.**
 
     P_K projects onto the leading residual directions. At α = 0 this is the mean shift, at α = 1 the residual

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.linear_model import RidgeCV
 
 from anisoalign.aligners.oracle.base import Oracle
 
@@ -35,6 +34,8 @@ class Ridge(Oracle):
         self.alphas = alphas
 
     def _fit(self, y: np.ndarray, x: np.ndarray) -> None:
+        from sklearn.linear_model import RidgeCV
+
         model = RidgeCV(alphas=self.alphas).fit(y, x)
         self.weight_, self.bias_ = np.asarray(model.coef_), np.asarray(model.intercept_)
         self.alpha_ = model.alpha_
