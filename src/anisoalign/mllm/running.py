@@ -9,6 +9,7 @@ from pathlib import Path
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import writable, write_synced
 from anisoalign.mllm.conversations import Conversations
+from anisoalign.mllm.dial import dialled
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.processes import Processes
 from anisoalign.mllm.saving import CONFIG, is_model, load_mllm
@@ -69,7 +70,7 @@ def run(
     data = {name: _open(settings, name) for name in todo}
     for name, (talks, store) in data.items():
         store.rows_of(talks.ids.filter(talks.pictures))  # ids that do not match, before hours of training
-        say(f"{name}: {len(talks):,} conversations, {len(store):,} embeddings of {store.dim} ({store.side})")
+        say(f"{name}: {len(talks):,} conversations, {len(store):,} embeddings of {store.dim} ({_side(store)})")
     processes, model = Processes(), None
     for name in todo:
         talks, store = data[name]
@@ -108,6 +109,14 @@ def _open(settings: TrainSettings, name: str) -> tuple[Conversations, EmbeddingS
         stage.embeddings, side=stage.side, aligner=stage.aligner or None, id_column=stage.id_column or None
     )
     return talks, store
+
+
+def _side(store: EmbeddingStore) -> str:
+    """What the rows are, and how texts are moved."""
+    aligner = dialled(store.aligner) if store.side == "text" else None
+    strength = getattr(aligner, "strength_", None)
+    at = "" if strength is None else f" at strength {strength:g}"
+    return store.side if aligner is None else f"{store.side}, moved by {aligner.name}{at}"
 
 
 def _begin(

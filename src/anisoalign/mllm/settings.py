@@ -83,8 +83,9 @@ class StageSettings:
         What the embeddings are: of texts, to be aligned by the aligner where there is one; rows that an aligner has
         already moved; or of real images.
     aligner : str
-        Folder of a fitted aligner, applied to the rows of texts as they are read; of substitutes, the one that moved
-        them. The model keeps a copy. Empty for the one it was trained with before, or none.
+        Folder of a fitted aligner, applied to the rows of texts as they are read, at full strength if its strength was
+        left at "auto"; of substitutes, the one that moved them. The model keeps a copy. Empty for the one it was
+        trained with before, or none.
     key : str
         Field of a conversation by which its embedding is found.
     id_column : str

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,12 @@ class EmbeddingStore:
         self.ids = _as_text(self._found_ids(ids), self.set.name)
         self._kept = self._read_whole() if self.set.format not in MAPPED else None
         self._lock = threading.Lock()
+
+    def with_aligner(self, aligner: Aligner | None) -> EmbeddingStore:
+        """The same rows, moved by another aligner."""
+        other = copy(self)
+        other.aligner = aligner
+        return other
 
     def __len__(self) -> int:
         return self.set.rows

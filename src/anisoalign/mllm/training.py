@@ -23,6 +23,7 @@ from anisoalign.embeddings import fingerprint as data_fingerprint
 from anisoalign.embeddings.atomic import replace_folder, writable
 from anisoalign.mllm import checkpoint
 from anisoalign.mllm.conversations import Conversations
+from anisoalign.mllm.dial import dialled
 from anisoalign.mllm.joined import Batch, Joined
 from anisoalign.mllm.logging import open_tracker
 from anisoalign.mllm.model import EmbeddingLanguageModel
@@ -103,6 +104,7 @@ def train(
         In place of ``settings.noise``.
     aligner : Aligner or path, optional
         Moves rows of texts as they are read; by default ``settings.aligner``, or the one the model was trained with.
+        If its strength was left at "auto", at full strength.
     name : str
         Of the stage, for its record.
     progress : callable, optional
@@ -121,6 +123,8 @@ def train(
     settings = settings if noise is None else replace(settings, noise=noise)
     talks = _conversations(conversations, model, settings)
     store = _store(embeddings, model, settings, aligner)
+    if store.side == "text":
+        store = store.with_aligner(dialled(store.aligner, model.aligner))
     check_store(model, store)
     place = None if out is None else Path(out)
     if place is not None:

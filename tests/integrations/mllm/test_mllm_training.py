@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from anisoalign.aligners import C3, ReAlign
+from anisoalign.aligners import C3, AnisoAlign, ReAlign
 from anisoalign.embeddings import InputError
 from anisoalign.mllm import (
     Conversations,
@@ -313,3 +313,35 @@ class TestRefused:
         with pytest.raises(InputError, match="the loss of step 1 is not finite"):
             train(model, world.talks, (world.text, [t["id"] for t in world.talks]), out=tmp_path / "o")
         assert not (tmp_path / "o").exists()
+
+
+def _left_open(world):
+    """An aligner whose strength is "auto", between sets that share their leading directions."""
+    stretched = world.text * np.linspace(1.5, 0.5, world.text.shape[1], dtype=np.float32) + 0.5
+    return AnisoAlign().fit(world.text, stretched)
+
+
+def test_texts_are_trained_on_at_full_strength_where_the_strength_was_left_open(make_model, world):
+    ids = [talk["id"] for talk in world.talks]
+    model, fitted = make_model(), _left_open(world)
+    assert fitted.strength_ < 1.0
+    first = train(model, world.talks, (world.text, ids), StageSettings(**STAGE), aligner=fitted)
+    assert model.aligner.strength_ == 1.0
+    moved = fitted.at_strength(1.0).transform(world.text)
+    second = train(make_model(), world.talks, (moved, ids), StageSettings(side="substitute", **STAGE))
+    np.testing.assert_allclose(first.losses, second.losses, rtol=1e-5)
+    for again in (fitted, None):  # the next stage names the same aligner, or none
+        train(model, world.talks, (world.text, ids), StageSettings(**STAGE), aligner=again)
+        assert model.aligner.strength_ == 1.0
+    given = make_model()
+    train(given, world.talks, (world.text, ids), StageSettings(**STAGE), aligner=fitted.at_strength(0.2))
+    assert given.aligner.strength_ == 0.2
+
+
+def test_an_aligner_that_moved_the_rows_of_an_earlier_stage_stays_as_it_is(make_model, world):
+    ids = [talk["id"] for talk in world.talks]
+    model, fitted = make_model(), _left_open(world)
+    moved = fitted.transform(world.text)
+    train(model, world.talks, (moved, ids), StageSettings(side="substitute", **STAGE), aligner=fitted)
+    train(model, world.talks, (world.text, ids), StageSettings(**STAGE), aligner=fitted)
+    assert model.aligner.strength_ == fitted.strength_

@@ -23,6 +23,8 @@ class Row:
     with true answers) or `pictures` (a few real images with true answers)."""
     pretrained: bool = True
     """Whether the projector learns captions first."""
+    dialled: bool = True
+    """Whether an aligner that chose its strength itself is taken at full strength, as `train` does."""
 
     @property
     def shares(self) -> str:
@@ -48,7 +50,7 @@ REAL = Row("Real images", "image", "image", tuned_on="true")
 TEXT_ONLY = (
     BLIND,
     *(Row(*entry) for entry in ALIGNERS),
-    Row("AnisoAlign, strength 1", "strength-1", "aniso-align:strength=1"),
+    Row("AnisoAlign, as for search", "strength-auto", "aniso-align", dialled=False),
     REAL,
     Row("Real images, captions' answers", "image-told", "image"),
 )

@@ -24,6 +24,7 @@ from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, write_synced
 from anisoalign.mllm import EmbeddingLanguageModel, ModelSettings, StageSettings, train
 from anisoalign.mllm.chat import IGNORED
+from anisoalign.mllm.dial import dialled
 from anisoalign.mllm.joined import collate
 from anisoalign.mllm.study.corpus import Corpus, Sizes, make_corpus
 from anisoalign.mllm.study.language import IMAGE, PROMPT, LanguageSettings
@@ -144,6 +145,7 @@ class Study:
         if not path.is_file():
             changes = self.settings.paper if ":paper" in row.source else ""
             fitted = parse_method(row.source + changes).fit(corpus.text, corpus.fitted_image)
+            fitted = dialled(fitted) if row.dialled else fitted
             moved = np.asarray(fitted.transform(corpus.text), np.float32)
             temporary = path.with_name(f"{TEMPORARY}{path.name}")
             np.save(temporary, moved, allow_pickle=False)
