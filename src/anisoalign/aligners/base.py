@@ -176,7 +176,7 @@ class Aligner(Estimator):
         out : path, optional
             Where the rows are written; needed where `source` is a path, allowed for all.
         dtype : {"auto", "float32", "float64"}
-            Precision of the map; "auto" is float64 up to 200,000 rows.
+            Precision of the map; "auto" is float64 up to 20,000 rows and where that is asked for, else float32.
         out_dtype : str
             Precision of the result.
         first_row : int

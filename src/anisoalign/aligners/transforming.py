@@ -27,7 +27,7 @@ from anisoalign.embeddings import (
 )
 from anisoalign.embeddings import fingerprint as data_fingerprint
 from anisoalign.embeddings.tiles import undivided
-from anisoalign.statistics import float64_below
+from anisoalign.statistics import map_precision
 
 if TYPE_CHECKING:
     from anisoalign.aligners.base import Aligner
@@ -61,13 +61,13 @@ def transform_rows(
     check_out_dtype(out_dtype)
     single = isinstance(source, np.ndarray | Tensor) and source.ndim == 1
     if single and isinstance(source, np.ndarray):
-        aligned = _one_row(model, source, float64_below(1, dtype), out_dtype, first_row)
+        aligned = _one_row(model, source, map_precision(1, dtype), out_dtype, first_row)
         if aligned is not None:
             return aligned
     rows = open_embeddings(source[None] if single else source)
     check_fits(model, rows)
     check_source(model, rows, force)
-    precision = float64_below(rows.rows, dtype)
+    precision = map_precision(rows.rows, dtype, out_dtype)
     aligned, filled, move = np.empty((rows.rows, rows.dim), out_dtype), 0, model.tile_mapping(precision, first_row)
     for tile in rows.tiles(dtype=precision, divide=not model.takes_undivided):
         aligned[filled : filled + len(tile)] = move(tile).numpy()
@@ -124,7 +124,7 @@ def write_transformed(
     check_out_dtype(out_dtype)
     out = locate(out)
     check_apart(rows, out)
-    precision = float64_below(rows.rows, dtype)
+    precision = map_precision(rows.rows, dtype, out_dtype)
     digits = fingerprint(model)
     plan = {
         "model": digits,

@@ -142,7 +142,11 @@ NormsOption = Annotated[
 ]
 MemoryOption = Annotated[str | None, typer.Option("--memory", help='Budget for what is resident, like "2GB".')]
 DtypeOption = Annotated[
-    Dtype, typer.Option("--dtype", help="Precision of the passes; auto is float64 up to 200,000 rows.")
+    Dtype,
+    typer.Option(
+        "--dtype",
+        help="Precision; auto is float64 up to 200,000 rows where sums are taken, up to 20,000 where rows are mapped.",
+    ),
 ]
 EngineOption = Annotated[
     Engine,

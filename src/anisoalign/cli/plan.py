@@ -123,14 +123,15 @@ def estimate(
     on top of Python and its libraries.
     """
     from anisoalign.embeddings.workers import cores
-    from anisoalign.statistics import float64_below
+    from anisoalign.statistics import float64_below, map_precision
     from anisoalign.statistics.passes import tile_rows
 
     d, full = y.dim, model.order == "full"
     target_rows = 0 if x is None else x.rows
-    precision = float64_below(max(y.rows, target_rows), dtype)
+    alone = x is None
+    precision = map_precision(y.rows, dtype, out_dtype) if alone else float64_below(max(y.rows, target_rows), dtype)
     # A method that keeps target rows does not read the source; calibration reads it a second time.
-    fit_passes = 0 if x is None or model.keeps_rows else 2 if model.calibrated else 1
+    fit_passes = 0 if alone or model.keeps_rows else 2 if model.calibrated else 1
     passes = fit_passes + transform
     kept = _kept_rows(model, target_rows)
     operations = _operations(model, y.rows, target_rows, d, kept, fit_passes, transform)

@@ -2,7 +2,7 @@
 
 from anisoalign.statistics.keyed import keyed_normal, keyed_uniform
 from anisoalign.statistics.moments import Moments, Order
-from anisoalign.statistics.passes import check_widths, float64_below, measure
+from anisoalign.statistics.passes import check_widths, float64_below, map_precision, measure
 from anisoalign.statistics.shrinkage import ledoit_wolf, oracle_approximating, shrink
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "keyed_normal",
     "keyed_uniform",
     "ledoit_wolf",
+    "map_precision",
     "measure",
     "oracle_approximating",
     "shrink",

@@ -16,6 +16,8 @@ Summary = Callable[[Tile], Moments]
 
 FLOAT64_ROWS = 200_000
 """Sets of up to this many rows are measured in float64 unless the user asks otherwise."""
+MAP64_ROWS = 20_000
+"""And mapped, to float32: sums need the digits, a row of its own loses a millionth."""
 
 _NODES_A_HAND = 4
 """Parts of a pass for each hand of an engine, so that none waits long for the last."""
@@ -28,6 +30,12 @@ def float64_below(rows: int, dtype: str = "auto") -> np.dtype:
     if dtype == "auto":
         dtype = "float64" if rows <= FLOAT64_ROWS else "float32"
     return np.dtype(dtype)
+
+
+def map_precision(rows: int, dtype: str = "auto", out_dtype: str = "float32") -> np.dtype:
+    """Precision in which rows are mapped: as `float64_below`, but for "auto" only up to MAP64_ROWS or to float64."""
+    few = rows <= MAP64_ROWS or np.dtype(out_dtype) == np.float64
+    return float64_below(rows, "float32" if dtype == "auto" and not few else dtype)
 
 
 def check_widths(source: EmbeddingSet, target: EmbeddingSet) -> None:
