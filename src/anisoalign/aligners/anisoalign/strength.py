@@ -17,6 +17,8 @@ SPLITS = 3
 HELD = 0.25
 MOST_HELD = 1000
 """Rows a side measured in a split; neighbours of more say the same at a higher price."""
+MOST_FITTED = 8192
+"""Rows a side fitted on in a split: twice what is coupled, and second moments of more say the same."""
 FEWEST = 40
 """Rows a side below which nothing can be held out; the default strength is taken then."""
 DEFAULT = 0.5
@@ -89,4 +91,4 @@ def choose_strength(
 def _hold_out(rows: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     order = generator.permutation(len(rows))
     held = min(MOST_HELD, int(HELD * len(rows)))
-    return rows[order[held:]], rows[order[:held]]
+    return rows[order[held : held + MOST_FITTED]], rows[order[:held]]
