@@ -33,8 +33,13 @@ docs: $(VENV)/.dev
 	$(BIN)/python tools/page_tables.py
 	$(BIN)/zensical build --strict --clean
 
-bench: $(VENV)/.bench
+# Speed on a million rows a side first, the rest takes the better part of an hour and 40 GB of disk at LARGEST=10000000.
+LARGEST ?= 1000000
+bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/scaling.py --again --largest $(LARGEST)
+	$(BIN)/python benchmarks/workers.py
+	$(BIN)/python benchmarks/peers.py
 
 # Goes on where it was interrupted; then `python benchmarks/study_page.py --take study/study.json` fills docs/study.md.
 study: $(VENV)/.dev
@@ -45,10 +50,6 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable ".[report]"
-	touch $@
-
-$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable ".[fast,report]"
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python

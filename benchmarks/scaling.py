@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--data", type=Path, default=Path("bench-data"))
+    parser.add_argument("--again", action="store_true", help="measure every size anew, also those in the JSON")
     parser.add_argument("--keep", action="store_true", help="keep the sets that were made")
     parser.add_argument("--out", type=Path, default=HERE / "scaling.json")
     parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
@@ -116,7 +117,9 @@ def main() -> None:
             shutil.rmtree(out)
         print(json.dumps(once(method, Path(data), Path(out))))
         return
-    record = json.loads(options.out.read_text()) if options.out.exists() else {"cores": os.cpu_count(), "results": []}
+    record = {"cores": os.cpu_count(), "results": []}
+    if options.out.exists() and not options.again:
+        record = json.loads(options.out.read_text())
     done = {(r["method"], r["rows"], r["dim"]) for r in record["results"]}
     for dim, sizes in SIZES.items():
         for rows in (rows for rows in sizes if rows <= options.largest):

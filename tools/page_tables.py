@@ -200,6 +200,33 @@ def memory(record: dict[str, Any]) -> str:
     return f"{record['anonymous_bytes'] / 1e6:,.0f} MB"
 
 
+def workers() -> str:
+    """One job by threads, processes and Ray workers."""
+    found, rows = load("benchmarks/workers.json"), []
+    for way in found["ways"]:
+        line = [way["way"]]
+        for step in ("fit", "transform"):
+            faster = way.get(f"{step}_times_as_fast")
+            line.append(number(way[f"{step}_seconds"], 1) if faster else "–")
+            line.append(f"{number(faster[0])} ({number(faster[1])} – {number(faster[2])})" if faster else "–")
+        rows.append(line)
+    return table(["by", "fit, s", "times as fast", "transform, s", "times as fast"], rows)
+
+
+def products() -> str:
+    """AnisoAlign against the products that it cannot do without."""
+    rows = []
+    for r in load("benchmarks/anisoalign_speed.json"):
+        found = r["ratio_to_three_products"]
+        ratio = f"{number(found[0])} ({number(found[1])} – {number(found[2])})" if found else "–"
+        memory = f"{r['peak_anonymous_bytes_over_input'] / 1e6:,.0f} MB"
+        size = f"{r['rows']:,} × {r['dim']}"
+        rate = f"{r['transform_rows_per_second']:,}"
+        rows.append([r["preset"], size, number(r["fit_seconds"], 0), rate, ratio, memory])
+    head = ["preset", "rows a side", "fit, s", "transform, rows/s", "of the rate of three products", "memory of the fit"]
+    return table(head, rows)
+
+
 def kills() -> str:
     """What became of the run that was killed, in a sentence."""
     found = load("benchmarks/ten_kills.json")
@@ -217,7 +244,7 @@ def kills() -> str:
 def billion() -> str:
     """What 10⁹ × 1280 takes, by multiplication; see docs/billion-rows.md for what is assumed."""
     return table(
-        ["method", "reads", "writes", "compute", "reading and writing", "machine hours", "cost"],
+        ["method", "passes: texts, images", "reads", "writes", "compute", "reading and writing", "machine hours", "cost"],
         [[f"`{line['method']}`", *line["cells"]] for line in extrapolated()],
     )
 
@@ -244,6 +271,7 @@ def extrapolated() -> list[dict[str, Any]]:
         moving = (read + written) / BILLION["machines"] / BILLION["bytes_per_second"]
         hours = (compute + moving) / 3600 * BILLION["machines"]
         cells = [
+            f"{source + 1}, {target}",
             f"{read / 1e12:.1f} TB",
             f"{written / 1e12:.1f} TB",
             f"{compute / 60:.0f} min",
@@ -271,6 +299,7 @@ def filled(page: str) -> str:
         makers = {"mixed": mixed, "dial": dial, "plain": lambda _: plain_retrieval()}
         makers |= {"speed": lambda _: speed(), "latency": lambda _: latency(), "scaling": lambda _: scaling()}
         makers["gaps"] = lambda _: gaps()
+        makers |= {"workers": lambda _: workers(), "products": lambda _: products()}
         makers |= {"peers": lambda _: peers(), "kills": lambda _: kills(), "billion": lambda _: billion()}
         made = makers[kind](name)
         return f"{match[1]}\n{made}\n\n{match[4]}"
