@@ -26,6 +26,7 @@ BAD = [
     *(("rank", value) for value in (0, -3, 0.0, 1.5, NAN, True)),
     *(("shrinkage", value) for value in (-0.1, 2.0, NAN, "oas", None, True)),
     ("device", "cuda:x"),
+    *((name, value) for name in ("drift_step", "phase_weight") for value in (-1.0, NAN, INF, "far", None, False)),
 ]
 
 
@@ -66,7 +67,7 @@ def test_unknown_terms_are_answered_with_those_there_are(terms):
 
 @pytest.mark.parametrize("loss", ["prior", "phase", "support", "structure"])
 def test_a_loss_without_what_it_trains_is_refused(loss):
-    with pytest.raises(ValueError, match=f"{loss} are losses of refine"):
+    with pytest.raises(ValueError, match=f"no refine for the loss of {loss}"):
         aa.AnisoAlign(terms=f"init+{loss}").fit("not/read", "not/read")
 
 

@@ -303,3 +303,12 @@ def test_every_form_of_the_paper_trains(mixing, centre, unpaired):
     z = model.fit(unpaired[0], unpaired[1]).transform(unpaired[2])
     np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1.0, atol=1e-5)
     assert model.polar_config_["notes"]["prior_held_out"]
+
+
+def test_the_bounded_parts_promise_nothing_where_they_have_no_part(default, unpaired):
+    for strength, acts in ((0.0, False), (0.2, False), (0.5, False), (0.6, True), (1.0, True)):
+        model = default.at_strength(strength)
+        bounds = model.transform(unpaired[2], return_bound=True)[1]
+        assert (model.bound_ > 0) is acts
+        assert bool((bounds > 0).any()) is acts
+        assert any("have no part in a row" in note for note in model.notes()) is not acts

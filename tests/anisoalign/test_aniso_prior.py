@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from anisoalign.aligners.anisoalign.potential import build_potential
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings, ScorePrior, prior_loss, train_score_prior
 from anisoalign.aligners.anisoalign.wrapped import wrapped_log_density, wrapped_score
+from anisoalign.embeddings import InputError
 from anisoalign.geometry import to_polar, wrap
 from anisoalign.statistics.phases import PhaseStatistics
 
@@ -161,3 +162,29 @@ def test_prior_matching_pulls_on_phases_and_radii_through_the_frozen_score():
         assert angle.grad.abs().max() > 1e-6
         assert logs.grad.abs().max() > 1e-6
         assert all(p.grad is None for p in score.parameters())
+
+
+def test_a_state_of_another_potential_is_not_taken_up(tmp_path):
+    phase = coupled_phases(400, 6)
+
+    def stop(stage, step, total):
+        if step == 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(phase, checkpoint=tmp_path / "state", progress=stop)
+    other = build_potential(measured(phase), 1, False, False)
+    logs = torch.zeros_like(phase)
+    prior, _ = train_score_prior(phase, logs, other, SMALL, 0, tmp_path / "state")
+    fresh, _ = train_score_prior(phase, logs, other, SMALL, 0)
+    for ours, theirs in zip(prior.parameters(), fresh.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 40, None])
+def test_a_damaged_state_is_refused_by_its_name(tmp_path, content):
+    phase, state = coupled_phases(400, 6), tmp_path / "state"
+    train(phase, checkpoint=state)
+    state.write_bytes(state.read_bytes()[:-50] if content is None else content)
+    with pytest.raises(InputError, match="state, the state of an interrupted training, is damaged"):
+        train(phase, checkpoint=state)

@@ -17,7 +17,7 @@ from anisoalign.aligners.anisoalign.losses import (
     structure_loss,
 )
 from anisoalign.aligners.anisoalign.mixing import instability, mixing_matrix
-from anisoalign.aligners.anisoalign.polar_stage import PolarSettings, PolarStage, fit_polar
+from anisoalign.aligners.anisoalign.polar_stage import PolarSettings, PolarStage, Whole, fit_polar
 from anisoalign.aligners.anisoalign.refinement import Bounds, Polar, Refinement, bounded, compose, outside
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
 from anisoalign.geometry import to_polar
@@ -241,3 +241,38 @@ def test_phases_get_a_gradient_at_the_start():
     assert torch.equal(out.phase, start.phase)
     (gradient,) = torch.autograd.grad(out.phase.sum(), moves.phase)
     torch.testing.assert_close(gradient, torch.full((1, 2), 0.3))
+
+
+def test_statistics_are_of_all_rows_where_they_are_given(sets):
+    source, target, basis = sets
+    whole = Whole.of(source, target)
+    tiles = whole._replace(source_rows=lambda: source.split(70), target_rows=lambda: target.split(50))
+    settings = PolarSettings(refine=False, losses=())
+    stage = fit_polar(source[:40], target[:40], basis, settings, radial=True, seed=0, whole=tiles)
+    alone = fit_polar(source, target, basis, settings, radial=True, seed=0)
+    for name, array in alone.arrays().items():
+        np.testing.assert_allclose(stage.arrays()[name], array, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(stage.shift, target.mean(dim=0) - source.mean(dim=0), atol=1e-12)
+    spread = [outside(rows, basis).std(dim=0) for rows in (target, source)]
+    np.testing.assert_allclose(stage.complement_scale, spread[0] / spread[1], rtol=1e-6)
+
+
+def test_the_steps_of_the_drift_and_the_phase_loss_can_be_those_of_the_theory(sets):
+    notes = fitted(sets, drift_step="auto").notes
+    assert notes["drift_step"] * notes["drift_lipschitz"] == pytest.approx(1.0)
+    given = fitted(sets, drift_step=0.05).notes
+    assert given["drift_step"] == 0.05
+    weighed, light, none = (
+        fitted(sets, losses=losses, phase_weight=weight).refinement.head.weight
+        for losses, weight in ((("prior", "phase"), 1.0), (("prior", "phase"), "source"), (("prior",), 1.0))
+    )
+    assert float((light - none).norm()) < 0.2 * float((weighed - none).norm())
+
+
+def test_what_the_refinement_did_is_told(sets):
+    stage = fitted(sets, bounds=Bounds(0.3, 0.2, 0.2))
+    mean, most = stage.notes["realised_degrees"]
+    rows = stage.initialise(sets[0])
+    turned = angles(stage.unnormalised(rows), stage.unnormalised(stage.cast(torch.float64).refine(rows)))
+    assert most == pytest.approx(float(turned.max().rad2deg()), rel=1e-4)
+    assert 0 < mean <= most

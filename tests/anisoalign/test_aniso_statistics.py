@@ -121,3 +121,14 @@ def test_radial_maps_of_constant_radii_are_finite_in_float32():
     ones = torch.ones(50, 2)
     move = RadialMap.between(RadiusHistogram.empty(2).update(ones), RadiusHistogram.empty(2).update(2 * ones))
     np.testing.assert_allclose(move(ones).numpy(), 2.0, rtol=0.02)
+
+
+@pytest.mark.parametrize("rows", [20, 50, 100])
+def test_few_radii_give_no_wild_slopes(rows):
+    """Two samples of one distribution: whatever lies between or beyond the knots moves by what the sample allows."""
+    rng = np.random.default_rng(rows)
+    few, many, new = (torch.from_numpy(rng.gamma(8.0, 0.01, (n, 4))) for n in (rows, 1000, 4000))
+    move = RadialMap.between(RadiusHistogram.empty(4).update(few), RadiusHistogram.empty(4).update(many))
+    slopes = move.target.diff(dim=1) / move.source.diff(dim=1)
+    assert float(slopes.max()) < 10
+    assert float(move(new).max()) < 1.5 * float(new.max())

@@ -68,7 +68,7 @@ def test_compare_understands_variants(run, sides):
     [
         ("aniso-align:papre", "no preset of aniso-align: paper"),
         ("aniso-align:terms=init+magic", "terms has no part magic; its parts are init, guide, refine"),
-        ("aniso-align:terms=init+prior", "prior are losses of refine"),
+        ("aniso-align:terms=init+prior", "no refine for the loss of prior"),
         ("aniso-align:strenght=0.5", "aniso-align has no parameter 'strenght'"),
         ("aniso-align:strength=2", r"strength must lie in \[0, 1\]"),
         ("aniso-align:rank=0", "rank must be"),
@@ -96,7 +96,7 @@ def test_sets_that_share_no_geometry_are_refused_unless_forced(run, tmp_path):
     ended = run(*arguments, "--out", tmp_path / "m")
     assert (ended.code, (tmp_path / "m").exists()) == (2, False)
     assert "share no leading directions beyond chance" in said(ended)
-    assert "force=True (--set force=True) fits all the same" in said(ended)
+    assert "force=True (--force) fits all the same" in said(ended)
     ended = run(*arguments, "--out", tmp_path / "m", "--set", "force=True")
     assert (ended.code, (tmp_path / "m").exists()) == (0, True)
     assert "anisoalign: warning: source and target share no leading directions" in said(ended)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,15 @@ from torch import Tensor
 
 from anisoalign.aligners.anisoalign.correction import Correction, fit_correction
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
-from anisoalign.aligners.anisoalign.path import ROTATED
+from anisoalign.aligners.anisoalign.notes import of_bounds, of_strength
+from anisoalign.aligners.anisoalign.polar_stage import Whole
 from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, check_sizes, drift_statistics
 from anisoalign.aligners.anisoalign.settings import TERMS, check_settings
 from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
 from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interval, torch_dtype
 from anisoalign.aligners.estimator import not_fitted
 from anisoalign.aligners.origins import open_sets, origins
-from anisoalign.embeddings import InputError, RemotePath, Tile, open_embeddings, operations_alone
+from anisoalign.embeddings import EmbeddingSet, InputError, RemotePath, Tile, open_embeddings, operations_alone
 from anisoalign.geometry.spectra import effective_dimension, eigenvalues
 from anisoalign.statistics import Moments, float64_below, measure
 
@@ -85,8 +86,11 @@ class AnisoAlign(Aligner):
         αv bounds the move in V relative to its length, or, as in the source, each coordinate.
     edges : int
         p: blocks that each block is coupled with in the potential.
-    drift_step : float
-        τ.
+    drift_step : float or "auto"
+        τ; "auto" is 1/L, L the bound of the drift's Lipschitz constant.
+    phase_weight : float or "source"
+        Weight of L_Φ beside L_II, both as means; "source" is the 1 / (m |E|) that the source's sum over blocks in the
+        one and its second division by the number of edges in the other amount to.
     noise : float
         Largest σ of Stage I.
     centred_coupling, degree_normalised : bool
@@ -115,7 +119,9 @@ class AnisoAlign(Aligner):
     overlap_p_ : float or None
         Permutation p-value of the premise that both sets share leading directions.
     bound_ : float
-        Largest angle, in radians, by which the bounded parts turn any fitted source.
+        Largest angle, in radians, by which the bounded parts (guided step, refinement) turn any fitted source: between
+        the row before such a part and after it, ahead of the restored spread and the calibration. 0 at a strength at
+        which they have no part in a row; above, that of the whole part, of which a row takes a share.
 
     Examples
     --------
@@ -158,7 +164,8 @@ class AnisoAlign(Aligner):
         complement_bound: float = 0.2,
         complement: str = "relative",
         edges: int = 4,
-        drift_step: float = 0.1,
+        drift_step: float | str = 0.1,
+        phase_weight: float | str = 1.0,
         noise: float = 1.5,
         centred_coupling: bool = False,
         degree_normalised: bool = False,
@@ -191,6 +198,7 @@ class AnisoAlign(Aligner):
         self.complement = complement
         self.edges = edges
         self.drift_step = drift_step
+        self.phase_weight = phase_weight
         self.noise = noise
         self.centred_coupling = centred_coupling
         self.degree_normalised = degree_normalised
@@ -258,13 +266,16 @@ class AnisoAlign(Aligner):
         self.target_mean_ = moments_x.mean.copy()
         self.source_energy_ = drift_statistics(rows_y, moments_y.mean)
         self.source_dimension_ = source.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
+        whole = None  # samples that are the sets themselves say the same
+        if max(source.rows, target.rows) > self.fit_rows:
+            whole = Whole(moments_y, moments_x, partial(_tiles, source), partial(_tiles, target))
         with operations_alone() if max(len(rows_y), len(rows_x)) <= SMALL else nullcontext():
-            made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint)
+            made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint, whole)
             self._keep(made.correction)
             self.rank_ = made.rank
             self._choose_strength(rows_y, rows_x)
             self.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES)
-            self.bound_ = float(self._bounds(rows_y).max())
+            self.whole_bound_ = float(self._bounds(rows_y).max())
         check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))
         self.calibrate(source, dtype=dtype, progress=progress)
         self.provenance_ = origins(source, target)
@@ -358,7 +369,8 @@ class AnisoAlign(Aligner):
         ----------
         return_bound : bool
             Also return, for rows in memory, the largest angle in radians by which the bounded parts of the
-            correction (guided step, refinement) can have turned each row; shape (n,). π promises nothing.
+            correction (guided step, refinement) can have turned each row, as `bound_` counts it; shape (n,). π
+            promises nothing.
 
         Raises
         ------
@@ -377,30 +389,12 @@ class AnisoAlign(Aligner):
         aligned = super().transform(source, out, **options)
         if not return_bound:
             return aligned
-        return aligned, self._bounds(rows.sample(rows.rows, self.seed, np.float64))
+        bounds = self._bounds(rows.sample(rows.rows, self.seed, np.float64))
+        return aligned, bounds if self.correction().acts_at(self.strength_) else np.zeros_like(bounds)
 
     def notes(self) -> list[str]:
         """What a person should know of this fit, in sentences."""
-        found = [f"strength {self.strength_:g} of the correction; the rotation is {self._turned():.0%} made"]
-        curve = self.strength_curve_
-        if curve is not None:
-            at = curve["strengths"].index(self.strength_)
-            found.append(
-                f"chosen on held-out rows: geometry kept {curve['geometry_consistency'][at]:.2f}, target reached "
-                f"{curve['target_reached'][at]:.2f} (ReAlign: {curve['geometry_consistency'][0]:.2f}, "
-                f"{curve['target_reached'][0]:.2f})"
-            )
-            if self.strength_ == 0.0:
-                found.append("recommended here: realign, since no correction beyond it pays on held-out rows")
-        if self.bound_ < math.pi:
-            promise = f"guarantee: the bounded parts turn no fitted source by more than {math.degrees(self.bound_):.1f}"
-            found.append(f"{promise} degrees; transform(..., return_bound=True) gives each new row's limit")
-        else:
-            found.append("guarantee: none, phase_bound and complement_bound are too wide for these rows")
-        return found
-
-    def _turned(self) -> float:
-        return min(1.0, self.strength_ / ROTATED) if self.rotation != "none" and self.initial != "radial" else 0.0
+        return [*of_strength(self), *of_bounds(self)]
 
     def _choose_strength(self, rows_y: np.ndarray, rows_x: np.ndarray) -> None:
         self.strength_curve_ = None
@@ -443,11 +437,23 @@ class AnisoAlign(Aligner):
         arrays = {n[:-1]: v for n, v in vars(self).items() if n.startswith(_PARTS) and isinstance(v, np.ndarray)}
         return Correction.from_arrays(arrays, self.polar_config_, self.initial == "radial")
 
+    @property
+    def bound_(self) -> float:
+        """Largest angle, in radians, by which the bounded parts turn any fitted source at the strength in use."""
+        self._check_fitted()
+        return self.whole_bound_ if self.correction().acts_at(self.strength_) else 0.0
+
     def _bounds(self, rows: np.ndarray) -> np.ndarray:
-        """Largest angle, radians, by which guided step and refinement together can turn each row."""
+        """Largest angle, radians, by which the whole guided step and refinement together can turn each row."""
         return (
             angle_bound(self.correction().relative_bounds(torch.from_numpy(rows))).sum(dim=0).clamp_max(math.pi).numpy()
         )
+
+
+def _tiles(embeddings: EmbeddingSet) -> Iterator[Tensor]:
+    """Unit rows of a set, float64."""
+    for tile in embeddings.tiles(dtype=np.float64):
+        yield torch.from_numpy(tile.values)
 
 
 _PARTS = ("start_", "rotated_", "transported_", "initial_", "guide_", "restore_", "polar_")

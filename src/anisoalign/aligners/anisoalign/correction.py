@@ -28,7 +28,7 @@ from anisoalign.aligners.anisoalign.path import (
     in_turn,
     visit,
 )
-from anisoalign.aligners.anisoalign.polar_stage import PolarStage, fit_polar
+from anisoalign.aligners.anisoalign.polar_stage import PolarStage, Whole, fit_polar
 from anisoalign.aligners.anisoalign.rotation import fit_rotation, turn_of_means
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
 from anisoalign.aligners.gaussian_transport import dialled_transport
@@ -128,6 +128,11 @@ class Correction:
                     now = blend(now, visit(legs, station + 1, part, seen), share)
                 line += now.sum(dim=0, dtype=torch.float64)
         return (total / len(rows)).numpy()
+
+    def acts_at(self, strength: float) -> bool:
+        """Whether the bounded parts, which lead to the last station alone, have a share in rows at a strength."""
+        station, share = self.dial.between(strength)
+        return station + (share > 0.0) == len(self.dial.strengths) - 1
 
     def relative_bounds(self, rows: Tensor) -> Float[Tensor, "parts n"]:
         """ε of each bounded part, one after the other, for unit source rows: sines of the angles they may turn by."""
@@ -243,6 +248,7 @@ def fit_correction(
     rows_x: Float[np.ndarray, "m d"],
     stages: Callable[[str, int, int], None] | None = None,
     checkpoint: str | Path | None = None,
+    whole: Whole | None = None,
 ) -> Made:
     """Fit all parts that `model.terms` names, each on what the ones before it made of the sample.
 
@@ -254,6 +260,8 @@ def fit_correction(
         Of all rows of source and target.
     rows_y, rows_x : ndarray, float64
         Unit rows of samples of both.
+    whole : Whole, optional
+        Of all rows of both, for the statistics of the polar stage; by default those of the samples.
     """
     terms = parse_terms(model.terms)
     basis = _frame(model, moments_y, moments_x, rows_y, rows_x)
@@ -274,6 +282,7 @@ def fit_correction(
             polar_settings(model),
             radial=radial,
             seed=model.seed,
+            whole=whole,
             device=device_of(model.device),
             checkpoint=None if checkpoint is None else Path(checkpoint),
             progress=stages,

@@ -14,7 +14,7 @@ def phase_structure_loss(
 ) -> Float[Tensor, ""]:
     """L_Φ = Σ_E ω_kl (1 − cos((θ̂k − θ̂l) − (θ⁰k − θ⁰l))), ω ∝ ρ⁰k ρ⁰l, summing to 1 over the edges of a row.
 
-    The source divides by |E| once more; that is a factor of the loss's weight and is left to it.
+    The source divides by |E| once more; that is a factor of the loss's weight (`phase_weight`) and is left to it.
     """
     weight = radius[:, edges[:, 0]] * radius[:, edges[:, 1]]
     weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-12)

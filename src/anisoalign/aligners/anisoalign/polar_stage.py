@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from anisoalign.aligners.anisoalign.score_prior import PriorSettings, ScorePrior
 from anisoalign.aligners.anisoalign.together import Together
 from anisoalign.geometry.polar import to_polar
 from anisoalign.geometry.sphere import normalize_
+from anisoalign.statistics.moments import Moments
 from anisoalign.statistics.phases import PhaseStatistics
 from anisoalign.statistics.radii import RadiusHistogram
 
@@ -48,6 +49,8 @@ class PolarSettings:
     centred_coupling: bool = False
     degree_normalised: bool = False
     prior: PriorSettings = field(default_factory=PriorSettings)
+    drift_step: float | str = 0.1
+    phase_weight: float | str = 1.0
     support: str = "sliced"
     steps: int = 400
     batch: int = 256
@@ -193,6 +196,27 @@ class PolarStage:
         )
 
 
+class Whole(NamedTuple):
+    """Both sets entire: their moments, and their unit rows, float64, a tile at a time."""
+
+    source: Moments
+    target: Moments
+    source_rows: Callable[[], Iterable[Tensor]]
+    target_rows: Callable[[], Iterable[Tensor]]
+
+    @classmethod
+    def of(cls, source: Tensor, target: Tensor) -> Whole:
+        """Of sets that are in memory."""
+        y, x = (Moments.empty(rows.shape[1]).update(rows.numpy()) for rows in (source, target))
+        return cls(y, x, lambda: [source], lambda: [target])
+
+
+def _spread(moments: Moments, basis: Float[Tensor, "d r"]) -> Float[Tensor, " d"]:
+    """Standard deviation of each coordinate of the part in V."""
+    covariance = torch.from_numpy(moments.covariance).to(basis)
+    return outside(outside(covariance, basis).T, basis).diagonal().clamp_min(0.0).sqrt()
+
+
 def fit_polar(
     source: Float[Tensor, "n d"],
     target: Float[Tensor, "k d"],
@@ -201,21 +225,25 @@ def fit_polar(
     *,
     radial: bool,
     seed: int,
+    whole: Whole | None = None,
     device: str = "cpu",
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> PolarStage:
-    """Fit the stages on samples of unit rows.
+    """Fit the stages: statistics on all rows where they are given, networks on samples of unit rows.
 
     Parameters
     ----------
     source, target : Tensor, shapes (n, d) and (k, d)
         With `radial`, raw sources, mapped by the source's radial initialisation; else sources that are initialised
         already, whose polar coordinates are refined as they are.
+    whole : Whole, optional
+        Of the sets that were sampled, sources as they are before any initialisation.
     checkpoint : Path, optional
         Where Stage I keeps its state, to go on after an interruption.
     """
-    mean_x, mean_y = target.mean(dim=0), source.mean(dim=0)
+    whole = whole or Whole.of(source, target)
+    mean_x, mean_y = (torch.from_numpy(moments.mean).to(target) for moments in (whole.target, whole.source))
     centre = mean_x if settings.centre == "mean" else torch.zeros_like(mean_x)
     stage = PolarStage(
         basis=basis,
@@ -228,12 +256,18 @@ def fit_polar(
         prior=None,
         settings=settings,
     )
+    blocks = basis.shape[1] // 2
+    stats, wanted = PhaseStatistics.empty(blocks), RadiusHistogram.empty(blocks)
+    for rows in whole.target_rows():
+        there = stage.initialise(rows - stage.shift)
+        stats.update(there.radius, there.phase)
+        wanted.update(there.radius)
     seen = stage.initialise(target - stage.shift)
     if radial:
-        spread_x, spread_y = outside(target, basis).std(dim=0), outside(source, basis).std(dim=0)
-        histogram = RadiusHistogram.empty(basis.shape[1] // 2)
-        raw = histogram.update(stage.initialise(source).radius)
-        wanted = RadiusHistogram.empty(basis.shape[1] // 2).update(seen.radius)
+        raw = RadiusHistogram.empty(blocks)
+        for rows in whole.source_rows():
+            raw.update(stage.initialise(rows).radius)
+        spread_x, spread_y = (_spread(moments, basis) for moments in (whole.target, whole.source))
         stage = replace(
             stage,
             radial=RadialMap.between(raw, wanted),
@@ -241,9 +275,11 @@ def fit_polar(
         )
     if not settings.refine:
         return stage
-    stats = PhaseStatistics.empty(basis.shape[1] // 2).update(seen.radius, seen.phase)
     potential = build_potential(stats, settings.neighbours, settings.centred_coupling, settings.degree_normalised)
-    notes: dict[str, Any] = {"drift_lipschitz": potential.lipschitz}
+    step = 1 / potential.lipschitz if isinstance(settings.drift_step, str) else settings.drift_step
+    settings = replace(settings, prior=replace(settings.prior, drift_step=step))
+    stage = replace(stage, settings=settings)
+    notes: dict[str, Any] = {"drift_lipschitz": potential.lipschitz, "drift_step": step}
     prior = None
     if "prior" in settings.losses:
         logs = torch.log(seen.radius.clamp_min(SMALLEST)).float().to(device)
@@ -254,7 +290,26 @@ def fit_polar(
     refinement, losses = _train(stage, source, target, potential, prior, seed, device, progress)
     notes["refinement_losses"] = losses
     prior = None if prior is None else prior.cpu()
-    return replace(stage, refinement=refinement, prior=prior, notes=notes)
+    fitted = replace(stage, refinement=refinement, prior=prior, notes=notes)
+    return replace(fitted, notes=notes | _realised(fitted, source))
+
+
+def _realised(stage: PolarStage, source: Tensor) -> dict[str, list[float]]:
+    """How far the refinement moved fitted sources: angle, degrees, and ‖v̂ − v⁰‖; mean and largest."""
+    angles, moves = [], []
+    stage = stage.cast(source.dtype)
+    for rows in source.split(4096):
+        start = stage.initialise(rows)
+        end = stage.refine(start)
+        a, b = (normalize_(stage.unnormalised(polar)) for polar in (start, end))
+        angles.append(2 * torch.asin((torch.linalg.vector_norm(a - b, dim=1) / 2).clamp_max(1.0)).rad2deg())
+        moves.append(torch.linalg.vector_norm(end.complement - start.complement, dim=1))
+
+    def summary(parts: list[Tensor]) -> list[float]:
+        whole = torch.cat(parts)
+        return [float(whole.mean()), float(whole.max())]
+
+    return {"realised_degrees": summary(angles), "realised_complement_move": summary(moves)}
 
 
 def _train(
@@ -267,7 +322,7 @@ def _train(
     device: str,
     progress: Progress | None,
 ) -> tuple[Refinement, list[list[float]]]:
-    """Stage II: g against the losses named in the settings, all of equal weight."""
+    """Stage II: g against the losses named in the settings, of equal weight but for that of the phase loss."""
     settings = stage.settings
     start = Polar(*(part.float().to(device) for part in stage.initialise(source)))
     source, target = source.float().to(device), target.float().to(device)
@@ -278,6 +333,9 @@ def _train(
     generator = torch.Generator().manual_seed(seed + 3)
     optimizer = torch.optim.AdamW(refinement.parameters(), lr=settings.rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+    weight = settings.phase_weight
+    if isinstance(weight, str):  # "source"
+        weight = 1 / (refinement.blocks * max(1, len(potential.edges)))
     together, batch = Together(), min(settings.batch, len(source))
     share = together.share(batch)
     kept: list[list[float]] = []
@@ -292,7 +350,7 @@ def _train(
             alone["prior"] = share.weight * prior_loss(prior, out.phase, logs, potential, generator, share)
         if "phase" in settings.losses:
             apart = phase_structure_loss(out.phase, first.phase, first.radius, potential.edges)
-            alone["phase"] = share.weight * apart
+            alone["phase"] = share.weight * weight * apart
         coupled: dict[str, Tensor] = {}  # of all rows of the batch, in every process
         if {"support", "structure"} & set(settings.losses):
             moved = torch.nn.functional.normalize(stage.unnormalised(out), dim=1)

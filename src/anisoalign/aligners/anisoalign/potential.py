@@ -62,6 +62,10 @@ class PhasePotential:
         load.index_add_(0, self.edges.flatten(), self.strength.repeat_interleave(2))
         return float((self.weight + 2 * load).max())
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All that it is made of."""
+        return self.anchor, self.weight, self.edges, self.strength, self.offset
+
     def to(self, like: Tensor) -> PhasePotential:
         """The same potential in another precision or place."""
         return PhasePotential(

@@ -48,7 +48,7 @@ def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> f
             "are both from the same model, and about the same kind of thing? There is no shared frame to align in"
         )
         if not force:
-            raise InputError(f"{message}; force=True (--set force=True) fits all the same")
+            raise InputError(f"{message}; force=True (--force) fits all the same")
         warnings.warn(message, AlignmentWarning, stacklevel=3)
     return p
 

@@ -12,16 +12,20 @@ from torch import Tensor
 from anisoalign.statistics.radii import RadiusHistogram
 
 KNOTS = 65
-"""Quantile levels a map is built on, evenly spaced and half a step from 0 and 1."""
+"""Quantile levels a map is built on at most, evenly spaced and half a step from 0 and 1."""
+ROWS_A_KNOT = 8
+"""Rows of the smaller set that a knot stands for at least: closer quantiles are noise, and their slopes wild."""
 
 
 @dataclass(frozen=True)
 class RadialMap:
     """ρ ↦ F_x^{-1}(F_y(ρ)) of every block: piecewise linear, monotone, continued linearly outside the seen range.
 
+    It is continued at the slope of the half of the knots on that side: that of the last two alone is mostly noise.
+
     Parameters
     ----------
-    source, target : Tensor, shapes (m, KNOTS)
+    source, target : Tensor, shapes (m, knots)
         Quantiles of the two distributions at the same levels, rising along the second axis.
 
     Examples
@@ -37,18 +41,23 @@ class RadialMap:
     @classmethod
     def between(cls, source: RadiusHistogram, target: RadiusHistogram) -> RadialMap:
         """Map from one measured distribution onto another."""
-        levels = (np.arange(KNOTS) + 0.5) / KNOTS
+        knots = int(np.clip(min(source.n, target.n) // ROWS_A_KNOT, 2, KNOTS))
+        levels = (np.arange(knots) + 0.5) / knots
         return cls(_rising(source.quantiles(levels)), _rising(target.quantiles(levels)))
 
     def __call__(self, radius: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
         """Mapped radii, not below zero."""
         source, target = self.source.to(radius), self.target.to(radius)
         columns = radius.T.contiguous()
-        # The segment of each radius; the outermost ones are continued.
         place = torch.searchsorted(source, columns).clamp_(1, source.shape[1] - 1)
         low, high = source.gather(1, place - 1), source.gather(1, place)
         start, end = target.gather(1, place - 1), target.gather(1, place)
         mapped = start + (columns - low) * (end - start) / (high - low)
+        last = source.shape[1] - 1
+        for edge, middle, beyond in ((last, last // 2, torch.gt), (0, (last + 1) // 2, torch.lt)):
+            x, y = source[:, [edge]], target[:, [edge]]
+            slope = (y - target[:, [middle]]) / (x - source[:, [middle]])
+            mapped = torch.where(beyond(columns, x), y + (columns - x) * slope, mapped)
         return mapped.clamp_min_(0.0).T
 
 

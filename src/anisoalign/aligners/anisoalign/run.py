@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from anisoalign.aligners.anisoalign.together import Together
+from anisoalign.embeddings import InputError
+from anisoalign.embeddings.atomic import rename_synced
+from anisoalign.embeddings.model_folder import sync_file
 
 _ABOUT = "anisoalign_run"
 
@@ -60,17 +63,29 @@ class Run:
         about = json.dumps({"key": key, "step": self.step, "since": self.since, "held": self.held})
         partial = path.with_name(path.name + ".partial")
         save_file({name: value.contiguous().clone() for name, value in tensors.items()}, str(partial), {_ABOUT: about})
-        partial.replace(path)
+        sync_file(partial)
+        rename_synced(partial, path)
 
     def resume(self, path: Path, key: str) -> None:
-        """Go on from a written state; one of another run, by its key, is left alone."""
+        """Go on from a written state; one of another run, by its key, is left alone.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged.
+        """
         if not path.exists():
             return
-        with safe_open(str(path), framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get(_ABOUT, "{}"))
-        if about.get("key") != key:
-            return
-        tensors = load_file(str(path))
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                about = json.loads((file.metadata() or {}).get(_ABOUT, "{}"))
+            if about.get("key") != key:
+                return
+            tensors = load_file(str(path))
+        except (SafetensorError, OSError, ValueError) as error:
+            raise InputError(
+                f"{path}, the state of an interrupted training, is damaged ({error}); remove it to train anew"
+            ) from error
         self.module.load_state_dict(_under(tensors, "now."))
         self.best = _under(tensors, "best.")
         slots: dict[int, dict[str, Tensor]] = {}

@@ -161,7 +161,7 @@ def train_score_prior(
     together = Together()
     share = together.share(settings.batch)
     run = Run(prior, torch.optim.AdamW(prior.parameters(), lr=settings.rate, weight_decay=1e-4), generator)
-    key = "" if checkpoint is None else run_key(phase, log_radius, settings, seed)
+    key = "" if checkpoint is None else run_key(phase, log_radius, *potential.tensors(), settings, seed)
     if checkpoint is not None:
         run.resume(checkpoint, key)
     while run.step < settings.steps and run.since < settings.patience:

@@ -47,7 +47,7 @@ def parse_terms(terms: str) -> set[str]:
     if unknown:
         raise ValueError(f"terms has no part {', '.join(unknown)}; its parts are {', '.join(TERMS)}")
     if named & set(LOSSES) and "refine" not in named:
-        raise ValueError(f"{', '.join(sorted(named & set(LOSSES)))} are losses of refine, which terms does not name")
+        raise ValueError(f"terms names no refine for the loss of {', '.join(sorted(named & set(LOSSES)))} to train")
     return named
 
 
@@ -75,10 +75,15 @@ def check_settings(model: Any) -> None:
         raise ValueError(f"balance must lie in [0, 1], not {model.balance!r}")
     if model.guide_bound == 0 or model.neighbours == 0:
         raise ValueError("guide_bound and neighbours must be above 0; leave guide out of terms to go without it")
-    for name in ("phase_bound", "radius_bound", "complement_bound", "drift_step"):
+    for name, word in (
+        *((name, "") for name in ("phase_bound", "radius_bound", "complement_bound")),
+        ("drift_step", "auto"),
+        ("phase_weight", "source"),
+    ):
         value = getattr(model, name)
-        if not (is_number(value) and value >= 0):
-            raise ValueError(f"{name} must be a number of at least 0, not {value!r}")
+        if (value != word or not word) and not (is_number(value) and value >= 0):
+            words = f" or {word!r}" if word else ""
+            raise ValueError(f"{name} must be a number of at least 0{words}, not {value!r}")
     if not (is_number(model.noise) and model.noise > PriorSettings.noise_low):
         raise ValueError(f"noise must be a number above {PriorSettings.noise_low}, not {model.noise!r}")
     for name in ("centred_coupling", "degree_normalised", "force"):
@@ -107,7 +112,9 @@ def polar_settings(model: Any) -> PolarSettings:
         neighbours=model.edges,
         centred_coupling=model.centred_coupling,
         degree_normalised=model.degree_normalised,
-        prior=PriorSettings(noise_high=model.noise, drift_step=model.drift_step, steps=model.prior_steps),
+        prior=PriorSettings(noise_high=model.noise, steps=model.prior_steps),
+        drift_step=model.drift_step,
+        phase_weight=model.phase_weight,
         support=model.support,
         steps=model.refine_steps,
     )

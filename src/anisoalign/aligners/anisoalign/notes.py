@@ -1,0 +1,52 @@
+"""What a fitted AnisoAlign says of itself, in sentences."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from anisoalign.aligners.anisoalign.path import ROTATED
+
+
+def of_strength(model: Any) -> list[str]:
+    """The strength in use, how far the rotation is made, and what the strength was chosen by."""
+    turns = model.rotation != "none" and model.initial != "radial"
+    turned = min(1.0, model.strength_ / ROTATED) if turns else 0.0
+    found = [f"strength {model.strength_:g} of the correction; the rotation is {turned:.0%} made"]
+    curve = model.strength_curve_
+    if curve is None or model.strength_ not in curve["strengths"]:
+        return found
+    kept, reached = curve["geometry_consistency"], curve["target_reached"]
+    at = curve["strengths"].index(model.strength_)
+    if model.strength == "auto":
+        found.append(
+            f"chosen on held-out rows: geometry kept {kept[at]:.2f}, target reached {reached[at]:.2f} "
+            f"(ReAlign: {kept[0]:.2f}, {reached[0]:.2f})"
+        )
+        if model.strength_ == 0.0:
+            found.append("recommended here: realign, since no correction beyond it pays on held-out rows")
+    return found
+
+
+def of_bounds(model: Any) -> list[str]:
+    """The guarantee, what the refinement made of it, and whether the drift may overshoot."""
+    if not model.correction().acts_at(model.strength_):
+        return ["guarantee: the bounded parts (guided step, refinement) have no part in a row at this strength"]
+    found = ["guarantee: none, phase_bound and complement_bound are too wide for these rows"]
+    if model.bound_ < math.pi:
+        promise = f"guarantee: the bounded parts turn no fitted source by more than {math.degrees(model.bound_):.1f}"
+        found = [f"{promise} degrees; transform(..., return_bound=True) gives each new row's limit"]
+    about = {} if model.polar_config_ is None else model.polar_config_["notes"]
+    if "realised_degrees" in about:
+        (mean, most), (moved, furthest) = about["realised_degrees"], about["realised_complement_move"]
+        found.append(
+            f"realised: the refinement turned fitted sources by {mean:.1f} degrees on average and {most:.1f} at most, "
+            f"and moved their part in V by {moved:.2g} and {furthest:.2g}"
+        )
+    sure = 1 / about["drift_lipschitz"] if about.get("drift_lipschitz") else math.inf
+    if "prior" in model.terms and about.get("drift_step", 0.0) > sure:
+        found.append(
+            f"drift_step {about['drift_step']:g} is above 1/L = {sure:.2g}, up to which the drift is sure not to "
+            "overshoot; drift_step='auto' takes that"
+        )
+    return found
