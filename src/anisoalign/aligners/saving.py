@@ -141,6 +141,7 @@ def card_of(model: Aligner, repo_id: str | None = None) -> str:
     fitted = "".join(
         f"* {side}: {about_set}\n" for side, about_set in _fitted_on(getattr(model, "provenance_", {})).items()
     )
+    notes = "".join(f"* {note}\n" for note in model.notes())
     return (
         f"---\nlibrary_name: anisoalign\ntags: [modality-gap, embeddings]\n---\n\n# {model!r}\n\n{about}\n\n"
         f"Maps source embeddings of width {model.n_features_in_} to unit substitutes for target embeddings of the "
@@ -148,6 +149,7 @@ def card_of(model: Aligner, repo_id: str | None = None) -> str:
         f"```python\nimport anisoalign as aa\n\nmodel = {opened}\naligned = model.transform(embeddings)\n```\n\n"
         f"## Parameters\n\n{params}\n"
         + (f"## Fitted on\n\n{fitted}\n" if fitted else "")
+        + (f"## What the fit says\n\n{notes}\n" if notes else "")
         + f"Written by anisoalign {__version__}, schema version {SCHEMA_VERSION}.\n"
     )
 

@@ -9,7 +9,7 @@ from anisoalign.report.choosing import KEPT
 from anisoalign.report.plate import Legend, Plate, View
 from anisoalign.report.rivals import can_trade_off, strength_of, target_reached
 from anisoalign.report.svg import BOTTOM, TOP, Chart
-from anisoalign.report.wording import REAL_TARGET, REALIGN, Record, competing, many, one, short_name
+from anisoalign.report.wording import REAL_TARGET, REALIGN, Record, competing, many, one, short_name, strengths
 
 _SHAPES = {"method": ("method", "circle"), "control": ("muted", "square"), "oracle": ("target", "diamond")}
 _DIAL_LOOKS = ("source", "across dashed", "pairs dotted", "target dashed")
@@ -125,9 +125,7 @@ def _about_curves(records: Sequence[Record], dials: dict[str, Dial]) -> str:
         )
     for record in records:
         if record.get("strength_lowest") is not None:
-            low, high = record["strength_lowest"], record["strength_highest"]
-            chosen = f"{low:g}" if low == high else f"{low:g} to {high:g}, {record['strength_used']:.2g} on average"
-            words += f" {short_name(record['method'])} chooses its strength in each split (auto): {chosen}."
+            words += f" {short_name(record['method'])} chooses its strength in each split (auto): {strengths(record)}."
     return words
 
 

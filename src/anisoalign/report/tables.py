@@ -15,6 +15,7 @@ from anisoalign.report.wording import (
     NOTHING,
     Measure,
     Record,
+    chosen_strengths,
     controls,
     fixed,
     in_order,
@@ -51,7 +52,7 @@ def comparison_table(records: Sequence[Record]) -> Table:
 
     measures = present(COMPARED, records)
     legend = [f"{measure.name.removesuffix(' ↓')} – {measure.words}" for measure in measures]
-    table = _table(protocol_line(records), "\n".join(["", _marks("* best"), *legend]))
+    table = _table(protocol_line(records), "\n".join(["", _marks("* best"), *legend, *chosen_strengths(records)]))
     marked = {measure.key for measure in measures if any(measure.mark(record) for record in records)}
     table.add_column("method", overflow="fold")
     for measure in measures:
@@ -73,6 +74,7 @@ def comparison_markdown(records: Sequence[Record]) -> str:
     for section in in_order(records):
         lines += [_line([_escaped(str(r["method"])), *(_marked(m, r) for m in measures)]) for r in section]
     legend = [f"* {measure.name.removesuffix(' ↓')} – {measure.words}" for measure in measures]
+    legend += [f"* {sentence}" for sentence in chosen_strengths(records)]
     protocol = protocol_line(records)
     notes = [protocol[:1].upper() + protocol[1:] + "." if protocol else "", _marks("**bold** best")]
     return "\n".join([*lines, "", *filter(None, notes), "", *legend, ""])

@@ -233,3 +233,20 @@ def protocol_line(records: Sequence[Record]) -> str:
         f"{spread}; fitted on {first['rows_fit_source']:,} source and {first['rows_fit_target']:,} target rows, "
         f"tested on {first['rows_test_source']:,} and {first['rows_test_target']:,} others; k = {first['k']}"
     )
+
+
+def strengths(record: Record) -> str:
+    """The strengths that a method chose over the repeats, in words.
+
+    Examples
+    --------
+    >>> strengths({"strength_lowest": 0.3, "strength_highest": 0.4, "strength_used": 0.32})
+    '0.3 to 0.4, 0.32 on average'
+    """
+    low, high = record["strength_lowest"], record["strength_highest"]
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}, {record['strength_used']:.2g} on average"
+
+
+def chosen_strengths(records: Sequence[Record]) -> list[str]:
+    """A sentence for each method that chose its strength itself."""
+    return [f"{r['method']} chose its strength: {strengths(r)}" for r in records if "strength_lowest" in r]

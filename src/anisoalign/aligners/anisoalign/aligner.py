@@ -15,13 +15,15 @@ from torch import Tensor
 
 from anisoalign.aligners.anisoalign.correction import Correction, fit_correction
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
-from anisoalign.aligners.anisoalign.notes import of_bounds, of_strength
+from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_strength
 from anisoalign.aligners.anisoalign.polar_stage import Whole
 from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, check_sizes, drift_statistics
 from anisoalign.aligners.anisoalign.settings import TERMS, check_settings
 from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
 from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interval, torch_dtype
 from anisoalign.aligners.estimator import not_fitted
+from anisoalign.aligners.gaussian_transport import GaussianTransport
+from anisoalign.aligners.mean_shift import MeanShift
 from anisoalign.aligners.origins import open_sets, origins
 from anisoalign.embeddings import EmbeddingSet, InputError, RemotePath, Tile, open_embeddings, operations_alone
 from anisoalign.geometry.spectra import effective_dimension, eigenvalues
@@ -394,7 +396,7 @@ class AnisoAlign(Aligner):
 
     def notes(self) -> list[str]:
         """What a person should know of this fit, in sentences."""
-        return [*of_strength(self), *of_bounds(self)]
+        return [*of_strength(self), *of_bounds(self), *of_premise(self)]
 
     def _choose_strength(self, rows_y: np.ndarray, rows_x: np.ndarray) -> None:
         self.strength_curve_ = None
@@ -414,11 +416,15 @@ class AnisoAlign(Aligner):
                     moved = correction.at(strength, torch.float64)(torch.from_numpy(rows.copy())).numpy()
                     moved = moved + (full[1].mean - mean)
                     found.append(moved / np.linalg.norm(moved, axis=1, keepdims=True))
+                for rival in rivals:
+                    other = rival.fit_from_statistics(*full).calibrate(fit_y, dtype="float64")
+                    found.append(other.transform(rows, dtype="float64", out_dtype="float64"))
                 return found
 
             return aligned
 
-        choice = choose_strength(rows_y, rows_x, fit, self.seed)
+        rivals = (MeanShift(), GaussianTransport(strength=0.5))
+        choice = choose_strength(rows_y, rows_x, fit, self.seed, [rival.name for rival in rivals])
         self.strength_ = DEFAULT if choice is None else choice.strength
         self.strength_curve_ = None if choice is None else choice.to_dict()
 

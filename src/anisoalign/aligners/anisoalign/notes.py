@@ -6,6 +6,10 @@ import math
 from typing import Any
 
 from anisoalign.aligners.anisoalign.path import ROTATED
+from anisoalign.aligners.anisoalign.strength import WORTH
+
+SIMPLE = ("mean-shift", "realign", "gaussian-transport", "aniso-align")
+"""The simplest first."""
 
 
 def of_strength(model: Any) -> list[str]:
@@ -23,9 +27,25 @@ def of_strength(model: Any) -> list[str]:
             f"chosen on held-out rows: geometry kept {kept[at]:.2f}, target reached {reached[at]:.2f} "
             f"(ReAlign: {kept[0]:.2f}, {reached[0]:.2f})"
         )
-        if model.strength_ == 0.0:
-            found.append("recommended here: realign, since no correction beyond it pays on held-out rows")
+        found.append(_recommendation(curve, at))
     return found
+
+
+def _recommendation(curve: dict[str, Any], at: int) -> str:
+    """The method whose balance of geometry kept and target reached is best; a simpler one where little lies between."""
+    scores = {**curve["rivals"], "realign": curve["score"][0]}
+    if at > 0:
+        scores["aniso-align"] = curve["score"][at]
+    best = max(scores.values())
+    simplest = next(name for name in SIMPLE if scores.get(name, 0.0) >= best - WORTH)
+    said = ", ".join(f"{name} {scores[name]:.2f}" for name in SIMPLE if name in scores)
+    return f"recommended here: {simplest}, by the harmonic mean of both, at best 1: {said}"
+
+
+def of_premise(model: Any) -> list[str]:
+    """Whether the sets share leading directions."""
+    p = model.overlap_p_
+    return [] if p is None else [f"premise: leading directions shared beyond chance, permutation p = {p:.3f}"]
 
 
 def of_bounds(model: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ FitAt = Callable[
     [Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]],
     Callable[[Float[np.ndarray, "k d"]], list[Float[np.ndarray, "k d"]]],
 ]
-"""From fit rows to a function that gives rows aligned at each node."""
+"""From fit rows to a function that gives rows aligned at each node, and then by each rival."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class StrengthChoice:
         That of the best score, or 0 where that leads ReAlign's too little.
     strengths, geometry_consistency, target_reached, score : list of float
         Ψ, min(M_Z, M_X, 1) and their harmonic mean at each node, means over splits.
+    rivals : dict
+        The same score of other methods, by name.
     """
 
     strength: float
@@ -49,6 +51,7 @@ class StrengthChoice:
     geometry_consistency: list[float]
     target_reached: list[float]
     score: list[float]
+    rivals: dict[str, float]
 
     def to_dict(self) -> dict:
         """For the model's config."""
@@ -56,7 +59,11 @@ class StrengthChoice:
 
 
 def choose_strength(
-    source: Float[np.ndarray, "n d"], target: Float[np.ndarray, "m d"], fit: FitAt, seed: int
+    source: Float[np.ndarray, "n d"],
+    target: Float[np.ndarray, "m d"],
+    fit: FitAt,
+    seed: int,
+    rivals: Sequence[str] = (),
 ) -> StrengthChoice | None:
     """Strength at which held-out sources keep their geometry and reach the target best, both at once.
 
@@ -64,7 +71,7 @@ def choose_strength(
     sources and R = min(penetration, coverage, 1) against held-out targets. The harmonic mean gives nothing for
     one of them alone. The best strength is taken, but ReAlign where the best leads it by no more than two standard
     errors (paired over splits) or a hundredth, so that sets whose gap is a mere shift are left at that. None below
-    `FEWEST` rows.
+    `FEWEST` rows. `fit` gives rows at each node, and after these rows by each of the `rivals`, which are scored alike.
     """
     if min(len(source), len(target)) < FEWEST:
         return None
@@ -79,13 +86,16 @@ def choose_strength(
         reached.append([min(*mixing(test_x, rows, k), 1.0) for rows in aligned])
     psi, found = np.clip(np.nan_to_num(kept), 0.0, 1.0), np.array(reached)
     score = 2 * psi * found / np.maximum(psi + found, 1e-12)
+    score, others = score[:, : len(NODES)], score[:, len(NODES) :]
     best = int(score.mean(axis=0).argmax())
     lead = score[:, best] - score[:, 0]
     clear = max(WORTH, 2 * float(lead.std(ddof=1)) / np.sqrt(SPLITS))
     chosen = 0.0 if lead.mean() <= clear else NODES[best]
-    return StrengthChoice(
-        chosen, list(NODES), *(values.mean(axis=0).round(4).tolist() for values in (psi, found, score))
+    kept_at, reached_at, score_at = (
+        values[:, : len(NODES)].mean(axis=0).round(4).tolist() for values in (psi, found, score)
     )
+    named = dict(zip(rivals, others.mean(axis=0).round(4).tolist(), strict=True))
+    return StrengthChoice(chosen, list(NODES), kept_at, reached_at, score_at, named)
 
 
 def _hold_out(rows: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
