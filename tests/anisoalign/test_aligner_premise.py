@@ -17,7 +17,7 @@ from anisoalign.aligners.anisoalign.premise import (
     check_premise,
     drift_statistics,
 )
-from anisoalign.aligners.anisoalign.strength import DEFAULT
+from anisoalign.aligners.anisoalign.strength import DEFAULT, WORTH
 from anisoalign.aligners.anisoalign.strength import FEWEST as FEWEST_HELD
 from anisoalign.geometry import effective_dimension, eigenvalues, normalize
 from anisoalign.statistics import Moments
@@ -226,6 +226,19 @@ def test_the_strength_is_chosen_from_as_many_rows_as_can_be_held_out():
         assert (model.strength_curve_ is not None) == chosen
         assert chosen or model.strength_ == DEFAULT
     curve = model.strength_curve_
-    assert set(curve) == {"strength", "strengths", "geometry_consistency", "target_reached", "score"}
+    assert set(curve) == {"strength", "strengths", "geometry_consistency", "target_reached", "score", "rivals"}
     assert model.strength_ == curve["strength"] == curve["strengths"][curve["strengths"].index(model.strength_)]
     assert curve["score"][curve["strengths"].index(model.strength_)] <= max(curve["score"])
+
+
+def test_the_simplest_method_that_does_as_well_is_recommended():
+    source, target, _ = distorted(400, 0)
+    for change, wanted in (({}, None), ({"mean-shift": 1.0}, "mean-shift"), ({"gaussian-transport": 1.0}, "gaussian-")):
+        model = aa.AnisoAlign(rank=8).fit(source[:200], target[200:])
+        curve = model.strength_curve_
+        curve["rivals"] |= change
+        scores = {**curve["rivals"], "aniso-align": curve["score"][curve["strengths"].index(model.strength_)]}
+        (note,) = [note for note in model.notes() if note.startswith("recommended here")]
+        named = note.removeprefix("recommended here: ").split(",")[0]
+        assert named.startswith(wanted or "")
+        assert wanted or scores.get(named, curve["score"][0]) >= max(scores.values()) - WORTH
