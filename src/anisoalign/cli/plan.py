@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import astuple
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,11 +16,21 @@ from anisoalign.cli import common
 
 if TYPE_CHECKING:
     from anisoalign.aligners import Aligner
+    from anisoalign.aligners.anisoalign.work import Work
     from anisoalign.embeddings import EmbeddingSet
 
 _PROBES = 3
 _PROBE_OPERATIONS = 1 << 30
 """Size of a product that is timed: some hundredths of a second, however wide the rows are."""
+
+_PROBE_WIDTH = 256
+"""Of a matrix that is decomposed, if rows are wider."""
+
+_STEP = 2e-3
+"""Seconds that a step of training takes beside its products and exponentials: some hundred small operations."""
+
+_IMPORT = 1.0
+"""Seconds that a library takes to be imported."""
 
 _WRITE_RATE = 500e6
 """Bytes per second that are taken for writing, since trying it out would take a place to write."""
@@ -49,8 +61,9 @@ def plan(
 ) -> None:
     """State rows, bytes, passes, memory and time of fitting a method and transforming the source, or of a training.
 
-    The time is an estimate from a product and a read that are timed on the spot, and from 500 MB/s of writing; that of
-    a training, from the operations and the rate that a GPU sustains.
+    The time is an estimate from a product and a read that are timed on the spot, and from 500 MB/s of writing; for
+    aniso-align from a decomposition and exponentials too, within a factor of about two where nothing else runs and
+    stages train on the CPU. That of a training, from the operations and the rate that a GPU sustains.
     """
     from anisoalign.aligners import parse_method
     from anisoalign.embeddings import InputError, format_bytes
@@ -122,6 +135,8 @@ def estimate(
     Of the transform alone where there is no target, of the fit alone without `transform`. Memory is what comes
     on top of Python and its libraries.
     """
+    from anisoalign.aligners import AnisoAlign
+    from anisoalign.aligners.anisoalign.work import sampled_work
     from anisoalign.embeddings.workers import cores
     from anisoalign.statistics import float64_below, map_precision
     from anisoalign.statistics.passes import tile_rows
@@ -139,6 +154,10 @@ def estimate(
     written = y.rows * d * np.dtype(out_dtype).itemsize if transform else 0
     read_rate, flop_rate = _measure(y, precision, operations > 0)
     seconds = read / read_rate + written / _WRITE_RATE + operations / flop_rate
+    if isinstance(model, AnisoAlign) and not alone:
+        work = sampled_work(model, y.rows, target_rows, d)
+        operations += work.products
+        seconds += _seconds(work, d, flop_rate * precision.itemsize / 8 / cores())
     tiles = 2 * cores() * tile_rows(d) * d * precision.itemsize
     return {
         "method": repr(model),
@@ -174,7 +193,7 @@ def _operations(
 ) -> int:
     """Operations of the products, beside which those of sweeps over the rows are few."""
     from anisoalign.aligners import AnisoAlign, MemoryProjection
-    from anisoalign.aligners.anisoalign.settings import check_settings, sampled_operations
+    from anisoalign.aligners.anisoalign.settings import check_settings
     from anisoalign.embeddings import InputError
 
     if isinstance(model, MemoryProjection):
@@ -189,7 +208,6 @@ def _operations(
         except ValueError as error:
             raise InputError(f"{model.name}: {error}") from error
         maps *= 3  # transport, guide, restore
-        moments += sampled_operations(model, source_rows, target_rows, d) if target_rows else 0
     return moments + maps * 2 * source_rows * d * d
 
 
@@ -212,7 +230,7 @@ def _measure(y: EmbeddingSet, precision: np.dtype, products: bool) -> tuple[floa
 
     from anisoalign.embeddings.workers import cores
 
-    d, reads, times = y.dim, [], []
+    d, reads = y.dim, []
     started = time.perf_counter()
     # Tiles and no more, so that a memory budget that is enough for passes is enough for the plan.
     for tile in islice(y.tiles(precision, buffer=y.tile_buffer(precision)), _PROBES):
@@ -223,8 +241,29 @@ def _measure(y: EmbeddingSet, precision: np.dtype, products: bool) -> tuple[floa
     rows = min(4096, max(_PROBE_OPERATIONS // (2 * d * d), 256))
     probe, matrix = np.ones((rows, d), precision), np.ones((d, d), precision)
     with threadpool_limits(limits=1, user_api="blas"):
-        for _ in range(_PROBES):
-            started = time.perf_counter()
-            np.matmul(probe, matrix)
-            times.append(time.perf_counter() - started)
-    return cores() * max(reads), cores() * 2 * rows * d * d / min(times)
+        seconds = _fastest(lambda: np.matmul(probe, matrix))
+    return cores() * max(reads), cores() * 2 * rows * d * d / seconds
+
+
+def _seconds(work: Work, d: int, flop_rate: float) -> float:
+    """Time of the work on samples, of one thread: eigendecompositions and exponentials are timed here and now too."""
+    from threadpoolctl import threadpool_limits
+
+    width = min(d, _PROBE_WIDTH)
+    matrix = np.random.default_rng(0).standard_normal((width, width))
+    matrix, entries = matrix @ matrix.T, np.zeros((_PROBE_WIDTH, 8 * _PROBE_WIDTH))
+    with threadpool_limits(limits=1, user_api="blas"):
+        decomposition = _fastest(lambda: np.linalg.eigh(matrix)) / width**3
+        exponential = _fastest(lambda: np.exp(entries - entries.max(axis=1, keepdims=True)).sum(axis=1)) / entries.size
+    times = (1 / flop_rate, decomposition, exponential, _STEP, _IMPORT)
+    return sum(count * each for count, each in zip(astuple(work), times, strict=True))
+
+
+def _fastest(task: Callable[[], object]) -> float:
+    """Seconds of the fastest of some tries."""
+    times = []
+    for _ in range(_PROBES):
+        started = time.perf_counter()
+        task()
+        times.append(time.perf_counter() - started)
+    return min(times)

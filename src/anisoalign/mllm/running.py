@@ -10,12 +10,13 @@ from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import writable, write_synced
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.dial import dialled
+from anisoalign.mllm.finished import Finished, open_talks
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.processes import Processes
-from anisoalign.mllm.saving import CONFIG, is_model, load_mllm
-from anisoalign.mllm.settings import StageSettings, TrainSettings
+from anisoalign.mllm.saving import load_mllm, read_config
+from anisoalign.mllm.settings import TrainSettings
 from anisoalign.mllm.store import EmbeddingStore
-from anisoalign.mllm.training import plain_settings, train
+from anisoalign.mllm.training import train
 
 StageProgress = Callable[[str, int, int, float], None]
 """Called with a stage's name, the steps done, the steps in all, and the last loss."""
@@ -48,7 +49,7 @@ def run(
     Raises
     ------
     InputError
-        For settings without stages, data that do not fit, or a finished stage of other settings.
+        For settings without stages, data that do not fit, or a finished stage of another model, other settings or data.
     """
     out = Path(out)
     names = list(settings.stages)
@@ -57,13 +58,14 @@ def run(
     if only is not None and only not in names:
         raise InputError(f"there is no stage {only!r}; the stages: {', '.join(names)}")
     wanted = [name for name in names if only is None or name == only]
-    todo = [name for name in wanted if not _finished(out / name, settings.stages[name])]
+    finished = Finished(settings, out, say)
+    todo = [name for name in wanted if name not in finished]
     for name in wanted:
         if name not in todo:
             say(f"{name}: finished already, in {out / name}")
     if only is not None and names.index(only) and todo:
         before = names[names.index(only) - 1]
-        if not is_model(out / before):
+        if before not in finished:
             raise InputError(
                 f"stage {only!r} begins with the model of stage {before!r}, which is not in {out / before}"
             )
@@ -98,13 +100,7 @@ def _open(settings: TrainSettings, name: str) -> tuple[Conversations, EmbeddingS
     for key in ("conversations", "embeddings"):
         if not getattr(stage, key):
             raise InputError(f"[stages.{name}] names no {key}")
-    talks = Conversations(
-        stage.conversations,
-        placeholder=settings.model.placeholder,
-        prompt=stage.prompt,
-        key=stage.key,
-        text_only=stage.text_only,
-    )
+    talks = open_talks(settings, name)
     store = EmbeddingStore(
         stage.embeddings, side=stage.side, aligner=stage.aligner or None, id_column=stage.id_column or None
     )
@@ -123,23 +119,14 @@ def _begin(
     settings: TrainSettings, names: list[str], name: str, out: Path, width: int, processes: Processes
 ) -> EmbeddingLanguageModel:
     place = names.index(name)
-    if place:
-        return load_mllm(out / names[place - 1], device=processes.device)
-    return EmbeddingLanguageModel.from_settings(settings.model, width, processes.device)
-
-
-def _finished(folder: Path, stage: StageSettings) -> bool:
-    """Whether a stage is done; refuses one that was done otherwise."""
-    if not is_model(folder):
-        return False
-    done = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["stages"][-1]["settings"]
-    now = plain_settings(stage)
-    differing = [f"{key}: {done.get(key)!r} then, {now[key]!r} now" for key in now if done.get(key) != now[key]]
-    if differing:
-        raise InputError(
-            f"{folder} was trained with other settings ({'; '.join(differing[:5])}); choose another --out, or remove it"
-        )
-    return True
+    if not place:
+        return EmbeddingLanguageModel.from_settings(settings.model, width, processes.device)
+    before = out / names[place - 1]
+    # The folder of [model], since the language model may have moved; one that was trained lies with the stage before.
+    elsewhere = read_config(before)["lm"]["kind"] == "reference" and Path(settings.model.lm).is_dir()
+    model = load_mllm(before, device=processes.device, lm=settings.model.lm if elsewhere else None)
+    model.settings = settings.model  # equal, but for where the language model lies
+    return model
 
 
 def _note(settings: TrainSettings, out: Path) -> None:

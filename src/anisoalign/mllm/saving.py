@@ -121,7 +121,7 @@ def load_mllm(path: str | Path, *, device: str | torch.device = "cpu", lm: Any =
         If the folder holds no such model, a file is missing or damaged, or the language model is another.
     """
     path = find_model(Path(path))
-    config = _read_config(path)
+    config = read_config(path)
     settings = made(ModelSettings, config["model"], str(path / CONFIG))
     inner = _load_lm(path, config, settings, device, lm)
     model = EmbeddingLanguageModel.from_parts(inner, load_tokenizer(path / TOKENIZER), config["width"], settings)
@@ -152,7 +152,14 @@ def find_model(path: Path) -> Path:
     raise InputError(f"{path} is not a trained multimodal model: {CONFIG} is missing")
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """`config.json` of a saved model.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is of another version, or lacks a key.
+    """
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

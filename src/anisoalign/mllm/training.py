@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from anisoalign.aligners import Aligner
 from anisoalign.aligners.saving import fingerprint as aligner_fingerprint
 from anisoalign.embeddings import InputError
-from anisoalign.embeddings import fingerprint as data_fingerprint
 from anisoalign.embeddings.atomic import replace_folder, writable
 from anisoalign.mllm import checkpoint
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.dial import dialled
+from anisoalign.mllm.finished import plain_settings, trained_on
 from anisoalign.mllm.joined import Batch, Joined
 from anisoalign.mllm.logging import open_tracker
 from anisoalign.mllm.model import EmbeddingLanguageModel
@@ -297,12 +297,12 @@ class _Run:
     def _plan(self) -> dict[str, Any]:
         """What must be the same where a run goes on."""
         settings = {key: value for key, value in asdict(self.settings).items() if key not in _NO_MATTER}
-        aligner = self.store.aligner
+        given = trained_on(self.talks, self.store)
         return {
             **settings,
-            "data": self.talks.state(),
-            "embedding_rows": data_fingerprint(self.store.set),
-            "aligner": None if aligner is None else aligner_fingerprint(aligner),
+            "data": given["conversations"],
+            "embedding_rows": given["embeddings"],
+            "aligner": given["aligner"],
             "first_weights": checkpoint.weights_checksum(self.parameters),
         }
 
@@ -349,6 +349,7 @@ class _Run:
             {
                 "name": self.name,
                 "settings": settings,
+                "trained_on": trained_on(self.talks, self.store),
                 "conversations": len(self.talks),
                 "steps": self.order.steps,
                 "truncated": self.log.truncated,
@@ -399,11 +400,6 @@ class _seeded:  # noqa: N801 - a context manager
 
     def __exit__(self, *error: Any) -> None:
         self.fork.__exit__(*error)
-
-
-def plain_settings(settings: StageSettings) -> dict[str, Any]:
-    """Settings as a model remembers them: without paths of this machine."""
-    return {**asdict(settings), "conversations": "", "embeddings": "", "aligner": ""}
 
 
 def hash_of(*parts: int) -> int:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from anisoalign.aligners import ReAlign
+from anisoalign.aligners import AnisoAlign, ReAlign
 from anisoalign.mllm import Conversation, Conversing, Turn, answers, ask, load_mllm, score
 from anisoalign.mllm.asking import prepare
 from anisoalign.mllm.scoring import likelihoods
@@ -91,6 +92,84 @@ def test_a_finished_run_is_left_as_it_is(trained, world, run):
     other = run("train", world.folder / "run.toml", "--out", trained)
     assert other.code == 2
     assert "was trained with other settings (lr: 0.02 then, 0.01 now; projector_lr" in other.err
+
+
+class TestFinishedStages:
+    """A finished stage is taken only where model, data and aligner are those it was trained with."""
+
+    @pytest.fixture
+    def pretrained(self, world, saved_lm, run):
+        """A run whose first stage is done, with an aligner whose strength was left open."""
+        settings = write_settings(world, saved_lm("llama"))
+        shutil.rmtree(world.folder / "aligner")
+        AnisoAlign().fit(world.text, world.text - 1).save(world.folder / "aligner")
+        self.call = ["train", settings, "--out", world.folder / "run"]
+        assert run(*self.call, "--stage", "pretrain").code == 0
+        return world.folder / "run"
+
+    def refused(self, run, out, *changes, message, stage="pretrain"):
+        before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+        for wanted in ((), ("--stage", stage)):
+            ended = run(*self.call, *wanted, *(part for change in changes for part in ("--set", change)))
+            assert ended.code == 2
+            assert re.search(message, ended.err), ended.err
+            assert "choose another --out, or remove it" in ended.err
+        assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+
+    def test_another_aligner(self, pretrained, world, run):
+        ReAlign().fit(world.text, world.image).save(world.folder / "other")
+        other = f"stages.pretrain.aligner={world.folder / 'other'}"
+        message = r"another aligner \(aligner: [0-9a-f]{8} then, [0-9a-f]{8} now in .*other\)"
+        self.refused(run, pretrained, other, message=message)
+        self.refused(run, pretrained, "stages.pretrain.aligner=", message=r"\(aligner: [0-9a-f]{8} then, none now\)")
+
+    def test_other_embeddings_and_conversations(self, pretrained, world, run):
+        np.save(world.folder / "text.npy", world.text + 1)
+        self.refused(run, pretrained, message=r"embeddings: [0-9a-f]{8} then, [0-9a-f]{8} now in .*text.npy")
+        np.save(world.folder / "text.npy", world.text)
+        with (world.folder / "captions.jsonl").open("a") as file:
+            file.write(json.dumps({"id": "001", "caption": "a blue ring"}) + "\n")
+        self.refused(run, pretrained, message=r"conversations: {'rows': 40, .* then, {'rows': 41, .*captions.jsonl")
+
+    def test_another_model(self, pretrained, run):
+        self.refused(run, pretrained, "model.visual_tokens=1", message=r"another \[model\] \(visual_tokens: 2 then, 1")
+        # neither is the model of the stage before taken for what [model] says now
+        self.refused(run, pretrained, "model.system=Be brief.", message="system: '' then, 'Be brief.'", stage="tune")
+
+    def test_another_language_model(self, pretrained, saved_lm, run):
+        other = saved_lm("qwen")
+        self.refused(run, pretrained, f"model.lm={other}", message="lm: '.*llama' then, '.*qwen' now", stage="tune")
+
+    def test_a_stage_before_that_is_to_be_trained_anew(self, pretrained, world, run):
+        assert run(*self.call).code == 0
+        shutil.rmtree(pretrained / "pretrain")
+        change = "stages.pretrain.lr=0.5"
+        self.refused(run, pretrained, change, message=r"tune was .*\(stages.pretrain.lr: 0.01 then, 0.5", stage="tune")
+
+    def test_files_that_moved(self, pretrained, world, run):
+        for name in ("aligner", "text.npy", "text.ids.parquet", "captions.jsonl", "llama"):
+            (world.folder / name).rename(world.folder / f"moved_{name}")
+        moved = {"aligner": "aligner", "embeddings": "text.npy", "conversations": "captions.jsonl"}
+        changes = [f"stages.pretrain.{key}={world.folder / f'moved_{name}'}" for key, name in moved.items()]
+        changes.append(f"model.lm={world.folder / 'moved_llama'}")
+        ended = run(*self.call, *(part for change in changes for part in ("--set", change)))
+        assert ended.code == 0, ended.err
+        assert ended.err.count("finished already") == 1
+        assert load_mllm(pretrained).settings.lm == str(world.folder / "moved_llama")
+
+    def test_data_that_are_gone_are_said_to_be(self, pretrained, world, run):
+        (world.folder / "captions.jsonl").unlink()
+        ended = run(*self.call, "--stage", "pretrain")
+        assert (ended.code, "captions.jsonl is gone, and was not compared" in ended.err) == (0, True)
+
+    def test_older_models_that_did_not_note_their_data(self, pretrained, world, run):
+        path = pretrained / "pretrain" / "config.json"
+        config = json.loads(path.read_text())
+        del config["stages"][0]["trained_on"]
+        path.write_text(json.dumps(config))
+        np.save(world.folder / "text.npy", world.text + 1)
+        ended = run(*self.call, "--stage", "pretrain")
+        assert (ended.code, "finished already" in ended.err) == (0, True)
 
 
 def test_asking_moves_texts_and_not_images(trained, world, run):

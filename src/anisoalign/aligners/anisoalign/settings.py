@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, ROUNDS
 from anisoalign.aligners.anisoalign.polar_stage import SUPPORT_LOSSES, PolarSettings
 from anisoalign.aligners.anisoalign.refinement import Bounds
 from anisoalign.aligners.anisoalign.rotation import ROTATIONS
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
-from anisoalign.aligners.anisoalign.strength import SPLITS
 from anisoalign.aligners.base import at_least, in_unit_interval, is_number
 from anisoalign.geometry.frame import resolve_rank
 
@@ -118,23 +116,3 @@ def polar_settings(model: Any) -> PolarSettings:
         support=model.support,
         steps=model.refine_steps,
     )
-
-
-def sampled_operations(model: Any, source_rows: int, target_rows: int, dim: int) -> int:
-    """Operations of the stages that are fitted on samples, for a plan: coupling, maps of the sample, training.
-
-    Choosing the strength fits on three more samples. A training step is three products' worth of each layer, forward
-    and back.
-    """
-    terms, settings = parse_terms(model.terms), polar_settings(model)
-    y, x = min(model.fit_rows, source_rows), min(model.fit_rows, target_rows)
-    coupled = min(COUPLED_ROWS, y) * min(COUPLED_ROWS, x) if "guide" in terms else 0
-    once = 2 * coupled * (dim + 2 * ROUNDS) + 3 * 2 * y * dim * dim
-    blocks, prior = dim // 4 if model.rank is None else dim // 2, settings.prior
-    if "prior" in terms:
-        layers = 4 * blocks * prior.width + prior.width**2
-        once += 3 * 2 * prior.steps * prior.batch * layers
-    if "refine" in terms:
-        layers = (5 * blocks + 2 * dim) * settings.width + settings.width**2
-        once += 3 * 2 * settings.steps * settings.batch * layers
-    return once * (1 + SPLITS if model.strength == "auto" else 1)

@@ -1,0 +1,111 @@
+"""How much work a fit of AnisoAlign is beyond its passes over all rows, by kind, for a plan."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import Any, Self
+
+from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, PROBES, ROUNDS
+from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
+from anisoalign.aligners.anisoalign.strength import FEWEST, HELD, MOST_FITTED, MOST_HELD, NODES, SPLITS
+
+BISECTIONS = 40
+"""Of the bandwidth of the coupling."""
+DECOMPOSITIONS, MATRICES = 12, 20
+"""A fit's decompositions of d × d matrices, of which some are half as wide, in full symmetric ones, an SVD being two;
+and its products of such matrices."""
+MAPS = 12
+"""Products with a d × d matrix that each row of the sample goes through: moments, stations of the dial, means."""
+SWEEP = 10
+"""Sweeps over memory, as in a round of the coupling or over rows at a strength, that take as long as an exponential."""
+SCORE = 12
+"""Exponentials that the wrapped score of a block takes; half as many again with its gradient."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Work of one thread, by what it is bound by.
+
+    Parameters
+    ----------
+    products : int
+        Operations of products in float64; one in float32 counts half.
+    decomposed : int
+        d³ of symmetric eigendecompositions.
+    exponentials : int
+        Entries of which one is taken, with the sweeps around it.
+    steps : int
+        Of training, for what each takes however small the networks are.
+    imports : int
+        Libraries that are imported on the way: scipy's statistics for the strength, torch's optimisers for training.
+    """
+
+    products: int = 0
+    decomposed: int = 0
+    exponentials: int = 0
+    steps: int = 0
+    imports: int = 0
+
+    def __add__(self, other: Work) -> Self:
+        return type(self)(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def times(self, count: int) -> Self:
+        """The same work again and again."""
+        return type(self)(*(count * value for value in astuple(self)))
+
+
+def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int) -> Work:
+    """Work of the stages that are fitted on samples, and of choosing the strength."""
+    y, x = min(model.fit_rows, source_rows), min(model.fit_rows, target_rows)
+    found = _one_fit(model, y, x, dim, model.prior_steps)
+    found += Work(imports=int(found.steps > 0) + int(model.strength == "auto"))
+    if model.strength != "auto" or min(y, x) < FEWEST:
+        return found
+    held = min(MOST_HELD, int(HELD * min(y, x)))
+    few_y, few_x = min(MOST_FITTED, y - held), min(MOST_FITTED, x - held)
+    split = _one_fit(model, few_y, few_x, dim, min(model.prior_steps, 300))
+    return found + (split + _measured(held, dim).times(len(NODES))).times(SPLITS)
+
+
+def _one_fit(model: Any, y: int, x: int, dim: int, prior_steps: int) -> Work:
+    terms = parse_terms(model.terms)
+    found = Work(MAPS * 2 * y * dim**2 + MATRICES * 2 * dim**3, DECOMPOSITIONS * dim**3, len(NODES) * y * dim // SWEEP)
+    if "guide" in terms or (model.initial != "radial" and model.rotation == "full"):
+        found += _coupling(_coupled(y), _coupled(x), dim, model.balance)
+    blocks = (model.rank if isinstance(model.rank, int) else dim // 2) // 2  # a share of energy is known afterwards
+    if "prior" in terms:
+        found += _stage_one(blocks, model).times(-(-3 * prior_steps // 4))  # it stops early, sooner on few rows
+    if "refine" in terms:
+        found += _stage_two(blocks, dim, model, "prior" in terms).times(model.refine_steps)
+    return found
+
+
+def _coupled(rows: int) -> int:
+    """Rows that are coupled: each so-many-th."""
+    return -(-rows // -(-rows // COUPLED_ROWS))
+
+
+def _coupling(y: int, x: int, dim: int, balance: float) -> Work:
+    probes, rounds = -(-y // max(1, y // PROBES)), ROUNDS if balance > 0 else 0
+    return Work(2 * (2 * y + probes) * x * dim, 0, BISECTIONS * probes * x + y * x * (1 + 2 * rounds // SWEEP))
+
+
+def _measured(held: int, dim: int) -> Work:
+    """Geometry kept and mixing of held-out rows: neighbours among both sets, cosines of all pairs."""
+    return Work(2 * 3 * (2 * held) ** 2 * dim // 2, 0, 2 * (2 * held) ** 2)
+
+
+def _stage_one(blocks: int, model: Any) -> Work:
+    prior = polar_settings(model).prior
+    layers = 4 * blocks * prior.width + prior.width**2
+    return Work(3 * prior.batch * layers, 0, prior.batch * blocks * SCORE, 1)
+
+
+def _stage_two(blocks: int, dim: int, model: Any, prior: bool) -> Work:
+    settings = polar_settings(model)
+    layers = (5 * blocks + 2 * dim) * settings.width + settings.width**2 + 4 * dim * 2 * blocks
+    found = Work(3 * settings.batch * layers, 0, settings.batch * (dim + 8 * blocks), 1)
+    if not prior:
+        return found
+    own = settings.prior.width * (4 * blocks + settings.prior.width)
+    return found + Work(3 * settings.batch * own, 0, settings.batch * blocks * 3 * SCORE // 2, 1)
