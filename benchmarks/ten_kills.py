@@ -4,8 +4,8 @@
 
 ReAlign is fitted and applied once undisturbed, then once more by the command line in a process that is killed
 (SIGKILL) at a random moment of the undisturbed time, ten times over, and left alone the eleventh. Where it is done
-before it can be killed, what it made is compared too, and it begins anew, so that no stretch of a run is spared. Compared are the checksums of all shards, of
-which every one is read again from the disk. Writes ten_kills.json.
+before it can be killed, what it made is compared too, and it begins anew, so that no stretch of a run is spared.
+Compared are the checksums of all shards, of which every one is read again from the disk. Writes ten_kills.json.
 """
 
 from __future__ import annotations

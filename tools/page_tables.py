@@ -223,7 +223,7 @@ def products() -> str:
         size = f"{r['rows']:,} × {r['dim']}"
         rate = f"{r['transform_rows_per_second']:,}"
         rows.append([r["preset"], size, number(r["fit_seconds"], 0), rate, ratio, memory])
-    head = ["preset", "rows a side", "fit, s", "transform, rows/s", "of the rate of three products", "memory of the fit"]
+    head = ["preset", "rows a side", "fit, s", "transform, rows/s", "of the rate of three products", "memory"]
     return table(head, rows)
 
 
@@ -243,10 +243,8 @@ def kills() -> str:
 
 def billion() -> str:
     """What 10⁹ × 1280 takes, by multiplication; see docs/billion-rows.md for what is assumed."""
-    return table(
-        ["method", "passes: texts, images", "reads", "writes", "compute", "reading and writing", "machine hours", "cost"],
-        [[f"`{line['method']}`", *line["cells"]] for line in extrapolated()],
-    )
+    head = ["method", "passes: texts, images", "reads", "writes", "compute", "moving", "machine hours", "cost"]
+    return table(head, [[f"`{line['method']}`", *line["cells"]] for line in extrapolated()])
 
 
 BILLION = {"rows": 10**9, "dim": 1280, "machines": 16, "cores": 16, "bytes_per_second": 1e9, "price": 0.8}
