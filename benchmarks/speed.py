@@ -7,7 +7,7 @@ Every method runs in a fresh process, in turn with its own bound, several times;
 * read each input as often as the method's mathematics needs (ReAlign: the source for its mean, for the calibration
   and for the transform, the target for its mean; transport the same, with second moments),
 * the products it has, in float32 (transport: two second moments, and the map applied twice; AnisoAlign the same
-  with three products a row, and nothing counted for what it does with a sample of 20,000 rows a side),
+  with four products a row, and nothing counted for what it does with a sample of 20,000 rows a side),
 * write the output once, shard by shard, synced.
 Each process does its work twice and the second time counts: pages that a virtual machine has not touched for seconds
 cost several times the write itself, and whoever starts quicker would meet fewer of them.
@@ -34,8 +34,9 @@ from threadpoolctl import threadpool_limits
 
 HERE = Path(__file__).parent
 METHODS = {"realign": {}, "gaussian-transport": {"strength": 0.5}, "aniso-align": {"strength": 0.75}}
-PRODUCTS = {"realign": 0, "gaussian-transport": 1, "aniso-align": 3}
-"""Products with a d × d matrix that the map of a row takes; AnisoAlign's are transport, guide and restore."""
+PRODUCTS = {"realign": 0, "gaussian-transport": 1, "aniso-align": 4}
+"""Products with a d × d matrix that the map of a row takes; AnisoAlign's between strengths 0.5 and 1 are that of the
+transported row, and transport, guide and restore of the one it is blended with."""
 CLOSED_FORMS = ("realign", "gaussian-transport")
 """Measured here; `scaling.py` measures all."""
 SHARD_ROWS = 100_000

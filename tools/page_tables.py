@@ -217,13 +217,14 @@ def products() -> str:
     """AnisoAlign against the products that it cannot do without."""
     rows = []
     for r in load("benchmarks/anisoalign_speed.json"):
-        found = r["ratio_to_three_products"]
-        ratio = f"{number(found[0])} ({number(found[1])} – {number(found[2])})" if found else "–"
         memory = f"{r['peak_anonymous_bytes_over_input'] / 1e6:,.0f} MB"
-        size = f"{r['rows']:,} × {r['dim']}"
-        rate = f"{r['transform_rows_per_second']:,}"
-        rows.append([r["preset"], size, number(r["fit_seconds"], 0), rate, ratio, memory])
-    head = ["preset", "rows a side", "fit, s", "transform, rows/s", "of the rate of three products", "memory"]
+        fit = [f"{r['rows']:,} × {r['dim']}", number(r["fit_seconds"], 0), memory]
+        for way in r["transforms"]:
+            found = way["ratio"]
+            ratio = f"{number(found[0])} ({number(found[1])} – {number(found[2])})" if found else "–"
+            name = f"{r['preset']}, strength {way['strength']:g}"
+            rows.append([name, *fit, f"{way['rows_per_second']:,}", str(way["products"] or "–"), ratio])
+    head = ["preset", "rows a side", "fit, s", "memory", "transform, rows/s", "products", "of their rate"]
     return table(head, rows)
 
 
