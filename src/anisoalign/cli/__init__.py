@@ -21,6 +21,7 @@ from anisoalign.cli.examples import example_of
 from anisoalign.cli.explore import explore
 from anisoalign.cli.export import export
 from anisoalign.cli.fit import fit
+from anisoalign.cli.guarding import guarded
 from anisoalign.cli.plan import plan
 from anisoalign.cli.report import report
 from anisoalign.cli.score import score
@@ -52,7 +53,7 @@ for command in (
     plan,
     env,
 ):
-    app.command(epilog=example_of(command.__name__))(command)
+    app.command(epilog=example_of(command.__name__))(guarded(command))
 
 
 def _version(asked: bool) -> None:
@@ -85,9 +86,10 @@ def main() -> None:
     except MemoryError:
         _stop("out of memory; --memory bounds what a pass may hold, --sample what is measured", 1)
     except Exception as error:
+        from anisoalign.cli.common import UnusableError
         from anisoalign.embeddings import InputError
 
-        if isinstance(error, InputError):
+        if isinstance(error, InputError | UnusableError):
             _stop(str(error), 2)
         if isinstance(error, OSError):
             _stop(str(error), 1)
