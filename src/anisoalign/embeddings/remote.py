@@ -7,6 +7,7 @@ locked, nor written to in place. Writers there put the manifest last (`remote_wr
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -93,7 +94,9 @@ class RemotePath:
         return hash(str(self))
 
     def __truediv__(self, name: str) -> RemotePath:
-        return self._at(self._inner / name)
+        inner = self._inner / name
+        # A store takes `..` for a part of a key.
+        return self._at(PurePosixPath(posixpath.normpath(inner)) if ".." in inner.parts else inner)
 
     @property
     def inner(self) -> str:
@@ -160,6 +163,14 @@ class RemotePath:
         """Everything in the folder."""
         for info in self.filesystem.get_file_info(fs.FileSelector(self.inner, allow_not_found=True)):
             yield self._at(PurePosixPath(info.path), info)
+
+    def below(self) -> Iterator[tuple[str, Stat]]:
+        """Every file in the folder and the folders in it: its path from here, size and time of change."""
+        above = len(self.inner.strip("/"))
+        for info in self.filesystem.get_file_info(fs.FileSelector(self.inner, recursive=True)):
+            if info.type == fs.FileType.File:
+                name = info.path.strip("/")[above:].lstrip("/")  # some stores begin their answers with a slash
+                yield name, Stat(info.size or 0, info.mtime_ns or 0)
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
         """Everything in the folder whose name fits."""
