@@ -185,7 +185,7 @@ def test_ray_encodes_by_the_command(encoder, photos, model_folder, tmp_path, mon
     run(encoder, tmp_path / "here", {"images": photos}, **SETTINGS)
     app = typer.Typer()
     app.command()(command)
-    words = [str(model_folder("clip")), "--images", str(photos), "--out", str(tmp_path / "there")]
+    words = [str(model_folder("clip")), "--images", str(photos), "--out", f"file://{tmp_path}/there"]
     words += ["--shard-rows", "9", "--batch-size", "4", "--engine", "ray"]
     with on_ray(num_cpus=2, object_store_memory=100_000_000):
         ended = CliRunner().invoke(app, words, catch_exceptions=False)

@@ -130,7 +130,7 @@ def test_decoders_end_with_a_process_that_is_killed(tmp_path):
     decoder = int((tmp_path / "pid").read_text())
     started.kill()
     started.wait()
-    for _ in range(100):
+    for _ in range(300):
         try:
             os.kill(decoder, 0)
         except ProcessLookupError:

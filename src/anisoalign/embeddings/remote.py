@@ -67,7 +67,8 @@ class RemotePath:
             try:
                 filesystem, rest = fs.FileSystem.from_uri(uri)
             except (OSError, ValueError, pa.ArrowException) as error:
-                raise InputError(f"{uri} cannot be opened: {one_line(error)}") from error
+                known = "; pyarrow opens s3://, gs://, abfs:// and file://" if "Unrecognized" in str(error) else ""
+                raise InputError(f"{uri} cannot be opened: {one_line(error)}{known}") from error
         self.filesystem: fs.FileSystem = filesystem
         self._scheme = scheme
         self._inner = PurePosixPath(rest)
@@ -227,6 +228,19 @@ def locate(place: str | Path | RemotePath) -> Path:
     if isinstance(place, RemotePath) or "://" not in str(place):
         return cast(Path, place) if isinstance(place, RemotePath) else Path(place)
     return cast(Path, RemotePath(str(place)))
+
+
+def on_disk(place: str | Path, what: str) -> Path:
+    """A path of this machine for `what` lies nowhere else.
+
+    Raises
+    ------
+    InputError
+        For a URI, which a `Path` would take for a folder called `s3:`.
+    """
+    if "://" in str(place):
+        raise InputError(f"{what} lie on disks: name a place on this machine instead of {place}")
+    return Path(place)
 
 
 def is_remote(path: object) -> bool:
