@@ -1,6 +1,8 @@
 """Sets that say where they come from are held to it; sets that say nothing are not."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -107,3 +109,35 @@ def test_a_provenance_that_names_no_encoder_is_an_error(made, tmp_path):
     (tmp_path / "set.provenance.json").write_text(json.dumps({"model": "x"}))
     with pytest.raises(InputError, match="names no encoder"):
         open_embeddings(path)
+
+
+def test_evaluate_and_diagnose_warn_of_two_encoders(made):
+    text, image, other = made("text", A), made("image", A, "target"), made("other", B, "target")
+    said = r"source comes from hf:a .*, target from hf:b .*: embeddings of different encoders share no space"
+    with pytest.warns(UserWarning, match=said):
+        aa.diagnose(text, other)
+    with pytest.warns(UserWarning, match=said):
+        aa.evaluate(text, other, text)
+    with pytest.warns(UserWarning, match=r"source comes from hf:a .*, aligned from hf:b"):
+        aa.evaluate(text, image, other)
+    aa.diagnose(text, image)  # without a warning, which would be an error here
+    aa.evaluate(text, image, text)
+    aa.diagnose(text, np.load(other / "emb_000.npy"))
+
+
+def test_a_command_warns_in_one_line(made, tmp_path):
+    text, other = made("text", A), made("other", B, "target")
+    words = ["evaluate", "--source", text, "--target", other, "--aligned", text, "--results", tmp_path / "r.json"]
+    command = [sys.executable, "-m", "anisoalign", *map(str, words)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line for line in ended.stderr.splitlines() if "share no space" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("anisoalign: warning: source comes from hf:a")
+
+
+def test_rows_that_were_moved_before_are_moved_again_with_a_warning(made, tmp_path):
+    text, image = made("text", A), made("image", A, "target")
+    model = aa.ReAlign().fit(text, image)
+    model.transform(text, tmp_path / "once")
+    with pytest.warns(UserWarning, match=r"source was aligned before, by realign \(model [0-9a-f]{16}\): it is moved"):
+        model.transform(tmp_path / "once", tmp_path / "twice")

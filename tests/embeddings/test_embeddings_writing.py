@@ -177,9 +177,11 @@ def test_another_plan_never_continues_an_unfinished_run(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "out", upto=2)
     before = tree(tmp_path / "out.partial")
-    with pytest.raises(InputError, match=r"out\.partial holds an unfinished run with another plan; repeat .* delete"):
+    with pytest.raises(
+        InputError, match=r"out\.partial holds an unfinished run .*\(seed: .* then, 2 now\); repeat .* delete"
+    ):
         write(tmp_path / "out", plan={"seed": 2})
-    with pytest.raises(InputError, match="with another format"):
+    with pytest.raises(InputError, match="format: npy then, parquet now"):
         write(tmp_path / "out", "parquet")
     assert tree(tmp_path / "out.partial") == before
     assert write(tmp_path / "out") == [0, 1]

@@ -164,10 +164,10 @@ def test_a_changed_source_or_batch_size_does_not_go_on(encoder, photos, tmp_path
     (photos / "dogs" / "8.png").write_bytes(b"no picture")
     with pytest.raises(InputError):
         run(encoder, tmp_path / "out", {"images": photos}, on_unreadable="error", shard_rows=5)
-    with pytest.raises(InputError, match="another plan"):
+    with pytest.raises(InputError, match="batch_size: 64 then, 3 now"):
         run(encoder, tmp_path / "out", {"images": photos}, shard_rows=5, batch_size=3)
     (photos / "dogs" / "new.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match="another plan, inputs"):
+    with pytest.raises(InputError, match="items: 23 then, 24 now; the input has changed since"):
         run(encoder, tmp_path / "out", {"images": photos}, shard_rows=5)
     with pytest.raises(InputError, match="unfinished run of other kinds"):
         run(encoder, tmp_path / "out", {"pairs": photos}, shard_rows=5)

@@ -139,3 +139,19 @@ def caption(seed: int) -> str:
     words = ["a", "photo", "of", "the", "red", "cat", "dog", "green", "rain"]
     chosen = np.random.default_rng(seed).choice(words, 4 + seed % 3)
     return f"{' '.join(chosen)} {seed}"
+
+
+class Slow:
+    """A preparation that writes the number of its process into a file and takes a minute."""
+
+    portable = True
+
+    def __init__(self, file: str):
+        self.file = file
+
+    def one(self, content):
+        import os
+        import time
+
+        Path(self.file).write_text(str(os.getpid()))
+        time.sleep(60)

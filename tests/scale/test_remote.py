@@ -120,7 +120,7 @@ def test_an_unfinished_result_is_refused_and_continued_to_the_same_bytes(sharded
     assert "manifest.json" not in names
     with pytest.raises(InputError, match="unfinished run"):
         open_embeddings(store / "out")
-    with pytest.raises(InputError, match="another dtype"):
+    with pytest.raises(InputError, match="dtype: float32 then, float16 now"):
         model.transform(sharded.source, store / "out", out_dtype="float16")
     model.transform(sharded.source, tmp_path / "whole")
     model.transform(sharded.source, store / "out")

@@ -9,7 +9,7 @@ import torch
 
 import anisoalign as aa
 from anisoalign.aligners import METHODS
-from anisoalign.embeddings import InputError
+from anisoalign.embeddings import EmbeddingWriter, InputError
 from anisoalign.serving import PRECISIONS, TARGETS, export, reader, serving_module
 
 DRAWING = ("c3", "random-target")
@@ -167,3 +167,27 @@ def test_the_command_states_the_loss(fitted, rows, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert "int8" in ended.stdout
     assert "on 300 rows (source): cosine 0.99" in ended.stdout
+
+
+def test_a_sample_of_another_encoder_is_refused_unless_forced(rows, tmp_path):
+    def stored(name, values, encoder, modality):
+        about = {"encoder": encoder, "fingerprint": encoder * 8, "modality": modality}
+        with (
+            EmbeddingWriter(tmp_path / name, 16, provenance=about) as writer,
+            writer.shard(0, rows=len(values)) as shard,
+        ):
+            shard.write(values)
+        return tmp_path / name
+
+    text, image = stored("text", rows[0], "0a", "text"), stored("image", rows[1], "0a", "image")
+    model = aa.ReAlign().fit(text, image)
+    for source, said in (
+        (stored("other", rows[0], "0b", "text"), "source comes from 0b .* fitted on sources from 0a .*--force"),
+        (image, "holds image embeddings, the model was fitted on text embeddings as sources; --force"),
+    ):
+        with pytest.raises(InputError, match=said):
+            export(model, tmp_path / "m.pt2", to="torch-export", source=source)
+        assert not (tmp_path / "m.pt2").exists()
+        assert export(model, tmp_path / "m.pt2", to="torch-export", source=source, force=True).on == "source"
+        (tmp_path / "m.pt2").unlink()
+    assert export(model, tmp_path / "m.pt2", to="torch-export", source=text).on == "source"

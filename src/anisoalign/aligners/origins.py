@@ -6,6 +6,7 @@ sets that say nothing are taken at the user's word.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
@@ -43,9 +44,14 @@ def check_one_encoder(source: EmbeddingSet, target: EmbeddingSet, force: bool = 
 
 
 def check_source(model: Aligner, source: EmbeddingSet, force: bool = False) -> None:
-    """Raise InputError where rows come from another encoder or modality than a model's sources, unless `force`."""
+    """Raise InputError where rows come from another encoder or modality than a model's sources, unless `force`.
+
+    Warns of rows that a model has moved before.
+    """
     fitted = source_of(model)
     new = source.provenance
+    if new is not None and new.get("aligned_by"):
+        warnings.warn(f"{source.name} was aligned before, {_moved_by(new)}: it is moved again", stacklevel=1)
     if force or fitted is None or new is None:
         return
     if not same_encoder(fitted, new):
@@ -57,6 +63,11 @@ def check_source(model: Aligner, source: EmbeddingSet, force: bool = False) -> N
             f"{source.name} holds {new['modality']} embeddings, the model was fitted on {fitted['modality']} "
             f"embeddings as sources{_FORCE}"
         )
+
+
+def _moved_by(provenance: Provenance) -> str:
+    by = provenance["aligned_by"]
+    return f"by {by.get('method')} (model {by.get('model')})" if isinstance(by, dict) else f"by {by}"
 
 
 def source_of(model: Aligner) -> Provenance | None:

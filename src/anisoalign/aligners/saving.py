@@ -16,6 +16,7 @@ from anisoalign.aligners.base import Aligner
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.model_folder import check_model_place, model_folder, sync_file
+from anisoalign.embeddings.remote import on_disk
 
 SCHEMA_VERSION = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -37,7 +38,7 @@ def save(model: Aligner, path: str | Path) -> None:
         "params": model.get_params(),
         "fitted": plain,
     }
-    with model_folder(Path(path), _replaceable) as partial:
+    with model_folder(on_disk(path, "models"), _replaceable) as partial:
         (partial / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True, default=_plain) + "\n")
         # One entry: the order of several is not fixed, and equal models should be equal files.
         save_file(arrays, str(partial / WEIGHTS), {"schema_version": str(SCHEMA_VERSION)})
@@ -86,7 +87,7 @@ def load(path: str | Path) -> Aligner:
     """
     from anisoalign.aligners.registry import METHODS
 
-    path = Path(path)
+    path = on_disk(path, "models")
     if not path.exists():
         raise InputError(absent(path, f"a saved model: a folder with {CONFIG} and {WEIGHTS}"))
     try:

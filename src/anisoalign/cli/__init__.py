@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from typing import NoReturn
 
 import typer
@@ -21,6 +22,7 @@ from anisoalign.cli.examples import example_of
 from anisoalign.cli.explore import explore
 from anisoalign.cli.export import export
 from anisoalign.cli.fit import fit
+from anisoalign.cli.guarding import guarded
 from anisoalign.cli.plan import plan
 from anisoalign.cli.report import report
 from anisoalign.cli.score import score
@@ -52,7 +54,7 @@ for command in (
     plan,
     env,
 ):
-    app.command(epilog=example_of(command.__name__))(command)
+    app.command(epilog=example_of(command.__name__))(guarded(command))
 
 
 def _version(asked: bool) -> None:
@@ -77,7 +79,7 @@ class Interrupted(BaseException):
 def main() -> None:
     """Run the command line: exit 0 when done, 1 when something failed, 2 on bad usage or bad input, 130 on Ctrl-C."""
     before = signal.signal(signal.SIGINT, _interrupt)
-    warnings.showwarning = _warn
+    warnings.showwarning = _teller()
     try:
         app()
     except Interrupted:
@@ -85,9 +87,10 @@ def main() -> None:
     except MemoryError:
         _stop("out of memory; --memory bounds what a pass may hold, --sample what is measured", 1)
     except Exception as error:
+        from anisoalign.cli.common import UnusableError
         from anisoalign.embeddings import InputError
 
-        if isinstance(error, InputError):
+        if isinstance(error, InputError | UnusableError):
             _stop(str(error), 2)
         if isinstance(error, OSError):
             _stop(str(error), 1)
@@ -96,9 +99,16 @@ def main() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def _warn(message: Warning | str, category: type[Warning], *rest: object) -> None:
-    """A warning as a message: what it says is for the user, where it was raised is not."""
-    print(f"anisoalign: warning: {message}", file=sys.stderr)
+def _teller() -> Callable[..., None]:
+    """What tells a warning as a message, once: what it says is for the user, where it was raised is not."""
+    told: set[str] = set()
+
+    def warn(message: Warning | str, *rest: object) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            print(f"anisoalign: warning: {message}", file=sys.stderr)
+
+    return warn
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

@@ -51,11 +51,11 @@ def _row(model: Any, text: str, side: str) -> np.ndarray:
     from anisoalign.embeddings import InputError, open_embeddings
     from anisoalign.mllm.provenance import check_encoder, check_side, provenance_of
 
-    path, number = Path(text), None
+    path, number = common.place(text), None
     if not path.exists():
         head, colon, tail = text.rpartition(":")
         if colon and tail.isdigit():
-            path, number = Path(head), int(tail)
+            path, number = common.place(head), int(tail)
     rows = open_embeddings(path, name="embedding")
     if number is None and rows.rows > 1:
         raise InputError(f"{path} holds {rows.rows} rows; say which: {path}:ROW")

@@ -106,11 +106,25 @@ def place(text: str | Path) -> Path:
     return locate(text)
 
 
+class UnusableError(Exception):
+    """An InputError of an argument, under a name that the argument parser does not take for bad usage."""
+
+
+def parse_place(text: str | Path) -> Path:
+    """`place`, for an option: a URI that leads nowhere is told in one line, without the usage."""
+    from anisoalign.embeddings import InputError
+
+    try:
+        return place(text)
+    except InputError as error:
+        raise UnusableError(str(error)) from error
+
+
 SourceOption = Annotated[
     Path,
     typer.Option(
         "--source",
-        parser=place,
+        parser=parse_place,
         metavar="PATH",
         help="Source embeddings (texts): a file or folder of shards, or a URI.",
     ),
@@ -119,7 +133,7 @@ TargetOption = Annotated[
     Path,
     typer.Option(
         "--target",
-        parser=place,
+        parser=parse_place,
         metavar="PATH",
         help="Target embeddings (images): a file or folder of shards, or a URI.",
     ),

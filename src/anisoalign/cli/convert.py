@@ -25,9 +25,11 @@ class ConvertFormat(StrEnum):
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(parser=common.place, metavar="SOURCE", help="File or folder to read, or a URI.")
+        Path, typer.Argument(parser=common.parse_place, metavar="SOURCE", help="File or folder to read, or a URI.")
     ],
-    out: Annotated[Path, typer.Argument(parser=common.place, metavar="OUT", help="New file or folder, or a URI.")],
+    out: Annotated[
+        Path, typer.Argument(parser=common.parse_place, metavar="OUT", help="New file or folder, or a URI.")
+    ],
     format: Annotated[ConvertFormat | None, typer.Option("--format", help="Format of the result.")] = None,
     dtype: Annotated[OutDtype | None, typer.Option("--dtype", help="Precision written; that of the source.")] = None,
     column: Annotated[str | None, typer.Option("--column", help="Column or key of the vectors.")] = None,

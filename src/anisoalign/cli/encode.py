@@ -38,7 +38,10 @@ class Stored(StrEnum):
     float32 = "float32"
 
 
-_LIST = "a folder, a list (.parquet, .jsonl, .txt), webdataset tars; many by a pattern in quotes: 'tars/{000..009}.tar'"
+_LIST = (
+    "a folder, a list (.parquet, .jsonl, .txt), webdataset tars, or a URI of one; "
+    "many by a pattern in quotes: 'tars/{000..009}.tar'"
+)
 
 
 def encode(
@@ -49,7 +52,12 @@ def encode(
             "llm2clip:NAME; NAME is one on the hub, or a folder."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="New folder for the embeddings.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", parser=common.parse_place, metavar="PATH", help="New folder for the embeddings, or a URI of one."
+        ),
+    ],
     images: Annotated[str | None, typer.Option("--images", help=f"Images: {_LIST}.")] = None,
     texts: Annotated[str | None, typer.Option("--texts", help="Texts: the same; a .txt file has one a line.")] = None,
     sounds: Annotated[str | None, typer.Option("--sounds", help="Sounds: the same.")] = None,

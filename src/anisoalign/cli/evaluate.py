@@ -18,7 +18,9 @@ def evaluate(
     target: common.TargetOption,
     aligned: Annotated[
         Path,
-        typer.Option("--aligned", parser=common.place, metavar="PATH", help="The source after alignment, row by row."),
+        typer.Option(
+            "--aligned", parser=common.parse_place, metavar="PATH", help="The source after alignment, row by row."
+        ),
     ],
     paired: common.PairedOption = False,
     source_labels: Annotated[Path | None, typer.Option("--source-labels", help="Labels of the source rows.")] = None,

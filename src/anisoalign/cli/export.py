@@ -33,12 +33,13 @@ def export(
     precision: Annotated[Precision, typer.Option("--precision", help="Of the matrices.")] = Precision.fp32,
     source: Annotated[
         Path | None,
-        typer.Option("--source", parser=common.place, metavar="PATH", help="Rows on which the loss is measured."),
+        typer.Option("--source", parser=common.parse_place, metavar="PATH", help="Rows on which the loss is measured."),
     ] = None,
     column: Annotated[str | None, typer.Option("--source-column", help="Column or key of the vectors.")] = None,
     sample: Annotated[int, typer.Option("--sample", min=1, help="Rows measured at most.")] = 2000,
     json: common.JsonOption = False,
     seed: common.SeedOption = 0,
+    force: common.ForceOption = False,
 ) -> None:
     """Write a model for onnxruntime or PyTorch, and state what the file loses against the model.
 
@@ -51,7 +52,9 @@ def export(
     rows = None
     if source is not None:
         rows = common.open_set(source, "source", column, common.BadRows.error, common.Norms.auto, None)
-    made = write(fitted, out, to=to.value, precision=precision.value, source=rows, sample=sample, seed=seed)
+    made = write(
+        fitted, out, to=to.value, precision=precision.value, source=rows, sample=sample, seed=seed, force=force
+    )
     if json:
         common.print_json(made.to_dict())
         return

@@ -40,8 +40,24 @@ def plan(
     method: Annotated[
         str, typer.Argument(help="NAME or NAME:param=value,... of the method; or SETTINGS.toml of a training.")
     ],
-    source: Annotated[Path | None, typer.Option("--source", help="Source embeddings (texts), of a method.")] = None,
-    target: Annotated[Path | None, typer.Option("--target", help="Target embeddings (images), of a method.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--source",
+            parser=common.parse_place,
+            metavar="PATH",
+            help="Source embeddings (texts), of a method; a path or a URI.",
+        ),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "--target",
+            parser=common.parse_place,
+            metavar="PATH",
+            help="Target embeddings (images), of a method; a path or a URI.",
+        ),
+    ] = None,
     source_column: common.SourceColumn = None,
     target_column: common.TargetColumn = None,
     json: common.JsonOption = False,
@@ -69,6 +85,8 @@ def plan(
     from anisoalign.embeddings import InputError, format_bytes
 
     if method.endswith(".toml"):
+        if "://" in method:
+            raise InputError(f"{method}: settings of a training lie on disks; name a file of this machine")
         _plan_training(method, change, width, json, processes, tflops, conversations, tokens)
         return
     if source is None or target is None:

@@ -34,7 +34,13 @@ def score(
     model: Annotated[Path, typer.Argument(help="Folder of a trained model, or of a run.")],
     bench: Annotated[Path, typer.Argument(help="JSONL: id, question, answer or choices, perhaps group; see the docs.")],
     embeddings: Annotated[
-        Path | None, typer.Option("--embeddings", help="A file or folder of shards with ids; left out: asked blindly.")
+        Path | None,
+        typer.Option(
+            "--embeddings",
+            parser=common.parse_place,
+            metavar="PATH",
+            help="A file or folder of shards with ids, or a URI; left out: asked blindly.",
+        ),
     ] = None,
     side: SideOption = Side.image,
     predictions: Annotated[

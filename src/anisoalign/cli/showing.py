@@ -73,7 +73,7 @@ def names_of(source: Path, target: Path) -> dict[str, str]:
     >>> names_of(Path("clip.npy"), Path("dino.npy"))
     {'source': 'source', 'target': 'target'}
     """
-    stems = [path.absolute().stem.lower().removesuffix("_emb") for path in (source, target)]
+    stems = [Path(str(path)).absolute().stem.lower().removesuffix("_emb") for path in (source, target)]
     found = [_ABBREVIATED.get(stem, stem if stem in KINDS_OF_ROWS else stem.removesuffix("s")) for stem in stems]
     if not KINDS_OF_ROWS.issuperset(found) or found[0] == found[1]:
         found = ["source", "target"]

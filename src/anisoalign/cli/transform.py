@@ -27,7 +27,10 @@ def transform(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", parser=common.place, metavar="PATH", help="New folder or URI, or a file where the source is one."
+            "--out",
+            parser=common.parse_place,
+            metavar="PATH",
+            help="New folder or URI, or a file where the source is one.",
         ),
     ],
     format: Annotated[common.Format | None, typer.Option("--format", help="Format of the result.")] = None,

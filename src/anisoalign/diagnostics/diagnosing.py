@@ -17,6 +17,7 @@ from anisoalign.diagnostics.cosines import (
 )
 from anisoalign.diagnostics.gap import GapReport, add_pairs, gap_from_moments
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings, paired_tiles
+from anisoalign.embeddings.provenance import warn_of_encoders
 from anisoalign.statistics import Moments, check_widths, float64_below, measure
 
 HISTOGRAM_ROWS = 4_000
@@ -67,6 +68,7 @@ def diagnose(
     (True, True)
     """
     y, x = open_embeddings(source, name="source"), open_embeddings(target, name="target")
+    warn_of_encoders((y.name, y.provenance), (x.name, x.provenance))
     check_widths(y, x)
     for embeddings in (y, x):
         if embeddings.rows < 2:

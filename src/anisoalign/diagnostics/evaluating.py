@@ -9,6 +9,7 @@ import numpy as np
 
 from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
+from anisoalign.embeddings.provenance import warn_of_encoders
 from anisoalign.statistics import check_widths, float64_below
 
 SAMPLE_ROWS = 20_000
@@ -66,6 +67,7 @@ def evaluate(
     y = open_embeddings(source, name="source")
     x = open_embeddings(target, name="target")
     z = open_embeddings(aligned, name="aligned")
+    warn_of_encoders(*((rows.name, rows.provenance) for rows in (y, x, z)))
     check_widths(y, x)
     if z.dim != x.dim:
         raise InputError(f"aligned has width {z.dim}, target has width {x.dim}")

@@ -5,6 +5,7 @@ A folder keeps it in its manifest under `provenance`, a single file in `STEM.pro
 """
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,19 @@ def same_encoder(a: Provenance | None, b: Provenance | None) -> bool:
     if a["encoder"] != b["encoder"]:
         return False
     return a.get("revision") == b.get("revision") or None in (a.get("revision"), b.get("revision"))
+
+
+def warn_of_encoders(*sets: tuple[str, Provenance | None]) -> None:
+    """Warn where sets, given by what they are called, say that they come from different encoders."""
+    known = [(name, provenance) for name, provenance in sets if provenance is not None]
+    for name, provenance in known[1:]:
+        first, other = known[0]
+        if not same_encoder(other, provenance):
+            warnings.warn(
+                f"{first} comes from {in_words(other)}, {name} from {in_words(provenance)}: "
+                "embeddings of different encoders share no space",
+                stacklevel=1,  # one place, so that a pair of sets is told of once where Python counts
+            )
 
 
 def in_words(provenance: Provenance) -> str:

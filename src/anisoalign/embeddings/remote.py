@@ -7,6 +7,7 @@ locked, nor written to in place. Writers there put the manifest last (`remote_wr
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -66,7 +67,8 @@ class RemotePath:
             try:
                 filesystem, rest = fs.FileSystem.from_uri(uri)
             except (OSError, ValueError, pa.ArrowException) as error:
-                raise InputError(f"{uri} cannot be opened: {one_line(error)}") from error
+                known = "; pyarrow opens s3://, gs://, abfs:// and file://" if "Unrecognized" in str(error) else ""
+                raise InputError(f"{uri} cannot be opened: {one_line(error)}{known}") from error
         self.filesystem: fs.FileSystem = filesystem
         self._scheme = scheme
         self._inner = PurePosixPath(rest)
@@ -93,7 +95,9 @@ class RemotePath:
         return hash(str(self))
 
     def __truediv__(self, name: str) -> RemotePath:
-        return self._at(self._inner / name)
+        inner = self._inner / name
+        # A store takes `..` for a part of a key.
+        return self._at(PurePosixPath(posixpath.normpath(inner)) if ".." in inner.parts else inner)
 
     @property
     def inner(self) -> str:
@@ -161,6 +165,14 @@ class RemotePath:
         for info in self.filesystem.get_file_info(fs.FileSelector(self.inner, allow_not_found=True)):
             yield self._at(PurePosixPath(info.path), info)
 
+    def below(self) -> Iterator[tuple[str, Stat]]:
+        """Every file in the folder and the folders in it: its path from here, size and time of change."""
+        above = len(self.inner.strip("/"))
+        for info in self.filesystem.get_file_info(fs.FileSelector(self.inner, recursive=True)):
+            if info.type == fs.FileType.File:
+                name = info.path.strip("/")[above:].lstrip("/")  # some stores begin their answers with a slash
+                yield name, Stat(info.size or 0, info.mtime_ns or 0)
+
     def glob(self, pattern: str) -> Iterator[RemotePath]:
         """Everything in the folder whose name fits."""
         return (path for path in self.iterdir() if fnmatch(path.name, pattern))
@@ -216,6 +228,19 @@ def locate(place: str | Path | RemotePath) -> Path:
     if isinstance(place, RemotePath) or "://" not in str(place):
         return cast(Path, place) if isinstance(place, RemotePath) else Path(place)
     return cast(Path, RemotePath(str(place)))
+
+
+def on_disk(place: str | Path, what: str) -> Path:
+    """A path of this machine for `what` lies nowhere else.
+
+    Raises
+    ------
+    InputError
+        For a URI, which a `Path` would take for a folder called `s3:`.
+    """
+    if "://" in str(place):
+        raise InputError(f"{what} lie on disks: name a place on this machine instead of {place}")
+    return Path(place)
 
 
 def is_remote(path: object) -> bool:

@@ -10,14 +10,25 @@ from typing import Any, cast
 
 from anisoalign.embeddings.atomic import TEMPORARY
 from anisoalign.embeddings.errors import InputError, one_line
-from anisoalign.embeddings.manifest import MANIFEST, RUN
+from anisoalign.embeddings.manifest import MANIFEST, RUN, read_manifest, to_json
 from anisoalign.embeddings.remote import RemotePath, is_remote, locate
-from anisoalign.embeddings.writer import EmbeddingWriter
+from anisoalign.embeddings.writer import EmbeddingWriter, notes_of
 
 
 def writer_for(out: str | Path | RemotePath, *settings: Any, **more: Any) -> EmbeddingWriter:
     """Return an `EmbeddingWriter` for a path of this machine, a `RemoteWriter` for a URI."""
     return (RemoteWriter if is_remote(locate(out)) else EmbeddingWriter)(cast(Path, out), *settings, **more)
+
+
+def reopen(folder: Path) -> None:
+    """Make a finished set an unfinished run again, all its shards done: it is part of a result that is not finished."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return
+    for index, record in enumerate(manifest["shards"]):
+        (folder / RUN / f"shard-{index}.json").write_text(to_json(record))
+    (folder / RUN / "plan.json").write_text(to_json(notes_of(manifest)))
+    (folder / MANIFEST).unlink()
 
 
 class RemoteWriter(EmbeddingWriter):

@@ -161,10 +161,9 @@ class EmbeddingWriter:
         """Refuse to continue a run that was to do something else; keep what it said of the encoder, and the date."""
         if found is not None:
             self.provenance = found.pop("provenance", None)
-        if found is not None and found != self.settings:
-            differing = ", ".join(key for key, value in self.settings.items() if found.get(key) != value)
+        if found is not None and (differing := told_apart(found, self.settings)):
             raise InputError(
-                f"{self.partial} holds an unfinished run with another {differing}; "
+                f"{self.partial} holds an unfinished run with other settings ({'; '.join(differing[:5])}); "
                 "repeat the command that began it, or delete that folder"
             )
 
@@ -177,8 +176,7 @@ class EmbeddingWriter:
                 write_synced(run / f"shard-{index}.json", to_json(record))
             (self.partial / MANIFEST).unlink()
             # All shards are done, so it does not matter what the input is now.
-            kept = {key: manifest[key] for key in ("format", "dim", "dtype", "plan")}
-            return {**kept, "inputs": self._inputs, "provenance": manifest.get("provenance")}
+            return notes_of(manifest)
         plan = run / "plan.json"
         return json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else None
 
@@ -415,6 +413,39 @@ class EmbeddingWriter:
         }
         self._put(self.partial / "state.json", to_json(state))
         self._put(self.partial / "dataset_info.json", to_json({"features": None}))
+
+
+def notes_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a run noted at its start, from what it left at its end; what its input was is forgotten by then."""
+    kept = {key: manifest[key] for key in ("format", "dim", "dtype", "plan")}
+    return {**kept, "provenance": manifest.get("provenance")}
+
+
+def told_apart(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Settings of an earlier run that differ, each in words; an input that was not noted is taken for the same.
+
+    Examples
+    --------
+    >>> told_apart({"plan": {"batch_size": 64, "shard_rows": 9}}, {"plan": {"batch_size": 8, "shard_rows": 9}})
+    ['batch_size: 64 then, 8 now']
+    """
+    found = []
+    for key, value in now.items():
+        before = then.get(key, value if key == "inputs" else None)
+        if before == value:
+            continue
+        if isinstance(before, dict) and isinstance(value, dict):
+            found += told_apart(dict.fromkeys(value) | before, dict.fromkeys(before) | value)
+        elif key == "inputs":
+            found.append("the input has changed since")
+        else:
+            found.append(f"{key}: {_short(before)} then, {_short(value)} now")
+    return found
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def choose_format(out: Path, format: str | None) -> tuple[str, bool]:

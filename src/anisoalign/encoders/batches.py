@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -71,8 +73,11 @@ def prepare_batch(preparations: Preparations, items: list[Item]) -> Batch:
 def _one(kind: str, preparation: Preparation, item: Item) -> Any:
     if kind not in item.content:
         raise UnreadableError(f"there is no {kind}")
+    content = item.content[kind]
     try:
-        return preparation.one(item.content[kind])
+        if isinstance(content, UnreadableError):
+            raise content
+        return preparation.one(content)
     except UnreadableError as error:
         raise UnreadableError(f"{kind}: {error}") from error
 
@@ -92,6 +97,7 @@ class Workers:
     def __init__(self, preparations: Preparations, count: int = 0):
         self.preparations, self.count = preparations, count
         self._pool: Executor | None = None
+        self._processes: list[Any] = []
 
     def __enter__(self) -> Workers:
         if self.count < 1:
@@ -115,8 +121,8 @@ class Workers:
 
         Raises
         ------
-        RuntimeError
-            If a worker process died, as it does for want of memory.
+        ChildProcessError
+            If a worker process died.
         """
         cut = _batched(items, batch_size)
         if self._pool is None:
@@ -131,17 +137,32 @@ class Workers:
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
-            raise RuntimeError(
-                "a worker process died, most likely for want of memory; the same command with fewer --workers goes on"
+            raise ChildProcessError(
+                f"a process that decodes {self._end()}; the same command goes on where this ended, "
+                "with --workers 0 in one process"
             ) from error
         finally:
             for future in waiting:
                 future.cancel()
 
+    def _end(self) -> str:
+        """How a worker process ended, as far as the system tells; the others were then ended by the pool."""
+        codes = [process.exitcode for process in self._processes]
+        code = next((code for code in codes if code not in (None, 0, -signal.SIGTERM)), None)
+        if code is None:
+            return "died"
+        if code > 0:
+            return f"ended with exit code {code}"
+        name = signal.Signals(-code).name
+        return f"was ended by {name}" + (", as the system does where memory is short" if name == "SIGKILL" else "")
+
     def _submit(self, batch: list[Item]) -> Future[Batch]:
         assert self._pool is not None
         if isinstance(self._pool, ProcessPoolExecutor):
-            return self._pool.submit(_work, batch)
+            future = self._pool.submit(_work, batch)
+            # Python keeps no list for others; how one ended is known from its process alone.
+            self._processes = list((getattr(self._pool, "_processes", None) or {}).values()) or self._processes
+            return future
         return self._pool.submit(prepare_batch, self.preparations, batch)
 
 
@@ -150,13 +171,20 @@ _preparations: Preparations = {}
 
 
 def _set_up(preparations: Preparations) -> None:
-    import signal
-
     import torch
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends the workers
     torch.set_num_threads(1)
     _preparations.update(preparations)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, killed perhaps, and could not tell."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(items: list[Item]) -> Batch:

@@ -9,6 +9,7 @@ from typing import Any
 
 from anisoalign.embeddings import ColumnError, InputError
 from anisoalign.embeddings.shards import ID_COLUMNS
+from anisoalign.encoders.fetching import content_at
 from anisoalign.encoders.items import TEXT_COLUMN
 
 USUAL = {
@@ -46,7 +47,7 @@ class Columns:
         """
         found: dict[str, str] = {}
         for kind in kinds:
-            flag = f"--{'sound' if kind == 'audio' else kind}-column"
+            flag = flag_of(kind)
             asked = self.by_kind.get(kind)
             if asked is not None and asked not in names:
                 raise InputError(f"{where} has no column {asked!r}; its columns: {', '.join(names)}")
@@ -56,11 +57,22 @@ class Columns:
             found[kind] = asked or str(usual)
         return found
 
+    def refuse(self, kinds: Sequence[str], where: str) -> None:
+        """Raise InputError where a column is named of what is no list and has none."""
+        named = [flag_of(kind) for kind in kinds if kind in self.by_kind]
+        if named:
+            raise InputError(f"{named[0]} names a column of a .parquet or .jsonl list; {where} has no columns")
+
     def choose_id(self, names: Sequence[str], where: str) -> str | None:
         """Return the column of ids, or None."""
         if self.id is not None and self.id not in names:
             raise InputError(f"{where} has no column {self.id!r}; its columns: {', '.join(names)}")
         return self.id or next((name for name in ID_COLUMNS if name in names), None)
+
+
+def flag_of(kind: str) -> str:
+    """Option that names a modality's column."""
+    return f"--{'sound' if kind == 'audio' else kind}-column"
 
 
 def cell_content(kind: str, cell: Any, folder: Path) -> Any:
@@ -73,7 +85,7 @@ def cell_content(kind: str, cell: Any, folder: Path) -> Any:
     if cell is None or kind == "text" or isinstance(cell, bytes):
         return cell
     if isinstance(cell, str):
-        return folder / cell if cell else None
+        return content_at(cell, folder) if cell else None
     return cell
 
 

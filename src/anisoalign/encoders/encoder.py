@@ -55,9 +55,12 @@ class Encoder(ABC):
         Digits of the weights, the same wherever the model was loaded from.
     reopen : callable or None
         Opens the same model in another process; set by `open_encoder`.
+    looks_for_device : bool
+        Whether the device was left to what is there, so that it may be another in another process.
     """
 
     reopen: Callable[[], Encoder] | None = None
+    looks_for_device: bool = False
 
     def __init__(
         self,

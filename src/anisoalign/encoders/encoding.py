@@ -12,6 +12,7 @@ import pyarrow as pa
 from anisoalign.embeddings import EmbeddingWriter, InputError
 from anisoalign.encoders.batches import Workers
 from anisoalign.encoders.encoder import Encoder
+from anisoalign.encoders.fetching import fetched
 from anisoalign.encoders.items import Item, Listing
 from anisoalign.encoders.unreadable import UnreadableItem
 
@@ -59,7 +60,7 @@ def encode_rows(
     truncated = dict.fromkeys(kinds, 0)
     kept: list[Item] = []
     bad: list[UnreadableItem] = []
-    for batch in workers.batches(items.read(start, stop), batch_size):
+    for batch in workers.batches(fetched(items.read(start, stop)), batch_size):
         for kind, prepared in batch.prepared.items():
             values[kind].append(encoder.forward(kind, prepared))
             truncated[kind] += prepared.truncated

@@ -6,8 +6,10 @@ import glob
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.remote import is_remote, locate, reachable
 from anisoalign.embeddings.shards import natural_key
 from anisoalign.encoders.columns import Columns
 from anisoalign.encoders.folders import FolderListing
@@ -17,6 +19,8 @@ from anisoalign.encoders.tables import ParquetListing
 from anisoalign.encoders.tars import TarListing
 
 TARS = (".tar", ".tar.gz", ".tgz")
+LISTS = (".parquet", ".jsonl", ".ndjson")
+"""Sources with columns."""
 KNOWN = ".parquet, .jsonl, .ndjson, .txt, .tar, .tar.gz, or a folder"
 
 
@@ -25,9 +29,10 @@ def find_items(source: str | Path, kinds: tuple[str, ...], columns: Columns | No
 
     Parameters
     ----------
-    source : str or Path
+    source : str, Path or RemotePath
         A folder of files, a list (`.parquet`, `.jsonl`, `.txt`), a webdataset tar, or many of these by a pattern:
         ``"tars/{000..009}.tar"``, ``"lists/*.parquet"``. A folder of tars or parquet files is such a pattern, too.
+        Or a URI of any of these, where `?` begins the store's options and stars stand in the last part alone.
     kinds : tuple of str
         One modality, or the two of a pair.
     columns : Columns, optional
@@ -40,7 +45,10 @@ def find_items(source: str | Path, kinds: tuple[str, ...], columns: Columns | No
     """
     columns = columns or Columns()
     paths = _expand(source)
-    parts = [_open_one(path, kinds, columns) for path in paths]
+    parts = []
+    for path in paths:
+        with reachable(path):
+            parts.append(_open_one(path, kinds, columns))
     listing = parts[0] if len(parts) == 1 else Joined(parts)
     if not listing.rows:
         raise InputError(f"{source} holds no items")
@@ -49,13 +57,11 @@ def find_items(source: str | Path, kinds: tuple[str, ...], columns: Columns | No
 
 def _expand(source: str | Path) -> list[Path]:
     """Paths that a name or pattern stands for, in order: braces as written, stars in natural order."""
+    if is_remote(source) or "://" in str(source):
+        return [path for name in _uris(source) for path in _expand_uri(name)]
     text, path = str(source), Path(source)
     if path.is_dir():
-        inside = sorted(
-            (file for file in path.iterdir() if _is_container(file.name) and not file.name.startswith(".")),
-            key=lambda file: natural_key(file.name),
-        )
-        return inside or [path]
+        return _inside(path)
     if path.exists():
         return [path]
     found: list[Path] = []
@@ -69,6 +75,37 @@ def _expand(source: str | Path) -> list[Path]:
             raise InputError(f"{name} does not exist")
         else:
             found.append(Path(name))
+    return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The tars or parquet files that a folder is a pattern of, or the folder itself."""
+    inside = sorted(
+        (file for file in folder.iterdir() if _is_container(file.name) and not file.name.startswith(".")),
+        key=lambda file: natural_key(file.name),
+    )
+    return inside or [folder]
+
+
+def _uris(source: Any) -> list[Any]:
+    """URIs that braces stand for. What follows a `?` are options of the store."""
+    return [source] if is_remote(source) else list(braces(str(source)))
+
+
+def _expand_uri(source: Any) -> list[Path]:
+    path = locate(source)
+    with reachable(path):
+        if path.is_dir():
+            return _inside(path)
+        if path.exists():
+            return [path]
+        if not any(letter in str(path) for letter in "*["):
+            raise InputError(f"{path} does not exist")
+        if any(letter in str(path.parent) for letter in "*["):
+            raise InputError(f"{path}: behind a URI, stars stand in the last part of the name alone; list the folders")
+        found = sorted(path.parent.glob(path.name), key=lambda file: natural_key(file.name))
+    if not found:
+        raise InputError(f"no file is called as {path} asks")
     return found
 
 
@@ -101,13 +138,15 @@ def _is_container(name: str) -> bool:
 
 def _open_one(path: Path, kinds: tuple[str, ...], columns: Columns) -> Listing:
     name, paired = path.name.lower(), len(kinds) > 1
+    if path.is_dir() or not name.endswith(LISTS):
+        columns.refuse(kinds, str(path))
     if path.is_dir():
         return FolderListing(path, next((kind for kind in kinds if kind != "text"), "text"), paired)
     if name.endswith(TARS):
         return TarListing(path, kinds)
     if name.endswith(".parquet"):
         return ParquetListing(path, kinds, columns)
-    if name.endswith((".jsonl", ".ndjson")):
+    if name.endswith(LISTS):
         return JsonLinesListing(path, kinds, columns)
     if name.endswith(".txt"):
         if paired:

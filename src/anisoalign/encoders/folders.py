@@ -10,8 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from anisoalign.embeddings import InputError
+from anisoalign.embeddings import InputError, RemotePath
+from anisoalign.embeddings.remote import asked_together, is_remote
 from anisoalign.embeddings.shards import natural_key
+from anisoalign.encoders.fetching import AHEAD, read_content
 from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, digest_of
 from anisoalign.encoders.preparing import read_text
 from anisoalign.encoders.unreadable import UnreadableError
@@ -34,10 +36,11 @@ class FolderListing:
     """
 
     numbered = False
+    tabular = False
 
     def __init__(self, folder: Path, kind: str, paired: bool = False):
         self.folder, self.kind, self.paired = folder, kind, paired
-        found = _walk(folder)
+        found = _walk_remote(folder) if is_remote(folder) else _walk(folder)
         self._files = [name for name, _ in found if name.lower().endswith(ENDINGS[kind])]
         if not self._files:
             raise InputError(f"{folder} holds no {kind} files ({', '.join(ENDINGS[kind])})")
@@ -65,17 +68,25 @@ class FolderListing:
 
     def read(self, start: int, stop: int) -> Iterator[Item]:
         """Yield files by their positions; pictures and sounds are left to the decoder to open."""
-        for row in range(start, stop):
-            name = self._files[row]
-            path, stem = self.folder / name, Path(name).with_suffix("").as_posix()
-            content: dict[str, Any] = {self.kind: path}
-            columns: dict[str, Any] = {"path": name}
+        for first in range(start, stop, AHEAD):
+            rows = range(first, min(first + AHEAD, stop))
+            stems = [Path(self._files[row]).with_suffix("").as_posix() for row in rows]
+            beside = [self.folder / f"{stem}.txt" if stem in self._texts else None for stem in stems]
+            captions: list[str | None] = [None] * len(stems)
             if self._captioned or self.paired:
-                beside = path.with_suffix(".txt")
-                columns[TEXT_COLUMN] = _caption(beside) if stem in self._texts else None
-                if self.paired and stem in self._texts:
-                    content["text"] = beside
-            yield Item(row, name if stem in self._shared else stem, str(path), content, columns)
+                captions = asked_together(_caption, beside, is_remote(self.folder))
+            for row, stem, text, caption in zip(rows, stems, beside, captions, strict=True):
+                yield self._item(row, stem, text, caption)
+
+    def _item(self, row: int, stem: str, text: Path | None, caption: str | None) -> Item:
+        name = self._files[row]
+        content: dict[str, Any] = {self.kind: self.folder / name}
+        columns: dict[str, Any] = {"path": name}
+        if self._captioned or self.paired:
+            columns[TEXT_COLUMN] = caption
+        if self.paired and text is not None:
+            content["text"] = text
+        return Item(row, name if stem in self._shared else stem, str(self.folder / name), content, columns)
 
     def state(self) -> list[Any]:
         """Folder, number of files, and digits of their names, sizes and times."""
@@ -111,12 +122,25 @@ def _walk(folder: Path) -> list[tuple[str, tuple[int, int]]]:
                     found.append((prefix + entry.name, (about.st_size, about.st_mtime_ns)))
 
     visit(folder, "")
+    return _in_order(found)
+
+
+def _walk_remote(folder: Any) -> list[tuple[str, tuple[int, int]]]:
+    """The same of a folder behind a URI, by one listing."""
+    found = ((name, (about.st_size, about.st_mtime_ns)) for name, about in folder.below())
+    return _in_order([entry for entry in found if not any(part.startswith(".") for part in entry[0].split("/"))])
+
+
+def _in_order(found: list[tuple[str, tuple[int, int]]]) -> list[tuple[str, tuple[int, int]]]:
     return sorted(found, key=lambda pair: [natural_key(part) for part in pair[0].split("/")])
 
 
-def _caption(path: Path) -> str | None:
+def _caption(path: Path | None) -> str | None:
     """Text beside a picture, None if it is none: an unreadable caption is no reason to lose the picture."""
+    if path is None:
+        return None
     try:
-        return read_text(path)
+        content = read_content(path) if isinstance(path, RemotePath) else path
+        return None if isinstance(content, UnreadableError) else read_text(content)
     except (UnreadableError, OSError):
         return None

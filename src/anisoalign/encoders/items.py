@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+
+from anisoalign.embeddings.remote import is_remote
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".avif")
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf")
@@ -31,7 +34,7 @@ class Item:
     where : str
         File, and what within it, for messages.
     content : dict
-        Modality -> path, bytes or text; what is missing is not there.
+        Modality -> path, bytes or text, or an UnreadableError; what is missing is not there.
     columns : dict
         What lies beside it and goes along.
     """
@@ -64,6 +67,11 @@ class Listing(Protocol):
         """Whether ids are nothing but positions."""
         ...
 
+    @property
+    def tabular(self) -> bool:
+        """Whether it has columns that can be named."""
+        ...
+
     def read(self, start: int, stop: int) -> Iterator[Item]:
         """Yield the items of positions start … stop − 1, in order."""
         ...
@@ -86,6 +94,7 @@ class Joined:
         schemas = [part.columns for part in parts]
         self.columns = pa.unify_schemas(schemas, promote_options="permissive")
         self.numbered = all(part.numbered for part in parts)
+        self.tabular = any(part.tabular for part in parts)
 
     @property
     def rows(self) -> int:
@@ -108,6 +117,11 @@ class Joined:
     def notes(self) -> list[str]:
         """Notes of the parts."""
         return [note for part in self.parts for note in part.notes()]
+
+
+def opened(path: Path) -> IO[bytes]:
+    """A file, here or behind a URI, to be read by lines or by pieces."""
+    return io.BufferedReader(path.open("rb", buffering=0), 1 << 20) if is_remote(path) else path.open("rb")
 
 
 def file_state(path: Path) -> list[Any]:

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from anisoalign.embeddings import InputError
 from anisoalign.encoders.columns import Columns, carried_names, cell_content
-from anisoalign.encoders.items import TEXT_COLUMN, Item, file_state
+from anisoalign.encoders.fetching import content_at
+from anisoalign.encoders.items import TEXT_COLUMN, Item, file_state, opened
 from anisoalign.encoders.preparing import read_text
 from anisoalign.encoders.unreadable import UnreadableError
 
@@ -28,7 +29,7 @@ class LineIndex:
     def scan(self) -> Iterator[bytes]:
         """Yield every line while counting them."""
         self.rows, self._offsets, offset = 0, [], 0
-        with self.path.open("rb") as file:
+        with opened(self.path) as file:
             for line in file:
                 if self.rows % _EVERY == 0:
                     self._offsets.append(offset)
@@ -39,7 +40,7 @@ class LineIndex:
     def lines(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         """Yield number and bytes of the lines start … stop − 1."""
         first = start // _EVERY
-        with self.path.open("rb") as file:
+        with opened(self.path) as file:
             file.seek(self._offsets[first])
             for number, line in enumerate(file, first * _EVERY):
                 if number >= stop:
@@ -55,6 +56,7 @@ class TextListing:
     """
 
     numbered = True
+    tabular = False
 
     def __init__(self, path: Path, kind: str):
         self.path, self.kind = path, kind
@@ -80,7 +82,7 @@ class TextListing:
             if self.kind == "text":
                 yield Item(row, str(row), where, {"text": raw}, {TEXT_COLUMN: text})
             else:
-                content = {} if text is None else {self.kind: self.path.parent / text}
+                content = {} if text is None else {self.kind: content_at(text, self.path.parent)}
                 yield Item(row, str(row), where, content, {"path": text})
 
     def state(self) -> list[Any]:
@@ -98,6 +100,8 @@ class JsonLinesListing:
     Every line is parsed once before any work: a line that is no object is an error, and a column has one type
     (a value of another type is kept as its JSON).
     """
+
+    tabular = True
 
     def __init__(self, path: Path, kinds: tuple[str, ...], columns: Columns):
         self.path, self.kinds = path, kinds

@@ -89,7 +89,7 @@ def open_model(name: str, settings: Settings) -> OpenClipEncoder:
     InputError
         If there is no such model, open_clip does not import, or weights are a pickle that was not allowed.
     """
-    library = require("open_clip", "open_clip_torch", "open-clip")
+    library = require("open_clip", "open_clip_torch and a torchvision of this PyTorch's version", "open-clip")
     model_name, pretrained, label = _resolve(name)
     with loading(name):
         if not settings.allow_pickle:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.errors import one_line
 from anisoalign.encoders.encoder import DTYPES, Encoder
 
 SCHEMAS = {
@@ -76,13 +77,16 @@ def open_encoder(
         If the model cannot be found or loaded, brings code of its own, or a library is missing.
     """
     schema, name = _parse(spec)
-    settings = Settings(_device(device), DTYPES["float32"], trust_remote_code, allow_pickle)
-    settings = Settings(settings.device, _dtype(dtype, settings.device), trust_remote_code, allow_pickle)
+    place = _device(device)
+    settings = Settings(place, _dtype(dtype, place), trust_remote_code, allow_pickle)
     opener: Callable[[str, Settings], Encoder] = import_module(f"anisoalign.encoders.{SCHEMAS[schema]}").open_model
     encoder = opener(name, settings)
+    # Another process has other devices: it looks for itself, or takes the GPU that it is given. The precision is ours.
+    elsewhere, precision = device.partition(":")[0], next(key for key, kind in DTYPES.items() if kind == settings.dtype)
     encoder.reopen = partial(
-        open_encoder, spec, device, dtype, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
+        open_encoder, spec, elsewhere, precision, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
     )
+    encoder.looks_for_device = device == "auto"
     return encoder
 
 
@@ -182,3 +186,5 @@ def require(module: str, package: str, extra: str = "encode") -> Any:
     except ImportError as error:
         missing = f" ({error})" if error.name and error.name != module else ""
         raise InputError(f'this encoder needs {package}{missing}: pip install "anisoalign[{extra}]"') from error
+    except (RuntimeError, OSError) as error:  # as torchvision does that was built for another PyTorch
+        raise InputError(f"this encoder needs {package}, which do not import here: {one_line(error)}") from error

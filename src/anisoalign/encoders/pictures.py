@@ -56,6 +56,8 @@ def _open(content: Any) -> Image.Image:
         if not len(content):
             raise UnreadableError("the file is empty")
         return Image.open(io.BytesIO(content))
+    if not isinstance(content, str | Path):
+        raise UnreadableError(f"{type(content).__name__} is no image")
     path = Path(content)
     if path.stat().st_size == 0:
         raise UnreadableError("the file is empty")

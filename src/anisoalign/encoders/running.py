@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from anisoalign.embeddings import EmbeddingWriter, InputError, engine_in_use
-from anisoalign.embeddings.atomic import check_free, replace_folder, writable, write_synced
-from anisoalign.embeddings.finding import KINDS
-from anisoalign.embeddings.manifest import read_manifest
+from anisoalign.embeddings.remote import is_remote, locate
+from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.encoders.batches import Workers, usual_workers
-from anisoalign.encoders.columns import Columns
+from anisoalign.encoders.columns import Columns, flag_of
+from anisoalign.encoders.containers import REPORT, container, growing, put, refuse_other_run
 from anisoalign.encoders.encoder import BATCH_SIZE, Encoder
 from anisoalign.encoders.finding import find_items
 from anisoalign.encoders.items import Listing
-from anisoalign.encoders.shard_task import ShardTask, write_away
+from anisoalign.encoders.shard_task import ShardTask, device_kind, write_away
 
-REPORT = "unreadable.jsonl"
-"""Name of the list of what could not be encoded, beside the vectors."""
 SHARD_ROWS = 10_000
 Progress = Callable[[int], None]
 
@@ -41,7 +38,8 @@ class Settings:
     shard_rows : int
         Items of a shard, which is held in memory and begun again after an interruption.
     workers : int or None
-        Processes that decode; never part of the result.
+        Processes that decode, beside each worker of an engine if there is one (none there by default); never part of
+        the result.
     on_unreadable : {"list", "error"}
     overwrite : bool
     """
@@ -74,7 +72,8 @@ class Outcome:
     rows : dict
         Modality -> rows written.
     unreadable : list of dict
-        What has no row: `modality`, `id`, `where`, `reason`, in order.
+        What has no row: `modality`, `row` (position among the source's items, from 0), `shard` (of the result), `id`,
+        `where`, `reason`, in order.
     truncated : dict
         Modality -> items that were longer than the model reads.
     """
@@ -126,7 +125,13 @@ def find_jobs(
     for kinds, _ in wanted:
         for kind in kinds:
             encoder.preparation(kind)
-    return [Job(kinds, str(source), find_items(source, kinds, columns)) for kinds, source in wanted]
+    idle = [kind for kind in (columns.by_kind if columns else ()) if kind not in sum((k for k, _ in wanted), ())]
+    if idle:
+        raise InputError(f"{flag_of(idle[0])} is given, but no {idle[0]} is to be encoded")
+    jobs = [Job(kinds, str(source), find_items(source, kinds, columns)) for kinds, source in wanted]
+    if columns is not None and columns.id is not None and not any(job.items.tabular for job in jobs):
+        raise InputError(f"--id-column names a column of a .parquet or .jsonl list; {jobs[0].source} has no columns")
+    return jobs
 
 
 def encode_files(
@@ -141,7 +146,7 @@ def encode_files(
     ----------
     encoder : Encoder
     jobs : sequence of Job
-    out : path
+    out : path or URI
         A new folder.
     settings : Settings
     progress : callable, optional
@@ -154,20 +159,21 @@ def encode_files(
         written. Shards that were finished stay in `OUT.partial` for the next try.
     """
     _check(settings)
-    out = Path(out)
+    out = locate(out)
     if out.suffix in (".npy", ".parquet", ".safetensors", ".arrow"):
         raise InputError(f"{out}: encode writes a folder of shards; --format says in which format")
     outcome = Outcome(out)
     kinds = [kind for job in jobs for kind in job.kinds]
     if len(kinds) == 1:
-        _refuse_other_run(_partial(out), set())
+        if not is_remote(out):  # there, the writer itself takes nothing but an empty folder or its own run
+            refuse_other_run(growing(out), set())
         _run_job(encoder, jobs[0], {kinds[0]: out}, settings, outcome, progress, report=True)
         return outcome
-    with _container(out, kinds, settings.overwrite) as places:
+    with container(out, kinds, settings.overwrite) as places:
         for job in jobs:
             _run_job(encoder, job, {kind: places[kind] for kind in job.kinds}, settings, outcome, progress)
         if outcome.unreadable:
-            _write_report(_partial(out), outcome)
+            _write_report(growing(out), outcome)
     return outcome
 
 
@@ -176,50 +182,6 @@ def _check(settings: Settings) -> None:
         raise InputError("a batch and a shard need at least one row")
     if settings.out_dtype not in ("float16", "float32"):
         raise InputError(f"embeddings are written as float16 or float32, not {settings.out_dtype!r}")
-
-
-def _partial(out: Path) -> Path:
-    return out.with_name(f"{out.name}.partial")
-
-
-def _refuse_other_run(partial: Path, sets: set[str]) -> None:
-    """Raise InputError where another kind of run is unfinished, whose files would end up among these."""
-    found = {name.name.removesuffix(".partial") for name in partial.glob("*_emb*") if name.is_dir()}
-    if found - sets or (sets and (partial / ".run").exists()):
-        raise InputError(
-            f"{partial} holds an unfinished run of other kinds; repeat the command that began it, or delete that folder"
-        )
-
-
-@contextmanager
-def _container(out: Path, kinds: Sequence[str], overwrite: bool) -> Iterator[dict[str, Path]]:
-    """Let the sets of several modalities grow in one folder that gets its name when all are done."""
-    partial = _partial(out)
-    places = {kind: partial / KINDS.get(kind, f"{kind}_emb") for kind in kinds}
-    _check_container(out, overwrite)
-    _refuse_other_run(partial, {place.name for place in places.values()})
-    with writable(out):
-        partial.mkdir(parents=True, exist_ok=True)
-    for place in places.values():
-        if place.is_dir():
-            # The run ended after this set and before another; its writer knows how to go on from here.
-            place.rename(_partial(place))
-    try:
-        yield places
-    except BaseException:
-        if not any(partial.glob("*_emb*")):
-            shutil.rmtree(partial, ignore_errors=True)
-        raise
-    replace_folder(partial, out)
-
-
-def _check_container(out: Path, overwrite: bool) -> None:
-    """Raise InputError unless `out` is free, or holds what an earlier run made and may be replaced."""
-    inside = {place.name for place in out.iterdir()} if out.is_dir() else set()
-    sets = {name for name in inside if name.endswith("_emb")}
-    ours = sets and inside <= {*sets, "metadata", REPORT} and all(read_manifest(out / name) for name in sets)
-    if not (overwrite and ours):
-        check_free(out, overwrite)
 
 
 class _StoppedError(Exception):
@@ -241,7 +203,9 @@ def _run_job(
 ) -> None:
     """Encode one job; where it is the whole run, its one set holds the `report` of what was unreadable."""
     count = settings.workers
-    if count is None:
+    if engine_in_use() is not None:
+        count = 0  # an engine's workers have their own
+    elif count is None:
         count = 0 if job.kinds == ("text",) else usual_workers(job.items.rows, encoder.device.type)
     try:
         with ExitStack() as stack:
@@ -254,7 +218,7 @@ def _run_job(
                 _write_shards(encoder, job, workers, writers, settings, progress)
             except InputError as error:
                 raise _StoppedError(error) from error
-            _add_up(writers, job, outcome)
+            _add_up(writers, job, settings.shard_rows, outcome)
             if report and outcome.unreadable:
                 _write_report(writers[job.kinds[0]].partial, outcome)
     except _StoppedError as stopped:
@@ -282,7 +246,7 @@ def _write_shards(
         for part in parts:
             task.write(encoder, workers, part, progress)
     elif parts:
-        write_away(engine, encoder, task, parts, progress)
+        write_away(engine, encoder, task, parts, progress, settings.workers or 0)
 
 
 def _writer(encoder: Encoder, kind: str, job: Job, place: Path, settings: Settings) -> EmbeddingWriter:
@@ -291,14 +255,14 @@ def _writer(encoder: Encoder, kind: str, job: Job, place: Path, settings: Settin
     plan = {
         "command": "encode",
         "encoder": {key: provenance[key] for key in ("encoder", "revision", "fingerprint", "preprocessing", "dtype")},
-        "device": encoder.device.type,
+        "device": device_kind(encoder, engine_in_use()),
         "modalities": list(job.kinds),
         "batch_size": settings.batch_size,
         "shard_rows": settings.shard_rows,
         "items": job.items.rows,
         "columns": job.items.columns.names,
     }
-    return EmbeddingWriter(
+    return writer_for(
         place,
         encoder.width,
         settings.out_dtype,
@@ -311,16 +275,17 @@ def _writer(encoder: Encoder, kind: str, job: Job, place: Path, settings: Settin
     )
 
 
-def _add_up(writers: dict[str, EmbeddingWriter], job: Job, outcome: Outcome) -> None:
+def _add_up(writers: dict[str, EmbeddingWriter], job: Job, shard_rows: int, outcome: Outcome) -> None:
     """Count what the shards of this run and of those that it continues hold, which is what their notes say."""
     for kind, writer in writers.items():
         records = writer.records()
         outcome.rows[kind] = sum(record["rows"] for record in records)
         outcome.truncated[kind] = sum(record.get("truncated", 0) for record in records)
-    for record in writers[job.kinds[0]].records():
+    for shard, record in enumerate(writers[job.kinds[0]].records()):
         for item in record.get("dropped", []):
+            place = {"row": shard * shard_rows + item["row"], "shard": shard}
             kept = {key: item[key] for key in ("id", "where", "reason")}
-            outcome.unreadable.append({"modality": "+".join(job.kinds), **kept})
+            outcome.unreadable.append({"modality": "+".join(job.kinds), **place, **kept})
     if not outcome.rows[job.kinds[0]]:
         first = outcome.unreadable[-job.items.rows]
         raise InputError(
@@ -331,4 +296,4 @@ def _add_up(writers: dict[str, EmbeddingWriter], job: Job, outcome: Outcome) -> 
 
 def _write_report(folder: Path, outcome: Outcome) -> None:
     lines = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in outcome.unreadable)
-    write_synced(folder / REPORT, lines)
+    put(folder / REPORT, lines)

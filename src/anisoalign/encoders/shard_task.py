@@ -68,12 +68,30 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class ShardJob:
-    """A `ShardTask` as it travels: the encoder is opened by each worker, on a GPU where the sender's is on one."""
+    """A `ShardTask` as it travels: the encoder is opened by each worker.
+
+    Attributes
+    ----------
+    reopen : callable
+    fingerprint : str
+        Of the sender's weights.
+    task : ShardTask
+    device : str
+        Kind of device that the run is planned for, see `device_kind`.
+    decoders : int
+        Processes that decode, beside each worker.
+    """
 
     reopen: Callable[[], Encoder]
     fingerprint: str
     task: ShardTask
-    gpus: int
+    device: str
+    decoders: int = 0
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that each worker is to be given."""
+        return int(self.device == "cuda")
 
     def begin(self) -> Callable[[Part], Outcome]:
         """Start a worker, in any process; returns the function that does one shard after another."""
@@ -97,13 +115,33 @@ class ShardJob:
                 f"{encoder.name} has other weights on a worker (fingerprint {encoder.fingerprint}) than here "
                 f"({self.fingerprint}): every machine must load the same model"
             )
-        return encoder, Workers({kind: encoder.preparation(kind) for kind in self.task.writers})
+        if encoder.device.type != self.device:
+            raise InputError(
+                f"a worker computes on {encoder.device.type}, where this run is planned for {self.device}: "
+                "--device says for all of them what to take"
+            )
+        workers = Workers({kind: encoder.preparation(kind) for kind in self.task.writers}, self.decoders)
+        return encoder, workers.__enter__()  # its processes end with this one
+
+
+def device_kind(encoder: Encoder, engine: Engine | None) -> str:
+    """Kind of device that encodes: this process's, or a GPU of an engine's workers where any may be taken."""
+    if engine is not None and encoder.looks_for_device and getattr(engine, "gpus", 0):
+        return "cuda"
+    return encoder.device.type
 
 
 def write_away(
-    engine: Engine, encoder: Encoder, task: ShardTask, parts: Sequence[Part], progress: Progress | None
+    engine: Engine,
+    encoder: Encoder,
+    task: ShardTask,
+    parts: Sequence[Part],
+    progress: Progress | None,
+    decoders: int = 0,
 ) -> None:
     """Have an engine's workers encode and write shards, and count what they wrote as ours.
+
+    Each worker has `decoders` processes beside it.
 
     Raises
     ------
@@ -112,7 +150,7 @@ def write_away(
     """
     if encoder.reopen is None:
         raise InputError(f"{encoder.name} was not opened by name, so that an engine's workers cannot open it again")
-    job = ShardJob(encoder.reopen, encoder.fingerprint, task, int(encoder.device.type == "cuda"))
+    job = ShardJob(encoder.reopen, encoder.fingerprint, task, device_kind(encoder, engine), decoders)
     with closing(engine.map(job, parts)) as outcomes:
         for (index, _), outcome in zip(parts, outcomes, strict=True):
             if outcome.fault is not None:

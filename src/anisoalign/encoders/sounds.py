@@ -47,6 +47,8 @@ def _read(content: Any) -> tuple[np.ndarray, int]:
         raise InputError('sounds need soundfile: pip install "anisoalign[encode]"') from error
     if isinstance(content, bytes | bytearray | memoryview):
         size, file = len(content), io.BytesIO(content)
+    elif not isinstance(content, str | Path):
+        raise UnreadableError(f"{type(content).__name__} is no sound")
     else:
         if not Path(content).is_file():
             raise UnreadableError("there is no such file")

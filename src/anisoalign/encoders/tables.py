@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
+from anisoalign.embeddings.remote import for_arrow
 from anisoalign.encoders.columns import Columns, carried_names, cell_content
 from anisoalign.encoders.items import Item, file_state
 
@@ -29,6 +30,8 @@ class ParquetListing:
         Modalities that are to be encoded.
     columns : Columns
     """
+
+    tabular = True
 
     def __init__(self, path: Path, kinds: tuple[str, ...], columns: Columns):
         self.path, self.kinds = path, kinds
@@ -86,7 +89,7 @@ class ParquetListing:
 
 def _opened(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(for_arrow(path))
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} cannot be read as Parquet: {one_line(error)}") from error
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
-from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, file_state
+from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, file_state, opened
 from anisoalign.encoders.preparing import read_text
 from anisoalign.encoders.unreadable import UnreadableError
 
@@ -31,6 +32,7 @@ class TarListing:
     """
 
     numbered = False
+    tabular = False
 
     def __init__(self, path: Path, kinds: tuple[str, ...]):
         self.path, self.kinds = path, kinds
@@ -95,9 +97,15 @@ class TarListing:
         return []
 
 
-def _opened(path: Path) -> tarfile.TarFile:
+@contextmanager
+def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+    with opened(path) as file, _as_tar(file, path) as tar:
+        yield tar
+
+
+def _as_tar(file: IO[bytes], path: Path) -> tarfile.TarFile:
     try:
-        return tarfile.open(path)
+        return tarfile.open(fileobj=file)
     except (OSError, tarfile.TarError, EOFError) as error:
         raise InputError(f"{path} cannot be read as a tar: {one_line(error)}") from error
 

@@ -83,6 +83,13 @@ class RayEngine:
 
         return self._workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
+    @property
+    def gpus(self) -> int:
+        """GPUs of the cluster."""
+        import ray
+
+        return int(ray.cluster_resources().get("GPU", 0))
+
     def map(self, job: Sendable, parts: Sequence[Any]) -> Generator[Outcome]:
         """Yield the outcome of each part, in order."""
         import ray

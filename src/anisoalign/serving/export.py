@@ -14,8 +14,10 @@ import torch
 from torch import nn
 
 from anisoalign.aligners import Aligner
+from anisoalign.aligners.origins import check_source
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, writable
+from anisoalign.embeddings.remote import on_disk
 from anisoalign.quiet import errors_alone
 from anisoalign.serving.modules import serving_module
 
@@ -72,6 +74,7 @@ def export(
     source: Any = None,
     sample: int = 2000,
     seed: int = 0,
+    force: bool = False,
 ) -> Exported:
     """Write a fitted model as ONNX or as an archive of `torch.export`; input "embeddings", output "aligned".
 
@@ -90,11 +93,13 @@ def export(
         Rows like those to be served; what the file loses is measured on a sample of them.
     sample : int
         Rows of the source compared at most.
+    force : bool
+        Measure although the source says that it comes from another encoder or modality than the model's sources.
 
     Raises
     ------
     InputError
-        For a method that draws, a file that exists, or an extra that is not installed.
+        For a method that draws, a file that exists, an extra that is not installed, or a source of another encoder.
     RuntimeError
         If the full-precision file does not give the model's rows within 1e-5; nothing is left behind then.
 
@@ -108,10 +113,10 @@ def export(
     >>> made.rows, made.least_cosine > 0.99999
     (50, True)
     """
-    out = Path(out)
+    out = on_disk(out, "exported models")
     _check(out, to)
     module = serving_module(model, precision)
-    rows, on = _probes(model, source, sample, seed)
+    rows, on = _probes(model, source, sample, seed, force)
     with writable(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = out.with_name(f"{TEMPORARY}{out.name}")
@@ -199,13 +204,14 @@ def _write_archive(module: nn.Module, dim: int, file: Path) -> None:
 _WRITERS = {"onnx": _write_onnx, "torch-export": _write_archive}
 
 
-def _probes(model: Aligner, source: Any, sample: int, seed: int) -> tuple[np.ndarray, str]:
+def _probes(model: Aligner, source: Any, sample: int, seed: int, force: bool) -> tuple[np.ndarray, str]:
     if source is None:
         rows = np.random.default_rng(seed).normal(size=(PROBES, model.n_features_in_)).astype(np.float32)
         return rows, "random rows"
     embeddings = open_embeddings(source, name="source")
     if embeddings.dim != model.n_features_in_:
         raise InputError(f"source has width {embeddings.dim}, the model was fitted on width {model.n_features_in_}")
+    check_source(model, embeddings, force)
     return embeddings.sample(sample, seed, np.float32), "source"
 
 
