@@ -129,8 +129,8 @@ def test_no_folder_is_no_model(tmp_path):
 def test_a_model_is_neither_written_to_nor_read_from_a_uri(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = aa.ReAlign().fit(np.eye(4), np.eye(4) + 1)
-    with pytest.raises(InputError, match=r"models lie on disks: .* instead of s3://bucket/model"):
+    with pytest.raises(aa.InputError, match=r"models lie on disks: .* instead of s3://bucket/model"):
         model.save("s3://bucket/model")
-    with pytest.raises(InputError, match="lie on disks"):
+    with pytest.raises(aa.InputError, match="lie on disks"):
         aa.load("s3://bucket/model")
     assert not list(tmp_path.iterdir())

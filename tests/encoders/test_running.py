@@ -243,7 +243,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(model_folder, photos,
 
 def test_ended_between_the_two_sets_it_goes_on(encoder, photos, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000000")
-    from anisoalign.encoders import running
+    from anisoalign.encoders import containers
 
     run(encoder, tmp_path / "whole", {"pairs": photos}, shard_rows=10)
 
@@ -251,7 +251,7 @@ def test_ended_between_the_two_sets_it_goes_on(encoder, photos, tmp_path, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "replace_folder", end)
+        patch.setattr(containers, "replace_folder", end)
         with pytest.raises(KeyboardInterrupt):
             run(encoder, tmp_path / "out", {"pairs": photos}, shard_rows=10)
     assert not (tmp_path / "out").exists()
