@@ -21,7 +21,8 @@ ROWS_A_KNOT = 8
 class RadialMap:
     """ρ ↦ F_x^{-1}(F_y(ρ)) of every block: piecewise linear, monotone, continued linearly outside the seen range.
 
-    It is continued at the slope of the half of the knots on that side: that of the last two alone is mostly noise.
+    `between` adds a knot on either side, beyond the seen range, at the slope of the half of the knots there: that of
+    the last two alone is mostly noise.
 
     Parameters
     ----------
@@ -43,22 +44,24 @@ class RadialMap:
         """Map from one measured distribution onto another."""
         knots = int(np.clip(min(source.n, target.n) // ROWS_A_KNOT, 2, KNOTS))
         levels = (np.arange(knots) + 0.5) / knots
-        return cls(_rising(source.quantiles(levels)), _rising(target.quantiles(levels)))
+        return cls(*(_continued(_rising(side.quantiles(levels))) for side in (source, target)))
 
     def __call__(self, radius: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
         """Mapped radii, not below zero."""
         source, target = self.source.to(radius), self.target.to(radius)
         columns = radius.T.contiguous()
+        # The segment of each radius; the outermost ones are continued.
         place = torch.searchsorted(source, columns).clamp_(1, source.shape[1] - 1)
         low, high = source.gather(1, place - 1), source.gather(1, place)
         start, end = target.gather(1, place - 1), target.gather(1, place)
         mapped = start + (columns - low) * (end - start) / (high - low)
-        last = source.shape[1] - 1
-        for edge, middle, beyond in ((last, last // 2, torch.gt), (0, (last + 1) // 2, torch.lt)):
-            x, y = source[:, [edge]], target[:, [edge]]
-            slope = (y - target[:, [middle]]) / (x - source[:, [middle]])
-            mapped = torch.where(beyond(columns, x), y + (columns - x) * slope, mapped)
         return mapped.clamp_min_(0.0).T
+
+
+def _continued(knots: Float[Tensor, "m knots"]) -> Float[Tensor, "m more"]:
+    """Knots with one more on either side, as far out as the middle one lies within."""
+    low, high = knots[:, [knots.shape[1] // 2]], knots[:, [(knots.shape[1] - 1) // 2]]
+    return torch.cat([2 * knots[:, :1] - low, knots, 2 * knots[:, -1:] - high], dim=1)
 
 
 def _rising(quantiles: np.ndarray) -> Float[Tensor, "m knots"]:
