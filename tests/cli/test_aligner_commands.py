@@ -23,14 +23,17 @@ def said(ended):
 
 
 def test_fit_takes_a_strength_and_says_what_a_person_should_know(run, sides, tmp_path):
+    ended = run("fit", "aniso-align", *both(sides), "--set", "strength=0.8", "--out", tmp_path / "most")
+    assert re.search(r"guarantee: the bounded parts turn no fitted source by more than [0-9.]+ degrees", said(ended))
     ended = run("fit", "aniso-align", *both(sides), "--set", "strength=0.5", "--out", tmp_path / "m")
     assert ended.code == 0, ended.err
     assert "strength 0.5 of the correction; the rotation is 100% made" in said(ended)
-    assert re.search(r"guarantee: the bounded parts turn no fitted source by more than [0-9.]+ degrees", said(ended))
+    assert "have no part in a row at this strength" in said(ended)
     model = aa.load(tmp_path / "m")
     assert (model.strength, model.strength_) == (0.5, 0.5)
     ended = run("fit", "aniso-align", *both(sides), "--out", tmp_path / "auto")
     assert re.search(r"chosen on held-out rows: geometry kept [01]\.[0-9]+, target reached [01]\.[0-9]+", said(ended))
+    assert re.search(r"recommended here: [a-z-]+, by the harmonic mean of both", said(ended))
     assert not list(tmp_path.glob(".*"))  # no state of a stage is left
 
 
