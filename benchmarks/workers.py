@@ -90,12 +90,6 @@ def main() -> None:
         "dim": options.dim,
         "cores": os.cpu_count(),
         "repeats": options.repeats,
-        "same_bytes": all(
-            digest == turns[0][ALONE]["digests"][name]
-            for turn in turns
-            for found in turn.values()
-            for name, digest in found["digests"].items()
-        ),
         "ways": [_summary(way, turns) for way in WAYS],
     }
     options.out.write_text(json.dumps(record, indent=1) + "\n")
@@ -104,7 +98,9 @@ def main() -> None:
 
 def _summary(way: str, turns: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
     """Median seconds of each step, and how many times as fast as one thread in the same turn: median, least, most."""
-    found: dict[str, Any] = {"way": way}
+    alone = turns[0][ALONE]["digests"]
+    same = all(alone[name] == digest for turn in turns for name, digest in turn[way]["digests"].items())
+    found: dict[str, Any] = {"way": way, "same_bytes": same}
     for step in ("first_fit", "fit", "transform"):
         if step not in turns[0][way]:
             continue

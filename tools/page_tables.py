@@ -208,9 +208,9 @@ def workers() -> str:
         for step in ("fit", "transform"):
             faster = way.get(f"{step}_times_as_fast")
             line.append(number(way[f"{step}_seconds"], 1) if faster else "–")
-            line.append(f"{number(faster[0])} ({number(faster[1])} – {number(faster[2])})" if faster else "–")
-        rows.append(line)
-    return table(["by", "fit, s", "times as fast", "transform, s", "times as fast"], rows)
+            line.append(number(faster[0]) if faster else "–")
+        rows.append([*line, "yes" if way["same_bytes"] else "no"])
+    return table(["by", "fit, s", "times as fast", "transform, s", "times as fast", "same bytes"], rows)
 
 
 def products() -> str:
