@@ -33,7 +33,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python tools/page_tables.py
 	$(BIN)/zensical build --strict --clean
 
-# Speed on a million rows a side first, the rest takes the better part of an hour and 40 GB of disk at LARGEST=10000000.
+# Speed on a million rows a side first; the rest takes hours, and 40 GB of disk at LARGEST=10000000.
 LARGEST ?= 1000000
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/speed.py

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from test_running import run
@@ -121,7 +122,7 @@ if __name__ == "__main__":
 
 def test_decoders_end_with_a_process_that_is_killed(tmp_path):
     (tmp_path / "orphan.py").write_text(ORPHAN)
-    here = os.path.dirname(__file__)  # noqa: PTH120
+    here = str(Path(__file__).parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])}
     started = subprocess.Popen([sys.executable, tmp_path / "orphan.py", tmp_path / "pid"], env=environment)
     while not (tmp_path / "pid").exists() and started.poll() is None:

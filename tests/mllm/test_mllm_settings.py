@@ -1,9 +1,10 @@
 """Settings: what the file says is what they are, and what it cannot mean is refused."""
 
+import numpy as np
 import pytest
 
 from anisoalign.embeddings import InputError
-from anisoalign.mllm import ModelSettings, StageSettings, TrainSettings
+from anisoalign.mllm import EmbeddingStore, ModelSettings, StageSettings, TrainSettings
 
 TEXT = """
 [model]
@@ -27,6 +28,17 @@ def test_a_file_is_read_with_paths_beside_it(tmp_path):
     assert read.stages["pretrain"].embeddings == "/data/text"
     assert read.stages["tune"].conversations == "here.jsonl"
     assert TrainSettings.from_toml(read.to_toml()) == read
+
+
+def test_a_uri_is_no_path_beside_the_file(tmp_path):
+    np.save(tmp_path / "rows.npy", np.eye(3, dtype=np.float32))
+    uri = (tmp_path / "rows.npy").as_uri()
+    (tmp_path / "run.toml").write_text(f"[stages.a]\nembeddings = '{uri}'\naligner = 's3://bucket/model'\n")
+    stage = TrainSettings.read(tmp_path / "run.toml").stages["a"]
+    assert stage.embeddings == uri
+    assert EmbeddingStore(stage.embeddings, ids=range(3)).dim == 3
+    with pytest.raises(InputError, match=r"models lie on disks: .*s3://bucket/model"):
+        EmbeddingStore(stage.embeddings, ids=range(3), aligner=stage.aligner)
 
 
 def test_the_stages_learn_at_the_papers_rates():

@@ -335,10 +335,10 @@ def _table(table: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
 
 
 def _resolve_paths(given: dict[str, Any], folder: Path) -> None:
-    """Paths of data become relative to the settings file; a language model's only where it lies there."""
+    """Paths of data become relative to the settings file, URIs stay; a language model's only where it lies there."""
     for stage in given["stages"].values():
         for key in ("conversations", "embeddings", "aligner"):
-            if isinstance(stage.get(key), str) and stage[key]:
+            if isinstance(stage.get(key), str) and stage[key] and "://" not in stage[key]:
                 stage[key] = str(folder / stage[key])
     lm = given["model"].get("lm")
     if isinstance(lm, str) and lm and (folder / lm).is_dir():

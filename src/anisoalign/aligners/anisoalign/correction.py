@@ -40,6 +40,7 @@ from anisoalign.statistics import Moments
 RIDGE = 1.0
 """Penalty of the guide's regression in mean eigenvalues; results are flat in it over a factor of ten."""
 _MEASURED = 4096
+"""Rows that lie at all stations at the same time while means are taken."""
 
 
 class Route(NamedTuple):
