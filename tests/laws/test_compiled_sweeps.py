@@ -12,9 +12,10 @@ from anisoalign.aligners import make
 from anisoalign.compiled import loops
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.statistics import measure
+from anisoalign.statistics.passes import OwnMoments
 
 STORED = ["float16", "float32"]
-TAKEN = ["identity", "mean-shift", "realign", "standardize"]
+TAKEN = ["identity", "mean-shift", "realign", "standardize", "gaussian-transport", "whiten-color"]
 
 
 @pytest.fixture
@@ -50,6 +51,27 @@ def test_loops_give_what_they_say(dtype, shape):
         np.testing.assert_allclose(out, unit(z + shift), atol=error)
 
 
+@pytest.mark.parametrize("dtype", STORED)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (100, 64), (131, 77)])
+def test_loops_around_a_product_give_what_they_say(dtype, shape):
+    rng = np.random.default_rng(2)
+    rows, bias, shift = rng.normal(size=shape).astype(dtype), *rng.normal(size=(2, shape[1])).astype("f4")
+    y, z = unit(rows.astype(np.float64)), rng.normal(size=shape).astype("f4")
+    norms, total = loops.unit_sum(rows)
+    out = np.empty(shape, "f4")
+    np.testing.assert_array_equal(loops.units(rows, out), norms)
+    np.testing.assert_allclose(out, y, atol=1e-6)
+    again, same = loops.centred(rows, out)
+    np.testing.assert_array_equal(again, norms)
+    np.testing.assert_array_equal(same, total)
+    np.testing.assert_allclose(out, y - y.mean(axis=0), atol=1e-6)
+    first = unit(z.astype(np.float64) + bias)
+    np.testing.assert_allclose(loops.landed_sum(z.copy(), bias), first.sum(axis=0), atol=2e-6 * len(z))
+    for out, error in ((np.empty(shape, "f4"), 1e-5), (np.empty(shape, "f2"), 1e-3)):
+        loops.landed(z.copy(), bias, shift, out)
+        np.testing.assert_allclose(out, unit(first + shift), atol=error)
+
+
 def test_halves_are_rounded_as_everywhere():
     row = np.linspace(-1, 1, 4096, dtype=np.float32)[None]
     out, row = np.empty(row.shape, np.float16), row / np.linalg.norm(row)
@@ -76,6 +98,17 @@ def test_a_mean_is_the_same(always, dtype):
     assert tile.values.dtype == dtype
     found = measure(rows, "mean", dtype="float32")
     np.testing.assert_allclose(found.mean, unit(rows.astype(np.float64)).mean(axis=0), atol=1e-6)
+    np.testing.assert_array_equal(rows, before)
+
+
+@pytest.mark.parametrize("dtype", STORED)
+def test_second_moments_are_the_same(always, dtype):
+    rows, _ = sides(dtype)
+    (tile, *_) = open_embeddings(rows).tiles(sweep=OwnMoments("full").sweep)
+    assert tile.swept.order == "full"
+    before, y = rows.copy(), unit(rows.astype(np.float64))
+    found = measure(rows, "full", dtype="float32")
+    np.testing.assert_allclose(found.covariance, np.cov(y.T, bias=True), atol=1e-6)
     np.testing.assert_array_equal(rows, before)
 
 

@@ -46,14 +46,22 @@ class AffineMap:
         self.weight = torch.as_tensor(weight, dtype=dtype)
         self.bias = torch.as_tensor(bias, dtype=dtype)
         self.shift = None if shift is None else torch.as_tensor(shift, dtype=dtype)
-        self._scratch = torch.empty(0, dtype=dtype)
+        self._scratch, self._unit = torch.empty(0, dtype=dtype), torch.empty(0)
 
     @property
-    def vectors(self) -> list[np.ndarray]:
-        """W's diagonal, b and the shift, for compiled sweeps; none where W is a matrix."""
-        still = torch.zeros(1, dtype=self.bias.dtype) if self.shift is None else self.shift
-        parts = () if self.weight.ndim == 2 else (self.weight, self.bias, still)
-        return [part.expand(len(self.bias)).contiguous().numpy() for part in parts]
+    def vectors(self) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+        """W's diagonal, None where W is a matrix, b and the shift, for compiled sweeps."""
+        shift = torch.zeros_like(self.bias) if self.shift is None else self.shift
+        diagonal = None if self.weight.ndim == 2 else self.weight.expand(len(self.bias)).contiguous().numpy()
+        return diagonal, self.bias.numpy(), shift.numpy()
+
+    def product(self, stored: Float[np.ndarray, "m d"]) -> tuple[np.ndarray, np.ndarray]:
+        """Norms of rows as stored, float16 or float32, and W y of the rows divided by them, by a compiled sweep."""
+        if len(self._unit) < len(stored):
+            self._unit = torch.empty(stored.shape, dtype=torch.float32)
+        unit = self._unit[: len(stored)]
+        norms = compiled.sweeps().units(stored, unit.numpy())
+        return norms, torch.mm(unit, self.weight.T, out=self._room_for(unit)).numpy()
 
     def __call__(
         self, rows: Float[Tensor, "m d"], scale: Float[np.ndarray, " m"] | None = None
@@ -73,12 +81,16 @@ class AffineMap:
         if self.weight.ndim == 1:
             unit = rows if column is None else rows.mul_(column)
             return torch.addcmul(self.bias, unit, self.weight, out=rows)
-        if len(self._scratch) < len(rows):
-            self._scratch = torch.empty_like(rows)
-        moved = self._scratch[: len(rows)]
+        moved = self._room_for(rows)
         if column is None:
             return torch.addmm(self.bias, rows, self.weight.T, out=moved)
         return torch.addcmul(self.bias, torch.mm(rows, self.weight.T, out=moved), column, out=moved)
+
+    def _room_for(self, rows: Tensor) -> Tensor:
+        """Memory for a product, the same again each time."""
+        if len(self._scratch) < len(rows):
+            self._scratch = torch.empty_like(rows)
+        return self._scratch[: len(rows)]
 
     def mean(self, rows: Float[np.ndarray, "m d"], scale: Float[np.ndarray, " m"]) -> Float[np.ndarray, " d"]:
         """Mean of z, float64, shape (d,), without a sweep that makes its rows unit; `rows` may be overwritten."""
@@ -99,8 +111,6 @@ class MappedMean:
 
     def __init__(self, move: AffineMap):
         self._move, self._vectors = move, move.vectors
-        # Only what is there is taken: a product with a matrix is no sweep over rows.
-        self.sweep = self._sweep if self._vectors else None
 
     def __call__(self, tile: Tile) -> Moments:
         """Mean of one tile, as moments."""
@@ -109,8 +119,13 @@ class MappedMean:
         assert tile.scale is not None, "tiles come undivided where a mean is all that is asked for"
         return Moments(len(tile), self._move.mean(tile.values, tile.scale), None)
 
-    def _sweep(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return compiled.sweeps().mapped_sum(stored, *self._vectors[:2])
+    def sweep(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Norms of rows as stored, and the sum of what they are mapped to."""
+        weight, bias, _ = self._vectors
+        if weight is not None:
+            return compiled.sweeps().mapped_sum(stored, weight, bias)
+        norms, moved = self._move.product(stored)
+        return norms, compiled.sweeps().landed_sum(moved, bias)
 
 
 class MappedTile:
@@ -119,7 +134,6 @@ class MappedTile:
     def __init__(self, move: AffineMap, out_dtype: str):
         self._move, self._vectors = move, move.vectors
         self._out = torch.empty(0, dtype=torch.float16 if out_dtype == "float16" else torch.float32)
-        self.sweep = self._sweep if self._vectors else None
 
     def __call__(self, tile: Tile) -> Tensor:
         """Mapped rows, valid until the next call."""
@@ -127,8 +141,13 @@ class MappedTile:
             return tile.swept
         return self._move(torch.from_numpy(tile.values), tile.scale)
 
-    def _sweep(self, stored: np.ndarray) -> tuple[np.ndarray, Tensor]:
+    def sweep(self, stored: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        """Norms of rows as stored, and the mapped rows."""
         if len(self._out) < len(stored):
             self._out = torch.empty(stored.shape, dtype=self._out.dtype)
-        out = self._out[: len(stored)]
-        return compiled.sweeps().mapped(stored, *self._vectors, out.numpy()), out
+        out, (weight, bias, shift) = self._out[: len(stored)], self._vectors
+        if weight is not None:
+            return compiled.sweeps().mapped(stored, weight, bias, shift, out.numpy()), out
+        norms, moved = self._move.product(stored)
+        compiled.sweeps().landed(moved, bias, shift, out.numpy())
+        return norms, out

@@ -37,6 +37,32 @@ def mapped(rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, shift: np.nda
     return norms
 
 
+def centred(rows: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Norms of rows (m, d), and Σ_i y_i/‖y_i‖, float64 (d,); the unit rows less their mean go into `out`, float32."""
+    norms, total = unit_sum(rows)
+    _units(_bits(rows), norms, (total / len(rows)).astype(np.float32), out)
+    return norms, total
+
+
+def units(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Norms of rows (m, d); the rows divided by them go into `out`, float32 (m, d)."""
+    norms = np.empty(len(rows), np.float32)
+    _divided(_bits(rows), norms, out)
+    return norms
+
+
+def landed_sum(moved: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Σ_i Norm(z_i + b), float64 (d,), of rows z float32 (m, d), which are overwritten."""
+    total = np.zeros(moved.shape[1])
+    _landed_sum(moved, bias, total)
+    return total
+
+
+def landed(moved: np.ndarray, bias: np.ndarray, shift: np.ndarray, out: np.ndarray) -> None:
+    """Norm(Norm(z + b) + shift) of rows z float32 (m, d), overwritten; goes into `out`, float16 or float32 (m, d)."""
+    _landed(moved, bias, shift, _bits(out))
+
+
 def finite(rows: np.ndarray) -> bool:
     """Whether every value of rows (m, d) is finite."""
     return bool(_finite_halves(_bits(rows)) if rows.dtype == np.float16 else np.isfinite(rows).all())
@@ -159,6 +185,57 @@ def _mapped_sum(rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, norms: n
         for j in range(d):
             total[j] += few[j]
     return inverses
+
+
+@_compiled
+def _units(rows: np.ndarray, norms: np.ndarray, mean: np.ndarray, out: np.ndarray) -> None:
+    for i in range(rows.shape[0]):
+        scale = np.float32(1) / norms[i]
+        for j in range(rows.shape[1]):
+            out[i, j] = scale * _widened(rows[i, j]) - mean[j]
+
+
+@_compiled
+def _divided(rows: np.ndarray, norms: np.ndarray, out: np.ndarray) -> None:
+    for i in range(rows.shape[0]):
+        norms[i] = _norm(rows, i)
+        scale = np.float32(1) / norms[i]
+        for j in range(rows.shape[1]):
+            out[i, j] = scale * _widened(rows[i, j])
+
+
+@_compiled
+def _added(row: np.ndarray, factor: float, bias: np.ndarray) -> Any:
+    """Make a row `factor` times itself plus b, and give one over its norm."""
+    square = np.float32(0)
+    for j in range(len(row)):
+        value = factor * row[j] + bias[j]
+        row[j] = value
+        square += value * value
+    return np.float32(1) / np.sqrt(square)
+
+
+@_compiled
+def _landed_sum(moved: np.ndarray, bias: np.ndarray, total: np.ndarray) -> None:
+    m, d = moved.shape
+    few, factors = np.empty(d, np.float32), np.empty(m, np.float32)
+    for first in range(0, m, _FEW):
+        last = min(first + _FEW, m)
+        few[:] = 0
+        for i in range(first, last):
+            factors[i] = _added(moved[i], np.float32(1), bias)
+        _add(moved, factors, first, last, few)
+        for j in range(d):
+            total[j] += few[j]
+
+
+@_compiled
+def _landed(moved: np.ndarray, bias: np.ndarray, shift: np.ndarray, out: np.ndarray) -> None:
+    for i in range(moved.shape[0]):
+        inverse = _added(moved[i], np.float32(1), bias)
+        inverse = _added(moved[i], inverse, shift)
+        for j in range(moved.shape[1]):
+            out[i, j] = _narrowed(inverse * moved[i, j], out[i, j])
 
 
 @_compiled

@@ -105,7 +105,7 @@ def _summed(
 ) -> Callable[[Sequence[Span]], Moments]:
     """Make the work of one worker: the moments of some spans, which are a node of the tree."""
     tile_moments = OwnMoments(order) if summary is None else summary()
-    sweep = getattr(tile_moments, "sweep", None) if order == "mean" else None
+    sweep = getattr(tile_moments, "sweep", None)
     buffer = embeddings.tile_buffer(precision, rows)
 
     def moments(spans: Sequence[Span]) -> Moments:
@@ -122,17 +122,29 @@ def _summed(
 
 
 class OwnMoments:
-    """Moments of a tile's rows; of a mean alone, by a compiled sweep where there is one."""
+    """Moments of a tile's rows, by a compiled sweep where there is one."""
 
     def __init__(self, order: Order):
         self.order: Order = order
+        # Variances alone are a sweep of their own in numpy, and no method asks for them on a large set.
+        self.sweep = {"mean": self._mean, "diagonal": None, "full": self._full}[order]
+        self._centred = np.empty((0, 0), np.float32)
 
     def __call__(self, tile: Tile) -> Moments:
         """Moments of one tile."""
         if tile.swept is not None:
-            return Moments(len(tile), tile.swept / len(tile), None)
+            return tile.swept
         return Moments.empty(tile.values.shape[1], self.order).update(tile.values, True, tile.scale)
 
-    def sweep(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Norms of rows, and the sum of the rows divided by them."""
-        return compiled.sweeps().unit_sum(stored)
+    def _mean(self, stored: np.ndarray) -> tuple[np.ndarray, Moments]:
+        """Norms of rows, and the mean of the rows divided by them."""
+        norms, total = compiled.sweeps().unit_sum(stored)
+        return norms, Moments(len(stored), total / len(stored), None)
+
+    def _full(self, stored: np.ndarray) -> tuple[np.ndarray, Moments]:
+        """Norms of rows, and the moments of the rows divided by them."""
+        if self._centred.shape[1] != stored.shape[1] or len(self._centred) < len(stored):
+            self._centred = np.empty(stored.shape, np.float32)
+        centred = self._centred[: len(stored)]
+        norms, total = compiled.sweeps().centred(stored, centred)
+        return norms, Moments(len(stored), total / len(stored), centred.T @ centred)
