@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.memory import check_array
+from anisoalign.embeddings.formats.spare import borrowed
 from anisoalign.embeddings.remote import is_remote
 from anisoalign.embeddings.shards import Block
 
@@ -56,7 +57,7 @@ class NpySource:
         return flat.reshape((self.rows, self.dim), order="F" if self._fortran else "C")
 
     def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[Block]:
-        """Yield rows in one buffer, each block valid until the next.
+        """Yield rows in one buffer, each block valid until the next, or until this thread reads again.
 
         Reading was measured a third cheaper than touching mapped pages one by one, and a file that shrinks
         meanwhile is an error here where a mapping would end the process.
@@ -67,9 +68,10 @@ class NpySource:
             for first in range(start, end, size):
                 yield array[first : min(first + size, end)], None
             return
-        buffer = np.empty((min(size, end - start), self.dim), self._stored)
-        with self.path.open("rb", buffering=0) as file:
-            file.seek(self._offset + start * self.dim * self._stored.itemsize)
+        width = self.dim * self._stored.itemsize
+        with self.path.open("rb", buffering=0) as file, borrowed(min(size, end - start) * width) as memory:
+            buffer = memory.view(self._stored).reshape(-1, self.dim)
+            file.seek(self._offset + start * width)
             for first in range(start, end, size):
                 block = buffer[: min(size, end - first)]
                 self._fill(file, block, first)
