@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from scipy.special import entr, softmax
 from sklearn.cluster import KMeans
 
 from anisoalign.aligners import AnisoAlign, ReAlign
@@ -111,10 +112,50 @@ def oracle(rows: np.ndarray, own: np.ndarray, target: np.ndarray) -> Move:
     return lambda z: normalize(z @ weight.T + bias)
 
 
-def candidates(
-    rows: np.ndarray, rotated: np.ndarray, own: np.ndarray, target: np.ndarray, seed: int
-) -> Iterator[tuple[str, Move | None]]:
-    """Names and maps, from rows turned and transported; `own`, the targets of these rows, is for the oracle alone."""
+def by_label(rows: np.ndarray, target: np.ndarray, same: np.ndarray, otherwise: np.ndarray) -> Move:
+    """The same regression, each source coupled evenly with the targets of its own class. Needs labels of both."""
+    counts = same.sum(axis=1, keepdims=True)
+    plan = np.where(counts > 0, same / np.maximum(counts, 1), otherwise)
+    weight, bias = regress(rows, plan @ target, 1.0)
+    return lambda z: normalize(z @ weight.T + bias)
+
+
+def by_residuals(rows: np.ndarray, target: np.ndarray, plan: np.ndarray, shrinkage: float, rounds: int) -> Move:
+    """Couple again by the distance to the regression's estimate, in the metric of what it leaves unexplained.
+
+    Expectation and maximisation of x = W y + c + noise of covariance S, shrunk; S from the plan before it.
+    """
+    wanted, d = max(4.0, 0.02 * len(target)), target.shape[1]
+    for _ in range(rounds):
+        barycentres = plan @ target
+        weight, bias = regress(rows, barycentres, 1.0)
+        estimate = rows @ weight.T + bias
+        spread = (target.T * plan.sum(axis=0)) @ target - estimate.T @ barycentres - barycentres.T @ estimate
+        spread = (spread + estimate.T @ estimate) / len(rows)
+        spread = (1 - shrinkage) * spread + shrinkage * np.trace(spread) / d * np.eye(d)
+        white = np.linalg.inv(np.linalg.cholesky(spread))
+        a, b = estimate @ white.T, target @ white.T
+        closeness = a @ b.T - (a**2).sum(axis=1)[:, None] / 2 - (b**2).sum(axis=1) / 2
+        plan = softened(closeness, wanted)
+    weight, bias = regress(rows, plan @ target, 1.0)
+    return lambda z: normalize(z @ weight.T + bias)
+
+
+def softened(closeness: np.ndarray, wanted: float) -> np.ndarray:
+    """Rows of a softmax whose perplexity is `wanted` in the mean."""
+    low, high = 1e-4, 1e4
+    plan = closeness
+    for _ in range(50):
+        width = (low * high) ** 0.5
+        plan = softmax(closeness / width, axis=1)
+        perplexity = np.exp(entr(plan).sum(axis=1).mean())
+        low, high = (low, width) if perplexity > wanted else (width, high)
+    return plan
+
+
+def candidates(rows: np.ndarray, rotated: np.ndarray, own: np.ndarray, part: Part) -> Iterator[tuple[str, Move | None]]:
+    """Names and maps, from rows turned and transported; `own`, the targets of these rows, is for oracles alone."""
+    target, seed = part.fit_x, part.seed
     h = bandwidth_for(rows, target, max(4.0, 0.02 * len(target)))
     yield "none", None
     for keep in (0.0, 0.25, 0.5, 1.0):
@@ -126,12 +167,20 @@ def candidates(
     yield "balanced", linear(rows, target, h, 1.0)
     yield "neighbours × 5", linear(rows, target, bandwidth_for(rows, target, 0.1 * len(target)))
     yield "coupled twice", twice(rows, target, h)
+    plan = coupling(rows, target, h, 0.5)
+    yield "coupled by residuals", by_residuals(rows, target, plan, 0.9, 1)
+    yield "coupled by residuals, three rounds", by_residuals(rows, target, plan, 0.5, 3)
     yield "kernel on all targets", softmax_towards(target, h)
     few = KMeans(max(2, len(target) // 4), n_init="auto", random_state=seed).fit(target).cluster_centers_
     yield "kernel on prototypes", softmax_towards(normalize(few), h)
     yield "Gaussian prior (Wiener)", wiener(target)
     yield "learned denoiser", denoiser(target, h, seed)
     yield "oracle coupling (pairs)", oracle(rows, own, target)
+    if part.fit_y_labels is not None and part.fit_x_labels is not None:
+        same = part.fit_y_labels[:, None] == part.fit_x_labels
+        yield "oracle coupling (labels)", by_label(rows, target, same, plan)
+    weight, bias = regress(rows, own, 1.0)
+    yield "oracle regression (pairs)", lambda z: normalize(z @ weight.T + bias)
 
 
 def maps(part: Part, own: np.ndarray) -> dict[str, Move]:
@@ -144,7 +193,7 @@ def maps(part: Part, own: np.ndarray) -> dict[str, Move]:
     first = rowwise(fit_initial(moments_y, moments_x, rows, turn, None, 0.3, 0.5).at(torch.float64))
     found = {REFERENCE: transforming(ReAlign().fit(part.fit_y, part.fit_x))}
     z = first(part.fit_y)
-    for name, estimate in candidates(z, station(part.fit_y), own, part.fit_x, part.seed):
+    for name, estimate in candidates(z, station(part.fit_y), own, part):
         full = station if estimate is None else led(first, estimate, z, moments_x)
         for share in SHARES:
             found[f"{name} @ {share:g}"] = calibrated(between(station, full, share), part)

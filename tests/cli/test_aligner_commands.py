@@ -103,6 +103,18 @@ def test_sets_that_share_no_geometry_are_refused_unless_forced(run, tmp_path):
     ended = run(*arguments, "--out", tmp_path / "m", "--set", "force=True")
     assert (ended.code, (tmp_path / "m").exists()) == (0, True)
     assert "anisoalign: warning: source and target share no leading directions" in said(ended)
+    table = ("compare", "--repeats", "2", "--json", *arguments[2:], "--method", "aniso-align")
+    ended = run(*table, "--method", "mean-shift", "--method", "realign")
+    assert ended.code == 0
+    assert [record["method"] for record in json.loads(ended.out)] == ["mean-shift", "realign"]
+    assert "left out, aniso-align: source and target share no leading directions" in said(ended)
+    ended = run(*table)
+    assert (ended.code, ended.out) == (2, "")
+    assert "aniso-align: source and target share no leading directions" in said(ended)
+    assert "force=true it is measured" in said(ended)
+    ended = run(*table[:-1], "aniso-align:force=true,strength=0.2")
+    assert ended.code == 0
+    assert len(json.loads(ended.out)) == 1
 
 
 def test_shards_on_disk_give_the_model_of_one_file(run, sides, tmp_path, write_shards):

@@ -71,13 +71,14 @@ def make(name: str, params: dict[str, Any] | None = None, preset: str | None = N
 
 
 def parse_value(text: str) -> Any:
-    """A number, True, False or None where `text` reads as one, else the text itself.
+    """A number, True, False or None where `text` reads as one, `true` and `false` too, else the text itself.
 
     Examples
     --------
-    >>> parse_value("0.5"), parse_value("auto"), parse_value("None")
-    (0.5, 'auto', None)
+    >>> parse_value("0.5"), parse_value("auto"), parse_value("None"), parse_value("false")
+    (0.5, 'auto', None, False)
     """
+    text = {"true": "True", "false": "False"}.get(text, text)
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

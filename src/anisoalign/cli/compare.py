@@ -86,6 +86,8 @@ def compare(
             progress=lambda _: done(1),
         )
     common.tell_dropped(y, x)
+    for name, why in result.refused.items():
+        common.say(f"left out, {name}: {why}")
     records = [{**record, **costs} for record, costs in zip(result.to_dicts(), result.costs(), strict=True)]
     if json:
         common.print_json(records)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from anisoalign.aligners import Aligner, AnisoAlign, parse_method
+from anisoalign.aligners.anisoalign.premise import PremiseError
 from anisoalign.aligners.oracle import ORACLES
 from anisoalign.aligners.oracle.base import Oracle
 from anisoalign.comparison.split import MINIMUM_ROWS, Split, split
@@ -77,10 +78,15 @@ def compare_rows(
     progress : callable, optional
         Called with the name of each method after each repeat of it.
 
+    Returns
+    -------
+    Comparison
+        A method that refuses these sets in any repeat is left out, with the reason in `refused`.
+
     Raises
     ------
     InputError
-        On pairs of unequal length, too few rows, or labels of the wrong length.
+        On pairs of unequal length, too few rows, or labels of the wrong length; where every method refuses.
     """
     _check(source, target, paired, source_labels, target_labels, repeats, k)
     labelled = source_labels is not None and target_labels is not None
@@ -96,7 +102,7 @@ def compare_rows(
     entries = {name: MethodScores(name, kind) for name, (kind, _) in makers.items()}
     real = MethodScores(REAL, ORACLE)
     yl, xl = (np.asarray(source_labels), np.asarray(target_labels)) if labelled else (None, None)
-    part = None
+    part, refused = None, {}
     for repeat in range(repeats):
         part = split(len(source), len(target), seed + repeat)
         fit_y, fit_x = source[part.fit_source], target[part.fit_target]
@@ -113,9 +119,14 @@ def compare_rows(
 
         turned: set[tuple] = set()
         for name, (_, maker) in makers.items():
+            if name in refused:
+                continue
             started = time.perf_counter()
             try:
                 model = _fit(maker(), fit_y, fit_x, moments, source, target, part)
+            except PremiseError as error:
+                refused[name] = f"{error.reason}; with the parameter force=true it is measured all the same"
+                continue
             except ValueError as error:  # a parameter out of range
                 raise InputError(f"{name}: {error}") from error
             fitted = time.perf_counter()
@@ -145,6 +156,8 @@ def compare_rows(
             if progress is not None:
                 progress(REAL)
     assert part is not None
+    if len(refused) == len(makers):
+        raise InputError("; ".join(f"{name}: {why}" for name, why in refused.items()))
     protocol = {
         "rows_fit_source": len(part.fit_source),
         "rows_fit_target": len(part.fit_target),
@@ -154,7 +167,8 @@ def compare_rows(
         "repeats": repeats,
         "seed": seed,
     }
-    return Comparison([*entries.values(), *([real] if labelled else [])], protocol)
+    measured = [entry for name, entry in entries.items() if name not in refused]
+    return Comparison([*measured, *([real] if labelled else [])], protocol, refused)
 
 
 def balance(metrics: dict[str, float]) -> float:

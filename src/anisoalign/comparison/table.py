@@ -82,10 +82,13 @@ class Comparison:
     methods : list of MethodScores
     protocol : dict
         Rows of each part, repeats, seed, k.
+    refused : dict
+        Methods that would not be fitted on these sets, and why; they have no record.
     """
 
     methods: list[MethodScores]
     protocol: dict[str, Any]
+    refused: dict[str, str] = field(default_factory=dict)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One flat record a method: every metric's mean, its standard error as `<metric>_se`, and its mark.

@@ -128,7 +128,7 @@ class OwnMoments:
         self.order: Order = order
         # Variances alone are a sweep of their own in numpy, and no method asks for them on a large set.
         self.sweep = {"mean": self._mean, "diagonal": None, "full": self._full}[order]
-        self._centred = np.empty((0, 0), np.float32)
+        self._centred: np.ndarray | None = None
 
     def __call__(self, tile: Tile) -> Moments:
         """Moments of one tile."""
@@ -143,7 +143,7 @@ class OwnMoments:
 
     def _full(self, stored: np.ndarray) -> tuple[np.ndarray, Moments]:
         """Norms of rows, and the moments of the rows divided by them."""
-        if self._centred.shape[1] != stored.shape[1] or len(self._centred) < len(stored):
+        if self._centred is None or len(self._centred) < len(stored):
             self._centred = np.empty(stored.shape, np.float32)
         centred = self._centred[: len(stored)]
         norms, total = compiled.sweeps().centred(stored, centred)

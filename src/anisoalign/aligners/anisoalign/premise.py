@@ -22,6 +22,14 @@ DEVIATIONS = 6.0
 """Sampling errors that a mean or an energy may be off before new rows count as drifted."""
 
 
+class PremiseError(InputError):
+    """The two sets share no geometry that a correction could rest on; `reason` is the message without advice."""
+
+    def __init__(self, reason: str):
+        super().__init__(f"{reason}; force=True (--force) fits all the same")
+        self.reason = reason
+
+
 class AlignmentWarning(UserWarning):
     """Something about the data makes a result less trustworthy than it looks."""
 
@@ -33,7 +41,7 @@ def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> f
 
     Raises
     ------
-    InputError
+    PremiseError
         If the leading subspaces overlap no more than chance, unless `force`.
     """
     sx, sy = target.covariance, source.covariance
@@ -48,7 +56,7 @@ def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> f
             "are both from the same model, and about the same kind of thing? There is no shared frame to align in"
         )
         if not force:
-            raise InputError(f"{message}; force=True (--force) fits all the same")
+            raise PremiseError(message)
         warnings.warn(message, AlignmentWarning, stacklevel=3)
     return p
 
