@@ -112,6 +112,12 @@ def oracle(rows: np.ndarray, own: np.ndarray, target: np.ndarray) -> Move:
     return lambda z: normalize(z @ weight.T + bias)
 
 
+def regressed(rows: np.ndarray, estimates: np.ndarray) -> Move:
+    """The regression of estimates on rows, onto the sphere."""
+    weight, bias = regress(rows, estimates, 1.0)
+    return lambda z: normalize(z @ weight.T + bias)
+
+
 def by_label(rows: np.ndarray, target: np.ndarray, same: np.ndarray, otherwise: np.ndarray) -> Move:
     """The same regression, each source coupled evenly with the targets of its own class. Needs labels of both."""
     counts = same.sum(axis=1, keepdims=True)
@@ -161,8 +167,7 @@ def candidates(rows: np.ndarray, rotated: np.ndarray, own: np.ndarray, part: Par
     for keep in (0.0, 0.25, 0.5, 1.0):
         yield f"coupled, linear, keep {keep:g}", linear(rows, target, h, keep=keep)
     again = coupling(rotated, target, bandwidth_for(rotated, target, max(4.0, 0.02 * len(target))), 0.5) @ target
-    weight, bias = regress(rows, again, 1.0)
-    yield "coupled after the rotation", lambda z: normalize(z @ weight.T + bias)
+    yield "coupled after the rotation", regressed(rows, again)
     yield "unbalanced", linear(rows, target, h, 0.0)
     yield "balanced", linear(rows, target, h, 1.0)
     yield "neighbours × 5", linear(rows, target, bandwidth_for(rows, target, 0.1 * len(target)))
@@ -179,8 +184,7 @@ def candidates(rows: np.ndarray, rotated: np.ndarray, own: np.ndarray, part: Par
     if part.fit_y_labels is not None and part.fit_x_labels is not None:
         same = part.fit_y_labels[:, None] == part.fit_x_labels
         yield "oracle coupling (labels)", by_label(rows, target, same, plan)
-    weight, bias = regress(rows, own, 1.0)
-    yield "oracle regression (pairs)", lambda z: normalize(z @ weight.T + bias)
+    yield "oracle regression (pairs)", regressed(rows, own)
 
 
 def maps(part: Part, own: np.ndarray) -> dict[str, Move]:
