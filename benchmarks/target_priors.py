@@ -55,6 +55,12 @@ def softmax_towards(points: np.ndarray, bandwidth: float) -> Move:
     return estimate
 
 
+def regressed(rows: np.ndarray, estimates: np.ndarray) -> Move:
+    """The regression of estimates on rows, onto the sphere."""
+    weight, bias = regress(rows, estimates, 1.0)
+    return lambda z: normalize(z @ weight.T + bias)
+
+
 def linear(rows: np.ndarray, target: np.ndarray, bandwidth: float, balance: float = 0.5, keep: float = 0.0) -> Move:
     """The guide of the package where `keep` is 0; with more, what barycentres have beyond a share of the row."""
     barycentres = coupling(rows, target, bandwidth, balance) @ target
@@ -108,22 +114,13 @@ def denoiser(target: np.ndarray, variance: float, seed: int, steps: int = 600) -
 def oracle(rows: np.ndarray, own: np.ndarray, target: np.ndarray) -> Move:
     """The same regression, coupled by each source's own target: the ceiling of all that couple. Needs pairs."""
     h = bandwidth_for(own, target, max(4.0, 0.02 * len(target)))
-    weight, bias = regress(rows, coupling(own, target, h, 0.0) @ target, 1.0)
-    return lambda z: normalize(z @ weight.T + bias)
-
-
-def regressed(rows: np.ndarray, estimates: np.ndarray) -> Move:
-    """The regression of estimates on rows, onto the sphere."""
-    weight, bias = regress(rows, estimates, 1.0)
-    return lambda z: normalize(z @ weight.T + bias)
+    return regressed(rows, coupling(own, target, h, 0.0) @ target)
 
 
 def by_label(rows: np.ndarray, target: np.ndarray, same: np.ndarray, otherwise: np.ndarray) -> Move:
     """The same regression, each source coupled evenly with the targets of its own class. Needs labels of both."""
     counts = same.sum(axis=1, keepdims=True)
-    plan = np.where(counts > 0, same / np.maximum(counts, 1), otherwise)
-    weight, bias = regress(rows, plan @ target, 1.0)
-    return lambda z: normalize(z @ weight.T + bias)
+    return regressed(rows, np.where(counts > 0, same / np.maximum(counts, 1), otherwise) @ target)
 
 
 def by_residuals(rows: np.ndarray, target: np.ndarray, plan: np.ndarray, shrinkage: float, rounds: int) -> Move:
@@ -143,8 +140,7 @@ def by_residuals(rows: np.ndarray, target: np.ndarray, plan: np.ndarray, shrinka
         a, b = estimate @ white.T, target @ white.T
         closeness = a @ b.T - (a**2).sum(axis=1)[:, None] / 2 - (b**2).sum(axis=1) / 2
         plan = softened(closeness, wanted)
-    weight, bias = regress(rows, plan @ target, 1.0)
-    return lambda z: normalize(z @ weight.T + bias)
+    return regressed(rows, plan @ target)
 
 
 def softened(closeness: np.ndarray, wanted: float) -> np.ndarray:

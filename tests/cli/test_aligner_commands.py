@@ -108,7 +108,8 @@ def test_sets_that_share_no_geometry_are_refused_unless_forced(run, tmp_path):
     assert ended.code == 0
     assert [record["method"] for record in json.loads(ended.out)] == ["mean-shift", "realign"]
     assert "left out, aniso-align: source and target share no leading directions" in said(ended)
-    ended = run(*table)
+    assert run(*table, "--method", "mean-shift", "--report", tmp_path / "page.html").code == 0
+    ended = run(*table, "--paired")
     assert (ended.code, ended.out) == (2, "")
     assert "aniso-align: source and target share no leading directions" in said(ended)
     assert "force=true it is measured" in said(ended)

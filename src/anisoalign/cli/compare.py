@@ -44,6 +44,8 @@ def compare(
 ) -> None:
     """Fit every method on one part of the rows, measure on another, repeat: mean ± standard error.
 
+    A method that refuses to be fitted on the sets is left out, and stderr says why.
+
     Sets of equal length are split in step, so that no item gives both its source and its target to a fit.
     With --json an array is printed, one flat object a method: every metric, <metric>_se, <metric>_mark (best or
     within_noise), and with labels label_transfer and closed, the share of the way from ReAlign to real targets;

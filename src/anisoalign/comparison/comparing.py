@@ -51,8 +51,8 @@ def compare(
     Raises
     ------
     InputError
-        On sets or labels that do not fit together, too few rows, unknown methods or parameters; where every method
-        refuses the sets. One that alone does so is left out, see `Comparison.refused`.
+        On sets or labels that do not fit together, too few rows, unknown methods or parameters; where each method
+        refuses the sets. If only some do, they are left out, see `Comparison.refused`.
 
     Examples
     --------

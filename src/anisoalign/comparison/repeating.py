@@ -86,7 +86,7 @@ def compare_rows(
     Raises
     ------
     InputError
-        On pairs of unequal length, too few rows, or labels of the wrong length; where every method refuses.
+        On pairs of unequal length, too few rows, or labels of the wrong length; where each of `methods` refuses.
     """
     _check(source, target, paired, source_labels, target_labels, repeats, k)
     labelled = source_labels is not None and target_labels is not None
@@ -156,7 +156,7 @@ def compare_rows(
             if progress is not None:
                 progress(REAL)
     assert part is not None
-    if len(refused) == len(makers):
+    if all(spec in refused for spec in methods):  # what was added beside them is no answer
         raise InputError("; ".join(f"{name}: {why}" for name, why in refused.items()))
     protocol = {
         "rows_fit_source": len(part.fit_source),

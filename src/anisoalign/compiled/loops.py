@@ -40,7 +40,7 @@ def mapped(rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, shift: np.nda
 def centred(rows: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Norms of rows (m, d), and Σ_i y_i/‖y_i‖, float64 (d,); the unit rows less their mean go into `out`, float32."""
     norms, total = unit_sum(rows)
-    _units(_bits(rows), norms, (total / len(rows)).astype(np.float32), out)
+    _less(_bits(rows), norms, (total / len(rows)).astype(np.float32), out)
     return norms, total
 
 
@@ -188,7 +188,7 @@ def _mapped_sum(rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, norms: n
 
 
 @_compiled
-def _units(rows: np.ndarray, norms: np.ndarray, mean: np.ndarray, out: np.ndarray) -> None:
+def _less(rows: np.ndarray, norms: np.ndarray, mean: np.ndarray, out: np.ndarray) -> None:
     for i in range(rows.shape[0]):
         scale = np.float32(1) / norms[i]
         for j in range(rows.shape[1]):
@@ -251,12 +251,6 @@ def _mapped(
             value = scale * _widened(rows[i, j]) * weight[j] + bias[j]
             row[j] = value
             square += value * value
-        inverse = np.float32(1) / np.sqrt(square)
-        square = np.float32(0)
-        for j in range(d):
-            value = inverse * row[j] + shift[j]
-            row[j] = value
-            square += value * value
-        inverse = np.float32(1) / np.sqrt(square)
+        inverse = _added(row, np.float32(1) / np.sqrt(square), shift)
         for j in range(d):
             out[i, j] = _narrowed(inverse * row[j], out[i, j])

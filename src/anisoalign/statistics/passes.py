@@ -126,7 +126,7 @@ class OwnMoments:
 
     def __init__(self, order: Order):
         self.order: Order = order
-        # Variances alone are a sweep of their own in numpy, and no method asks for them on a large set.
+        # There is no loop for variances alone, which one method asks for.
         self.sweep = {"mean": self._mean, "diagonal": None, "full": self._full}[order]
         self._centred: np.ndarray | None = None
 
