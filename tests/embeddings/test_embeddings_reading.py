@@ -287,3 +287,16 @@ def test_anonymous_memory_does_not_grow_with_rows(tmp_path):
         grown = max(grown, anonymous() - before)
     # 160 MB are read as float32 tiles of 4 MB each; a few of them may be alive.
     assert grown < 40_000
+
+
+def test_sets_read_in_turns_by_one_thread_do_not_share_memory(tmp_path):
+    """Readers borrow the thread's memory; a second one that begins before the first has ended gets its own."""
+    rows = np.random.default_rng(0).normal(size=(2, 300, 8)).astype(np.float32)
+    for name, side in zip("ab", rows, strict=True):
+        np.save(tmp_path / f"{name}.npy", side)
+    first, second = (open_embeddings(tmp_path / f"{name}.npy") for name in "ab")
+    assert len(first.read()) == 300  # leaves memory to be lent again
+    readers = (es.shards[0].source.blocks(100) for es in (first, second))
+    for at, ((one, _), (other, _)) in enumerate(zip(*readers, strict=True)):
+        np.testing.assert_array_equal(one, rows[0, 100 * at : 100 * at + 100])
+        np.testing.assert_array_equal(other, rows[1, 100 * at : 100 * at + 100])

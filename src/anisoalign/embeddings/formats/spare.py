@@ -15,10 +15,11 @@ def borrowed(nbytes: int) -> Iterator[np.ndarray]:
 
     Examples
     --------
-    >>> with borrowed(4) as first, borrowed(4) as other:
-    ...     first[:], other[:] = 1, 2
-    ...     first.tolist()
-    [1, 1, 1, 1]
+    >>> with borrowed(4) as memory:
+    ...     before = memory
+    >>> with borrowed(4) as again, borrowed(4) as other:
+    ...     np.shares_memory(before, again), np.shares_memory(again, other)
+    (True, False)
     """
     memory: np.ndarray | None = getattr(_MINE, "memory", None)
     _MINE.memory = None
