@@ -80,7 +80,7 @@ def maps(part: Part, own: np.ndarray | None) -> dict[str, Move]:
     y, x = (Moments.empty(rows.shape[1]).update(rows) for rows in (part.fit_y, part.fit_x))
     turn, rows = turn_between(y.mean, x.mean), torch.from_numpy(part.fit_y)
     first = rowwise(fit_initial(y, x, rows, turn, None, 0.3, 0.5).at(torch.float64))
-    barycentres = couple(first(part.fit_y), part.fit_x, 0.02, 0.5).barycentres
+    barycentres = couple([], first(part.fit_y), part.fit_x, 0.02, 0.5).barycentres
     start = Start(y.mean, x.mean, trace_scale(y, x))
     found = {REFERENCE: transforming(ReAlign().fit(part.fit_y, part.fit_x))}
     for name, cross in candidates(y.rotated(turn), x, part.fit_y @ turn.T, barycentres, own):

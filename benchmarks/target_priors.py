@@ -211,7 +211,9 @@ def led(first: Move, estimate: Move, z: np.ndarray, moments_x: Moments) -> Move:
     def moved(rows: np.ndarray) -> np.ndarray:
         return normalize((1 - STEP) * rows + STEP * estimate(rows))
 
-    restore = rowwise(fit_restore(torch.from_numpy(moved(z)), moments_x, None, 0.3, 0.6).at(torch.float64))
+    restore = rowwise(
+        fit_restore(Moments.empty(z.shape[1]).update(moved(z)), moments_x, None, 0.3, 0.6).at(torch.float64)
+    )
     return lambda rows: restore(moved(first(rows)))
 
 

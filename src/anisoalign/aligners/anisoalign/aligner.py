@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anisoalign.aligners.anisoalign.blocks import blocks, moments_of
 from anisoalign.aligners.anisoalign.correction import Correction, fit_correction
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
 from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_strength
@@ -262,17 +263,18 @@ class AnisoAlign(Aligner):
         moments_y = measure(source, "full", dtype=dtype, progress=progress)
         moments_x = measure(target, "full", dtype=dtype, progress=progress)
         self.overlap_p_ = check_premise(moments_y, moments_x, force, self.seed)
-        rows_y = source.sample(self.fit_rows, self.seed, np.float64)
-        rows_x = target.sample(self.fit_rows, self.seed + 1, np.float64)
+        precision = float64_below(max(source.rows, target.rows), dtype)
+        rows_y = source.sample(self.fit_rows, self.seed, precision)
+        rows_x = target.sample(self.fit_rows, self.seed + 1, precision)
         self.n_features_in_ = source.dim
         self.target_mean_ = moments_x.mean.copy()
         self.source_energy_ = drift_statistics(rows_y, moments_y.mean)
         self.source_dimension_ = source.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
-        whole = None  # samples that are the sets themselves say the same
+        entire = None  # samples that are the sets themselves say the same
         if max(source.rows, target.rows) > self.fit_rows:
-            whole = Whole(moments_y, moments_x, partial(_tiles, source), partial(_tiles, target))
+            entire = Whole(moments_y, moments_x, partial(_tiles, source), partial(_tiles, target))
         with operations_alone() if max(len(rows_y), len(rows_x)) <= SMALL else nullcontext():
-            made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint, whole)
+            made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint, entire)
             self._keep(made.correction)
             self.rank_ = made.rank
             self._choose_strength(rows_y, rows_x)
@@ -403,23 +405,22 @@ class AnisoAlign(Aligner):
         if self.strength != "auto":
             self.strength_ = in_unit_interval("strength", self.strength)
             return
+        dim = rows_y.shape[1]
         quick = type(self)(**{**self.get_params(), "prior_steps": min(self.prior_steps, 300)})
 
-        def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], list[np.ndarray]]:
-            full = Moments.empty(fit_y.shape[1]).update(fit_y), Moments.empty(fit_x.shape[1]).update(fit_x)
-            correction = fit_correction(quick, *full, fit_y, fit_x).correction
+        def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
+            moments_y, moments_x = (moments_of(blocks(torch.from_numpy(rows)), dim) for rows in (fit_y, fit_x))
+            correction = fit_correction(quick, moments_y, moments_x, fit_y, fit_x).correction
             means = correction.means(torch.from_numpy(fit_y), NODES)
 
-            def aligned(rows: np.ndarray) -> list[np.ndarray]:
-                found = []
+            def aligned(rows: np.ndarray) -> Iterator[np.ndarray]:
                 for strength, mean in zip(NODES, means, strict=True):
-                    moved = correction.at(strength, torch.float64)(torch.from_numpy(rows.copy())).numpy()
-                    moved = moved + (full[1].mean - mean)
-                    found.append(moved / np.linalg.norm(moved, axis=1, keepdims=True))
+                    moved = correction.at(strength, torch.float64)(torch.from_numpy(rows).double()).numpy()
+                    moved = moved + (moments_x.mean - mean)
+                    yield moved / np.linalg.norm(moved, axis=1, keepdims=True)
                 for rival in rivals:
-                    other = rival.fit_from_statistics(*full).calibrate(fit_y, dtype="float64")
-                    found.append(other.transform(rows, dtype="float64", out_dtype="float64"))
-                return found
+                    other = rival.fit_from_statistics(moments_y, moments_x).calibrate(fit_y, dtype="float64")
+                    yield other.transform(rows, dtype="float64", out_dtype="float64")
 
             return aligned
 
@@ -451,9 +452,9 @@ class AnisoAlign(Aligner):
 
     def _bounds(self, rows: np.ndarray) -> np.ndarray:
         """Largest angle, radians, by which the whole guided step and refinement together can turn each row."""
-        return (
-            angle_bound(self.correction().relative_bounds(torch.from_numpy(rows))).sum(dim=0).clamp_max(math.pi).numpy()
-        )
+        correction = self.correction()
+        angles = [angle_bound(correction.relative_bounds(block)).sum(dim=0) for block in blocks(torch.from_numpy(rows))]
+        return torch.cat(angles).clamp_max(math.pi).numpy()
 
 
 def _tiles(embeddings: EmbeddingSet) -> Iterator[Tensor]:

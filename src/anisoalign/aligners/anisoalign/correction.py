@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anisoalign.aligners.anisoalign.blocks import Part, along, blocks, mean_of, moments_of, whole
 from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, FEWEST, bandwidth_for, coupling, regress
 from anisoalign.aligners.anisoalign.mixing import mixing_matrix
 from anisoalign.aligners.anisoalign.path import (
@@ -39,8 +40,6 @@ from anisoalign.statistics import Moments
 
 RIDGE = 1.0
 """Penalty of the guide's regression in mean eigenvalues; results are flat in it over a factor of ten."""
-_MEASURED = 4096
-"""Rows that lie at all stations at the same time while means are taken."""
 
 
 class Route(NamedTuple):
@@ -119,15 +118,15 @@ class Correction:
 
     def means(self, rows: Tensor, strengths: Iterable[float]) -> Float[np.ndarray, "k d"]:
         """Mean of the mapped rows at each strength, before calibration; the steps are taken once."""
-        legs, places = self.legs(rows.dtype), [self.dial.between(strength) for strength in strengths]
+        legs, places = self.legs(torch.float64), [self.dial.between(strength) for strength in strengths]
         total = torch.zeros(len(places), rows.shape[1], dtype=torch.float64)
-        for part in rows.split(_MEASURED):  # every station's rows are kept while a part is measured
+        for block in blocks(rows):  # its rows at every station are kept while it is measured
             seen: dict[int, Tensor] = {}
             for line, (station, share) in zip(total, places, strict=True):
-                now = visit(legs, station, part, seen)
+                now = visit(legs, station, block, seen)
                 if share > 0.0:
-                    now = blend(now, visit(legs, station + 1, part, seen), share)
-                line += now.sum(dim=0, dtype=torch.float64)
+                    now = blend(now, visit(legs, station + 1, block, seen), share)
+                line += now.sum(dim=0)
         return (total / len(rows)).numpy()
 
     def acts_at(self, strength: float) -> bool:
@@ -200,29 +199,34 @@ def fit_initial(
     dialled = dialled_transport(source.rotated(rotation), target, rank=rank, shrinkage=shrinkage, strength=strength)
     weight = dialled.weight @ rotation
     free = Affine(weight, target.mean - weight @ source.mean)
-    return Affine(free.weight, free.bias, target.mean - free.at(rows.dtype)(rows).mean(dim=0).double().numpy())
+    return Affine(free.weight, free.bias, target.mean - mean_of(along([free], rows), target.dim).numpy())
 
 
 class Coupled(NamedTuple):
-    """Some source rows, and the barycentres of the targets that each is coupled with."""
+    """Some source rows as they are and on the way, and the barycentres of the targets that each is coupled with."""
 
-    chosen: slice
+    source: Float[np.ndarray, "n d"]
+    rows: Float[np.ndarray, "n d"]
     barycentres: Float[np.ndarray, "n d"]
 
 
 def couple(
-    rows: Float[np.ndarray, "n d"], target: Float[np.ndarray, "m d"], neighbours: float, balance: float
+    parts: Sequence[Part],
+    source: Float[np.ndarray, "n d"],
+    target: Float[np.ndarray, "m d"],
+    neighbours: float,
+    balance: float,
 ) -> Coupled:
-    """Couple transported sources with targets, `COUPLED_ROWS` a side at most."""
-    chosen = slice(None, None, -(-len(rows) // COUPLED_ROWS))
-    rows, target = rows[chosen], target[:: -(-len(target) // COUPLED_ROWS)]
+    """Couple what `parts` make of sources with targets, `COUPLED_ROWS` a side at most."""
+    source = np.asarray(source[:: -(-len(source) // COUPLED_ROWS)], np.float64)
+    target = np.asarray(target[:: -(-len(target) // COUPLED_ROWS)], np.float64)
+    rows = whole(along(parts, torch.from_numpy(source))).numpy()
     wanted = min(max(FEWEST, neighbours * len(target)), max(1.0, 0.9 * len(target)))
-    return Coupled(chosen, coupling(rows, target, bandwidth_for(rows, target, wanted), balance) @ target)
+    return Coupled(source, rows, coupling(rows, target, bandwidth_for(rows, target, wanted), balance) @ target)
 
 
-def fit_restore(rows: Tensor, target: Moments, rank: int | float | None, shrinkage: Any, strength: float) -> Affine:
+def fit_restore(moments: Moments, target: Moments, rank: int | float | None, shrinkage: Any, strength: float) -> Affine:
     """Transport of what the step left towards the target's covariance, at a strength; 0 only restores the trace."""
-    moments = Moments.empty(target.dim).update(rows.numpy())
     weight = dialled_transport(moments, target, rank=rank, shrinkage=shrinkage, strength=strength).weight
     return Affine(weight, target.mean - weight @ moments.mean)
 
@@ -249,7 +253,7 @@ def fit_correction(
     rows_x: Float[np.ndarray, "m d"],
     stages: Callable[[str, int, int], None] | None = None,
     checkpoint: str | Path | None = None,
-    whole: Whole | None = None,
+    entire: Whole | None = None,
 ) -> Made:
     """Fit all parts that `model.terms` names, each on what the ones before it made of the sample.
 
@@ -259,15 +263,14 @@ def fit_correction(
         For its parameters alone.
     moments_y, moments_x : Moments
         Of all rows of source and target.
-    rows_y, rows_x : ndarray, float64
+    rows_y, rows_x : ndarray, float32 or float64
         Unit rows of samples of both.
-    whole : Whole, optional
+    entire : Whole, optional
         Of all rows of both, for the statistics of the polar stage; by default those of the samples.
     """
     terms = parse_terms(model.terms)
     basis = _frame(model, moments_y, moments_x, rows_y, rows_x)
     start = Start(moments_y.mean, moments_x.mean, trace_scale(moments_y, moments_x))
-    rows = torch.from_numpy(rows_y)
     rotated = transported = initial = guide = restore = polar = coupled = None
     radial = model.initial == "radial"
     dialled = model.initial_strength if "init" in terms else 0.0
@@ -275,15 +278,18 @@ def fit_correction(
     def transport(rotation: np.ndarray, shrinkage: Any) -> Affine:
         return fit_initial(moments_y, moments_x, torch.from_numpy(rows_y), rotation, model.rank, shrinkage, dialled)
 
-    def stage(now: Tensor) -> PolarStage:
+    def coupled_after(parts: Sequence[Part]) -> Coupled:
+        return couple(parts, rows_y, rows_x, model.neighbours, model.balance)
+
+    def stage(parts: Sequence[Part]) -> PolarStage:
         return fit_polar(
-            now,
-            torch.from_numpy(rows_x),
+            whole(along(parts, torch.from_numpy(rows_y))),
+            whole(blocks(torch.from_numpy(rows_x))),
             basis,
             polar_settings(model),
             radial=radial,
             seed=model.seed,
-            whole=whole,
+            whole=entire,
             device=device_of(model.device),
             checkpoint=None if checkpoint is None else Path(checkpoint),
             progress=stages,
@@ -291,46 +297,41 @@ def fit_correction(
 
     turn = turn_of_means(moments_y, moments_x, model.rotation)
     if radial and terms & {"init", "refine"}:
-        polar = stage(rows)
-        rows = polar.at(rows.dtype)(rows)
+        polar = stage([])
     if not radial and ("guide" in terms or model.rotation == "full"):
         initial = transport(turn, model.guide_shrinkage)
-        coupled = couple(initial.at(rows.dtype)(rows).numpy(), rows_x, model.neighbours, model.balance)
+        coupled = coupled_after([initial])
     if not radial:
         rotation = turn
         if coupled is not None and model.rotation == "full":
-            rotation = _full_rotation(model, moments_y.rotated(turn), moments_x, rows_y, coupled, turn)
+            rotation = _full_rotation(model, moments_y.rotated(turn), moments_x, coupled, turn)
         rotated = None if model.rotation == "none" else start.rotated(rotation)
         if "init" in terms or "guide" not in terms:
             transported = transport(rotation, model.shrinkage)
     if "guide" in terms:
-        rows = rows if initial is None else initial.at(rows.dtype)(rows)
-        coupled = coupled or couple(rows.numpy(), rows_x, model.neighbours, model.balance)
-        guide = fit_guide(rows[coupled.chosen].numpy(), coupled.barycentres, model.guide_step, model.guide_bound)
-        rows = guide.at(rows.dtype)(rows)
-        restore = fit_restore(rows, moments_x, model.rank, model.guide_shrinkage, model.restore_strength)
-        rows = restore.at(rows.dtype)(rows)
+        before = [part for part in (polar, initial) if part is not None]
+        coupled = coupled or coupled_after(before)
+        guide = fit_guide(coupled.rows, coupled.barycentres, model.guide_step, model.guide_bound)
+        led = moments_of(along([*before, guide], torch.from_numpy(rows_y)), moments_x.dim)
+        restore = fit_restore(led, moments_x, model.rank, model.guide_shrinkage, model.restore_strength)
     else:
         initial = None
-        rows = rows if transported is None else transported.at(rows.dtype)(rows)
+    made = Correction(start, rotated, transported, initial, guide, restore, polar, radial)
     if not radial and "refine" in terms:
-        polar = stage(rows)
-    correction = Correction(start, rotated, transported, initial, guide, restore, polar, radial)
-    return Made(correction, basis.shape[1])
+        made = replace(made, polar=stage(made.parts()))
+    return Made(made, basis.shape[1])
 
 
 def _full_rotation(
     model: Any,
     turned: Moments,
     target: Moments,
-    rows: Float[np.ndarray, "n d"],
     coupled: Coupled,
     turn: Float[np.ndarray, "d d"],
 ) -> Float[np.ndarray, "d d"]:
     """The rotation about the targets' mean, after the turn of the means."""
     whole = dialled_transport(turned, target, rank=model.rank, shrinkage=model.shrinkage, strength=1.0).weight
-    chosen = rows[coupled.chosen] @ turn.T
-    return fit_rotation(chosen, coupled.barycentres, whole @ turned.covariance, target.mean) @ turn
+    return fit_rotation(coupled.source @ turn.T, coupled.barycentres, whole @ turned.covariance, target.mean) @ turn
 
 
 def _frame(model: Any, moments_y: Moments, moments_x: Moments, rows_y: np.ndarray, rows_x: np.ndarray) -> Tensor:

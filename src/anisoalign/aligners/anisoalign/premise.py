@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from anisoalign.aligners.anisoalign.blocks import BLOCK
 from anisoalign.diagnostics.gap import overlap_p_value
 from anisoalign.embeddings import InputError
 from anisoalign.geometry.spectra import eigenvalues, numerical_rank, principal_subspace
@@ -69,7 +70,7 @@ def check_sizes(source: Float[np.ndarray, "n d"], rank: int, rows: int) -> None:
             AlignmentWarning,
             stacklevel=3,
         )
-    distinct = len(np.unique(np.round(source, 6), axis=0))
+    distinct = len({hash((np.round(row, 6) + 0.0).tobytes()) for row in source})  # + 0.0 makes -0.0 the same
     if distinct < len(source) / 2:
         warnings.warn(
             f"only {distinct} of {len(source)} sources looked at are different: what is learned rests on those",
@@ -80,7 +81,7 @@ def check_sizes(source: Float[np.ndarray, "n d"], rank: int, rows: int) -> None:
 
 def drift_statistics(rows: Float[np.ndarray, "n d"], mean: Float[np.ndarray, " d"]) -> dict[str, Any]:
     """Mean and spread of ‖y − μy‖² over the fitted sources, against which new rows are held."""
-    energy = ((rows - mean) ** 2).sum(axis=1)
+    energy = np.concatenate([((rows[i : i + BLOCK] - mean) ** 2).sum(axis=1) for i in range(0, len(rows), BLOCK)])
     return {"energy": float(energy.mean()), "spread": float(energy.std()), "rows": len(rows)}
 
 

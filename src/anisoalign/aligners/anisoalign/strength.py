@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -27,7 +27,7 @@ WORTH = 0.01
 
 FitAt = Callable[
     [Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]],
-    Callable[[Float[np.ndarray, "k d"]], list[Float[np.ndarray, "k d"]]],
+    Callable[[Float[np.ndarray, "k d"]], Iterator[Float[np.ndarray, "k d"]]],
 ]
 """From fit rows to a function that gives rows aligned at each node, and then by each rival."""
 
@@ -81,9 +81,12 @@ def choose_strength(
         fit_y, test_y = _hold_out(source, generator)
         fit_x, test_x = _hold_out(target, generator)
         k = default_k(len(test_y), len(test_x))
-        aligned = fit(fit_y, fit_x)(test_y)
-        kept.append([geometry_consistency(test_y, rows, seed=seed) for rows in aligned])
-        reached.append([min(*mixing(test_x, rows, k), 1.0) for rows in aligned])
+        measured = [
+            (geometry_consistency(test_y, rows, seed=seed), min(*mixing(test_x, rows, k), 1.0))
+            for rows in fit(fit_y, fit_x)(test_y)
+        ]
+        kept.append([psi for psi, _ in measured])
+        reached.append([found for _, found in measured])
     psi, found = np.clip(np.nan_to_num(kept), 0.0, 1.0), np.array(reached)
     score = 2 * psi * found / np.maximum(psi + found, 1e-12)
     score, others = score[:, : len(NODES)], score[:, len(NODES) :]

@@ -1,0 +1,64 @@
+"""A sample's rows a block at a time, float64: what is made of them on the way never lies in memory whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anisoalign.aligners.anisoalign.path import RowMap, in_turn
+from anisoalign.statistics import Moments
+
+BLOCK = 1024
+
+
+@runtime_checkable
+class Part(Protocol):
+    """A fitted map of rows that can be had in a precision."""
+
+    def at(self, dtype: torch.dtype) -> RowMap:
+        """The map in a precision."""
+        ...
+
+
+def blocks(rows: Float[Tensor, "n d"]) -> Iterator[Float[Tensor, "m d"]]:
+    """Rows of any precision, `BLOCK` of them at a time."""
+    return (block.double() for block in rows.split(BLOCK))
+
+
+def along(parts: Sequence[Part], rows: Float[Tensor, "n d"]) -> Iterator[Float[Tensor, "m d"]]:
+    """Rows after the parts, in order.
+
+    Examples
+    --------
+    >>> import torch
+    >>> [len(block) for block in along([], torch.eye(3).repeat(1_000, 1))]
+    [1024, 1024, 952]
+    """
+    move = in_turn([part.at(torch.float64) for part in parts])
+    return (move(block) for block in blocks(rows))
+
+
+def whole(mapped: Iterable[Float[Tensor, "m d"]]) -> Float[Tensor, "n d"]:
+    """All blocks in one tensor."""
+    return torch.cat(list(mapped))
+
+
+def moments_of(mapped: Iterable[Float[Tensor, "m d"]], dim: int) -> Moments:
+    """Mean and second moments of the rows of all blocks."""
+    found = Moments.empty(dim)
+    for block in mapped:
+        found.update(block.numpy())
+    return found
+
+
+def mean_of(mapped: Iterable[Float[Tensor, "m d"]], dim: int) -> Float[Tensor, " d"]:
+    """Mean of the rows of all blocks."""
+    total, n = torch.zeros(dim, dtype=torch.float64), 0
+    for block in mapped:
+        total += block.sum(dim=0)
+        n += len(block)
+    return total / n
