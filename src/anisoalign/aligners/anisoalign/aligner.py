@@ -274,10 +274,10 @@ class AnisoAlign(Aligner):
         if max(source.rows, target.rows) > self.fit_rows:
             entire = Whole(moments_y, moments_x, partial(_tiles, source), partial(_tiles, target))
         with operations_alone() if max(len(rows_y), len(rows_x)) <= SMALL else nullcontext():
+            self._choose_strength(rows_y, rows_x)
             made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint, entire)
             self._keep(made.correction)
             self.rank_ = made.rank
-            self._choose_strength(rows_y, rows_x)
             self.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES)
             self.whole_bound_ = float(self._bounds(rows_y).max())
         check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))

@@ -338,9 +338,11 @@ def _frame(model: Any, moments_y: Moments, moments_x: Moments, rows_y: np.ndarra
     """Q R, with an even number of columns, since blocks are pairs."""
     d = moments_y.dim
     rank = (d + 1) // 2 if model.rank is None else model.rank
-    frame = joint_frame(moments_x.covariance, moments_y.covariance, rank=rank).rank
-    even = min(d, max(2, frame // 2 * 2))
-    basis = joint_frame(moments_x.covariance, moments_y.covariance, rank=even).basis.copy()
+    frame = joint_frame(moments_x.covariance, moments_y.covariance, rank=rank)
+    even = min(d, max(2, frame.rank // 2 * 2))
+    if even > frame.rank:
+        frame = joint_frame(moments_x.covariance, moments_y.covariance, rank=even)
+    basis = np.ascontiguousarray(frame.basis[:, :even])
     if "refine" not in parse_terms(model.terms) and model.initial != "radial":
         return torch.from_numpy(basis)
     if d < 2:

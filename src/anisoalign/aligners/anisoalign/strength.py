@@ -75,19 +75,10 @@ def choose_strength(
     """
     if min(len(source), len(target)) < FEWEST:
         return None
-    kept, reached = [], []
-    for split in range(SPLITS):
-        generator = np.random.default_rng([seed, split])
-        fit_y, test_y = _hold_out(source, generator)
-        fit_x, test_x = _hold_out(target, generator)
-        k = default_k(len(test_y), len(test_x))
-        measured = [
-            (geometry_consistency(test_y, rows, seed=seed), min(*mixing(test_x, rows, k), 1.0))
-            for rows in fit(fit_y, fit_x)(test_y)
-        ]
-        kept.append([psi for psi, _ in measured])
-        reached.append([found for _, found in measured])
-    psi, found = np.clip(np.nan_to_num(kept), 0.0, 1.0), np.array(reached)
+    # One split at a time, so that what one held is gone before the next is drawn.
+    splits = [_measured(source, target, fit, np.random.default_rng([seed, split]), seed) for split in range(SPLITS)]
+    kept, reached = np.moveaxis(np.array(splits), 2, 0)
+    psi, found = np.clip(np.nan_to_num(kept), 0.0, 1.0), reached
     score = 2 * psi * found / np.maximum(psi + found, 1e-12)
     score, others = score[:, : len(NODES)], score[:, len(NODES) :]
     best = int(score.mean(axis=0).argmax())
@@ -99,6 +90,19 @@ def choose_strength(
     )
     named = dict(zip(rivals, others.mean(axis=0).round(4).tolist(), strict=True))
     return StrengthChoice(chosen, list(NODES), kept_at, reached_at, score_at, named)
+
+
+def _measured(
+    source: np.ndarray, target: np.ndarray, fit: FitAt, generator: np.random.Generator, seed: int
+) -> list[tuple[float, float]]:
+    """Ψ and min(M_Z, M_X, 1) of one split, at every node and of every rival."""
+    fit_y, test_y = _hold_out(source, generator)
+    fit_x, test_x = _hold_out(target, generator)
+    k = default_k(len(test_y), len(test_x))
+    return [
+        (geometry_consistency(test_y, rows, seed=seed), min(*mixing(test_x, rows, k), 1.0))
+        for rows in fit(fit_y, fit_x)(test_y)
+    ]
 
 
 def _hold_out(rows: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
