@@ -218,7 +218,7 @@ def couple(
     balance: float,
 ) -> Coupled:
     """Couple what `parts` make of sources with targets, `COUPLED_ROWS` a side at most."""
-    source = np.asarray(source[:: -(-len(source) // COUPLED_ROWS)], np.float64)
+    source = source[:: -(-len(source) // COUPLED_ROWS)]
     target = np.asarray(target[:: -(-len(target) // COUPLED_ROWS)], np.float64)
     rows = whole(along(parts, torch.from_numpy(source))).numpy()
     wanted = min(max(FEWEST, neighbours * len(target)), max(1.0, 0.9 * len(target)))
