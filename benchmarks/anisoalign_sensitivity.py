@@ -295,8 +295,8 @@ def main() -> None:
     parser.add_argument("--cost", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.cost:
-        *sizes, preset = options.cost
-        print(json.dumps(cost(*map(int, sizes), preset)))
+        rows, dim, rank = (int(value) for value in options.cost[:3])
+        print(json.dumps(cost(rows, dim, rank, options.cost[3])))
         return
     file = HERE / "anisoalign_sensitivity.json"
     results = json.loads(file.read_text()) if file.is_file() else {}

@@ -9,6 +9,7 @@ import torch
 from aligner_worlds import EXACT, QUICK, distorted
 
 import anisoalign as aa
+from anisoalign.aligners.anisoalign import blocks
 from anisoalign.aligners.anisoalign.aligner import SMALL
 from anisoalign.aligners.anisoalign.coupling import bandwidth_for, coupling
 from anisoalign.aligners.anisoalign.path import ROTATED
@@ -269,3 +270,17 @@ def test_the_bandwidth_gives_the_number_of_neighbours_on_clustered_rows_too(want
     plan = coupling(z, target[200:], bandwidth_for(z, target[200:], wanted), 0.0)
     entropy = -(plan * np.log(np.maximum(plan, 1e-300))).sum(axis=1).mean()
     assert np.exp(entropy) == pytest.approx(wanted, rel=1e-3)
+
+
+def test_blocks_are_only_how_the_sample_is_walked_through(kind, rows, model, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", 64)
+    again = make(kind, strength=0.8).fit(rows[0], rows[1])
+    np.testing.assert_allclose(again.transform(rows[2], **EXACT), model.transform(rows[2], **EXACT), atol=1e-6)
+    assert again.bound_ == pytest.approx(model.bound_, abs=1e-6)
+
+
+def test_a_sample_in_float32_fits_what_one_in_float64_does(rows):
+    """Sets too large for float64 give their sample in float32; `dtype` asks for it at any size."""
+    fine, coarse = (aa.AnisoAlign().fit(rows[0], rows[1], dtype=dtype) for dtype in ("float64", "float32"))
+    assert coarse.strength_ == fine.strength_
+    np.testing.assert_allclose(coarse.transform(rows[2], **EXACT), fine.transform(rows[2], **EXACT), atol=1e-4)
