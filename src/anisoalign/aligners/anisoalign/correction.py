@@ -342,7 +342,7 @@ def _frame(model: Any, moments_y: Moments, moments_x: Moments, rows_y: np.ndarra
     even = min(d, max(2, frame.rank // 2 * 2))
     if even > frame.rank:
         frame = joint_frame(moments_x.covariance, moments_y.covariance, rank=even)
-    basis = np.ascontiguousarray(frame.basis[:, :even])
+    basis = frame.basis[:, :even].copy()  # one column of one row counts as contiguous whatever its stride
     if "refine" not in parse_terms(model.terms) and model.initial != "radial":
         return torch.from_numpy(basis)
     if d < 2:
