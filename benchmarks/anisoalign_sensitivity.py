@@ -217,7 +217,7 @@ def draw(results: dict[str, Any]) -> None:
 
     FIGURES.mkdir(exist_ok=True)
     lines = [
-        ("around the default, strength 0.5", name, found["strength 0.5"], AROUND_DEFAULT)
+        ("around the default, strength 1", name, found["strength 1"], AROUND_DEFAULT)
         for name, found in results["around_default"].items()
     ]
     lines += [("around paper()", name, found, AROUND_PAPER) for name, found in results["around_paper"].items()]

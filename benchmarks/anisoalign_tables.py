@@ -228,14 +228,16 @@ def sensitivity(found: dict[str, Any], which: str) -> str:
     """Lowest and highest Ψ and closed share over all values of each parameter."""
     rows = []
     for name, result in found[which].items():
-        for parameter, values in result.get("strength 0.5", result).items():
-            if not isinstance(values, dict):
-                continue
-            cells = []
-            for key in ("geometry_consistency", "target_coverage", "closed"):
-                seen = [v[key] for v in values.values() if key in v]
-                cells.append(f"{number(min(seen))} – {number(max(seen))}" if seen else "–")
-            rows.append([name, f"`{parameter}`", ", ".join(values), *cells])
+        dials = {f"{name}, {dial}": result[dial] for dial in ("strength 0.5", "strength 1") if dial in result}
+        for where, parameters in (dials or {name: result}).items():
+            for parameter, values in parameters.items():
+                if not isinstance(values, dict):
+                    continue
+                cells = []
+                for key in ("geometry_consistency", "target_coverage", "closed"):
+                    seen = [v[key] for v in values.values() if key in v]
+                    cells.append(f"{number(min(seen))} – {number(max(seen))}" if seen else "–")
+                rows.append([where, f"`{parameter}`", ", ".join(values), *cells])
     return table(["set", "parameter", "values", "Ψ", "coverage", "closed"], rows, 3)
 
 
