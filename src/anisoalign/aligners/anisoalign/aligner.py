@@ -270,12 +270,12 @@ class AnisoAlign(Aligner):
         self.target_mean_ = moments_x.mean.copy()
         self.source_energy_ = drift_statistics(rows_y, moments_y.mean)
         self.source_dimension_ = source.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
-        entire = None  # samples that are the sets themselves say the same
+        whole = None  # samples that are the sets themselves say the same
         if max(source.rows, target.rows) > self.fit_rows:
-            entire = Whole(moments_y, moments_x, partial(_tiles, source), partial(_tiles, target))
+            whole = Whole(moments_y, moments_x, partial(_tiles, source), partial(_tiles, target))
         with operations_alone() if max(len(rows_y), len(rows_x)) <= SMALL else nullcontext():
             self._choose_strength(rows_y, rows_x)
-            made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint, entire)
+            made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint, whole)
             self._keep(made.correction)
             self.rank_ = made.rank
             self.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES)

@@ -42,7 +42,7 @@ def along(parts: Sequence[Part], rows: Float[Tensor, "n d"]) -> Iterator[Float[T
     return (move(block) for block in blocks(rows))
 
 
-def whole(mapped: Iterable[Float[Tensor, "m d"]]) -> Float[Tensor, "n d"]:
+def joined(mapped: Iterable[Float[Tensor, "m d"]]) -> Float[Tensor, "n d"]:
     """All blocks in one tensor."""
     return torch.cat(list(mapped))
 

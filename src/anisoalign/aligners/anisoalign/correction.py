@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anisoalign.aligners.anisoalign.blocks import Part, along, blocks, mean_of, moments_of, whole
+from anisoalign.aligners.anisoalign.blocks import Part, along, blocks, joined, mean_of, moments_of
 from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, FEWEST, bandwidth_for, coupling, regress
 from anisoalign.aligners.anisoalign.mixing import mixing_matrix
 from anisoalign.aligners.anisoalign.path import (
@@ -220,7 +220,7 @@ def couple(
     """Couple what `parts` make of sources with targets, `COUPLED_ROWS` a side at most."""
     source = source[:: -(-len(source) // COUPLED_ROWS)]
     target = np.asarray(target[:: -(-len(target) // COUPLED_ROWS)], np.float64)
-    rows = whole(along(parts, torch.from_numpy(source))).numpy()
+    rows = joined(along(parts, torch.from_numpy(source))).numpy()
     wanted = min(max(FEWEST, neighbours * len(target)), max(1.0, 0.9 * len(target)))
     return Coupled(source, rows, coupling(rows, target, bandwidth_for(rows, target, wanted), balance) @ target)
 
@@ -253,7 +253,7 @@ def fit_correction(
     rows_x: Float[np.ndarray, "m d"],
     stages: Callable[[str, int, int], None] | None = None,
     checkpoint: str | Path | None = None,
-    entire: Whole | None = None,
+    whole: Whole | None = None,
 ) -> Made:
     """Fit all parts that `model.terms` names, each on what the ones before it made of the sample.
 
@@ -265,7 +265,7 @@ def fit_correction(
         Of all rows of source and target.
     rows_y, rows_x : ndarray, float32 or float64
         Unit rows of samples of both.
-    entire : Whole, optional
+    whole : Whole, optional
         Of all rows of both, for the statistics of the polar stage; by default those of the samples.
     """
     terms = parse_terms(model.terms)
@@ -281,15 +281,15 @@ def fit_correction(
     def coupled_after(parts: Sequence[Part]) -> Coupled:
         return couple(parts, rows_y, rows_x, model.neighbours, model.balance)
 
-    def stage(parts: Sequence[Part]) -> PolarStage:
+    def stage(now: Tensor) -> PolarStage:
         return fit_polar(
-            whole(along(parts, torch.from_numpy(rows_y))),
-            whole(blocks(torch.from_numpy(rows_x))),
+            now,
+            torch.from_numpy(rows_x).double(),
             basis,
             polar_settings(model),
             radial=radial,
             seed=model.seed,
-            whole=entire,
+            whole=whole,
             device=device_of(model.device),
             checkpoint=None if checkpoint is None else Path(checkpoint),
             progress=stages,
@@ -297,7 +297,7 @@ def fit_correction(
 
     turn = turn_of_means(moments_y, moments_x, model.rotation)
     if radial and terms & {"init", "refine"}:
-        polar = stage([])
+        polar = stage(torch.from_numpy(rows_y).double())
     if not radial and ("guide" in terms or model.rotation == "full"):
         initial = transport(turn, model.guide_shrinkage)
         coupled = coupled_after([initial])
@@ -318,7 +318,7 @@ def fit_correction(
         initial = None
     made = Correction(start, rotated, transported, initial, guide, restore, polar, radial)
     if not radial and "refine" in terms:
-        made = replace(made, polar=stage(made.parts()))
+        made = replace(made, polar=stage(joined(along(made.parts(), torch.from_numpy(rows_y)))))
     return Made(made, basis.shape[1])
 
 
@@ -330,8 +330,8 @@ def _full_rotation(
     turn: Float[np.ndarray, "d d"],
 ) -> Float[np.ndarray, "d d"]:
     """The rotation about the targets' mean, after the turn of the means."""
-    whole = dialled_transport(turned, target, rank=model.rank, shrinkage=model.shrinkage, strength=1.0).weight
-    return fit_rotation(coupled.source @ turn.T, coupled.barycentres, whole @ turned.covariance, target.mean) @ turn
+    full = dialled_transport(turned, target, rank=model.rank, shrinkage=model.shrinkage, strength=1.0).weight
+    return fit_rotation(coupled.source @ turn.T, coupled.barycentres, full @ turned.covariance, target.mean) @ turn
 
 
 def _frame(model: Any, moments_y: Moments, moments_x: Moments, rows_y: np.ndarray, rows_x: np.ndarray) -> Tensor:
