@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -93,6 +94,21 @@ def test_a_dead_decoder_is_told_by_how_it_ended(how, told):
     with Workers({"image": Deadly(int(how))}, 2) as workers, pytest.raises(ChildProcessError) as error:
         list(workers.batches([Item(0, "0", "0", {"image": b""})], 1))
     assert str(error.value).startswith(f"a process that decodes {told}")
+
+
+def test_how_a_decoder_ended_is_not_asked_beside_the_pool(monkeypatch):
+    """The exit code comes through a pipe once; of two threads that ask at a time one would read its end."""
+    from multiprocessing import forkserver
+
+    read = forkserver.read_signed
+
+    def later_here(pipe):
+        time.sleep(0.5 * (threading.current_thread() is threading.main_thread()))
+        return read(pipe)
+
+    monkeypatch.setattr(forkserver, "read_signed", later_here)
+    with Workers({"image": Deadly(3)}, 1) as workers, pytest.raises(ChildProcessError, match="ended with exit code 3;"):
+        list(workers.batches([Item(0, "0", "0", {"image": b""})], 1))
 
 
 def test_a_dead_decoder_ends_the_command_in_one_line(model_folder, photos, tmp_path, monkeypatch, capsys):

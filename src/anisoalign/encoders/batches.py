@@ -147,6 +147,9 @@ class Workers:
 
     def _end(self) -> str:
         """How a worker process ended, as far as the system tells; the others were then ended by the pool."""
+        assert self._pool is not None
+        # A process tells its exit code once, to whoever reads it first: the pool's own thread must be done.
+        self._pool.shutdown(wait=True, cancel_futures=True)
         codes = [process.exitcode for process in self._processes]
         code = next((code for code in codes if code not in (None, 0, -signal.SIGTERM)), None)
         if code is None:
