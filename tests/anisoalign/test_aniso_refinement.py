@@ -17,7 +17,8 @@ from anisoalign.aligners.anisoalign.losses import (
     structure_loss,
 )
 from anisoalign.aligners.anisoalign.mixing import instability, mixing_matrix
-from anisoalign.aligners.anisoalign.polar_stage import PolarSettings, PolarStage, Whole, fit_polar
+from anisoalign.aligners.anisoalign.polar_fit import Whole, fit_polar
+from anisoalign.aligners.anisoalign.polar_stage import PolarSettings, PolarStage
 from anisoalign.aligners.anisoalign.refinement import Bounds, Polar, Refinement, bounded, compose, outside
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
 from anisoalign.geometry import to_polar

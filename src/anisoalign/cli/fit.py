@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 import tomllib
 from pathlib import Path
@@ -70,7 +71,7 @@ def fit(
             return
         common.tell_dropped(y, x)
         model.save(out)
-    _checkpoint(out).unlink(missing_ok=True)
+    shutil.rmtree(_checkpoint(out), ignore_errors=True)
     seconds = time.perf_counter() - started
     common.say(f"fitted {model!r} on {y.rows:,} + {x.rows:,} rows in {seconds:.1f} s: {out}")
     for note in model.notes():
@@ -93,8 +94,8 @@ def _fit(
 
 
 def _checkpoint(out: Path) -> Path:
-    """Where a neural stage keeps its state until the model is written; the same command goes on from it."""
-    return out.with_name(f".{out.name}.stage")
+    """Where neural stages keep their states until the model is written; the same command goes on from them."""
+    return out.with_name(f".{out.name}.stages")
 
 
 def _check_device(device: str, model: Aligner) -> None:

@@ -17,7 +17,7 @@ from anisoalign.aligners.anisoalign.blocks import blocks, moments_of
 from anisoalign.aligners.anisoalign.correction import Correction, fit_correction
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
 from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_strength
-from anisoalign.aligners.anisoalign.polar_stage import Whole
+from anisoalign.aligners.anisoalign.polar_fit import Whole
 from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, check_sizes, drift_statistics
 from anisoalign.aligners.anisoalign.settings import TERMS, check_settings
 from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
@@ -249,7 +249,7 @@ class AnisoAlign(Aligner):
         stages : callable, optional
             Called with the name of a neural stage, the step and the number of steps.
         checkpoint : path, optional
-            File in which Stage I keeps its state; an interrupted fit goes on from it.
+            Folder in which Stages I and II keep their states; an interrupted fit goes on from them.
 
         Raises
         ------

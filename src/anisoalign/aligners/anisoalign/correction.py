@@ -29,7 +29,8 @@ from anisoalign.aligners.anisoalign.path import (
     in_turn,
     visit,
 )
-from anisoalign.aligners.anisoalign.polar_stage import PolarStage, Whole, fit_polar
+from anisoalign.aligners.anisoalign.polar_fit import Whole, fit_polar
+from anisoalign.aligners.anisoalign.polar_stage import PolarStage
 from anisoalign.aligners.anisoalign.rotation import fit_rotation, turn_of_means
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
 from anisoalign.aligners.gaussian_transport import dialled_transport

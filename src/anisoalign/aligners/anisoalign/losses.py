@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 DIRECTIONS = 64
+SUPPORT_LOSSES = ("sliced", "energy", "mmd")
 
 
 def phase_structure_loss(
@@ -49,6 +50,15 @@ def kernel_mmd(rows: Float[Tensor, "n d"], target: Float[Tensor, "k d"], bandwid
         return (kernel(a, a).sum() - len(a)) / (len(a) * (len(a) - 1))
 
     return own(rows) + own(target) - 2 * kernel(rows, target).mean()
+
+
+def support_loss(
+    kind: str, rows: Float[Tensor, "n d"], target: Float[Tensor, "k d"], generator: torch.Generator
+) -> Float[Tensor, ""]:
+    """One of `SUPPORT_LOSSES` between rows and targets."""
+    if kind == "sliced":
+        return sliced_wasserstein(rows, target, generator)
+    return energy_distance(rows, target) if kind == "energy" else kernel_mmd(rows, target)
 
 
 def structure_loss(rows: Float[Tensor, "n d"], source: Float[Tensor, "n d"]) -> Float[Tensor, ""]:

@@ -49,9 +49,13 @@ class Run:
         """Note a held-out loss; `since` counts the looks since the best one."""
         better = not self.held or loss < min(before for _, before in self.held)
         self.since = 0 if better else self.since + 1
-        self.held.append([self.step, loss])
+        self.note(loss)
         if better:
             self.best = _copy(self.module)
+
+    def note(self, loss: float) -> None:
+        """Keep a loss with the step it was seen at."""
+        self.held.append([self.step, loss])
 
     def write(self, path: Path, key: str) -> None:
         """Write the state as tensors and JSON, never as a pickle; the old state stays until the new one is whole."""

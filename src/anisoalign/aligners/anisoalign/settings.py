@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from anisoalign.aligners.anisoalign.polar_stage import SUPPORT_LOSSES, PolarSettings
+from anisoalign.aligners.anisoalign.losses import SUPPORT_LOSSES
+from anisoalign.aligners.anisoalign.polar_stage import PolarSettings
 from anisoalign.aligners.anisoalign.refinement import Bounds
 from anisoalign.aligners.anisoalign.rotation import ROTATIONS
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
