@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from anisoalign.aligners import ReAlign
-from anisoalign.aligners.anisoalign.correction import couple, fit_initial
+from anisoalign.aligners.anisoalign.correction import Turned, couple, fit_initial
 from anisoalign.aligners.anisoalign.path import Start
 from anisoalign.aligners.anisoalign.rotation import unit
 from anisoalign.aligners.gaussian_transport import dialled_transport
@@ -48,13 +48,14 @@ SHRINKAGE = 0.1
 
 
 def candidates(
-    turned: Moments, target: Moments, rows: np.ndarray, barycentres: np.ndarray, own: np.ndarray | None
+    turned: Turned, target: Moments, rows: np.ndarray, barycentres: np.ndarray, own: np.ndarray | None
 ) -> Iterator[tuple[str, np.ndarray | None]]:
     """Names and estimates of C; None for no rotation beyond that of the means."""
-    identity = np.eye(turned.dim) / turned.dim
+    covered = turned.source.covariance
+    identity = np.eye(target.dim) / target.dim
     coupled = unit(covariance(barycentres, rows))
-    whole = dialled_transport(turned, target, shrinkage=SHRINKAGE, strength=1.0).weight
-    transported = unit(whole @ turned.covariance)
+    whole = dialled_transport(turned.source, target, turned.frame, shrinkage=SHRINKAGE, strength=1.0).weight
+    transported = unit(whole @ covered)
     yield "means alone", None
     yield "coupling", coupled
     yield "coupling + identity", coupled + identity
@@ -64,7 +65,7 @@ def candidates(
     yield "coupling + transport + identity", coupled + transported + identity
     yield "same, identity × 3", coupled + transported + 3 * identity
     yield "same, transport and identity × 3", coupled + 3 * transported + 3 * identity
-    yield "Σx Σy + identity", unit(target.covariance @ turned.covariance) + identity
+    yield "Σx Σy + identity", unit(target.covariance @ covered) + identity
     if own is not None:
         yield "pairs (oracle)", unit(covariance(own, rows))
         yield "pairs + identity (oracle)", unit(covariance(own, rows)) + identity
@@ -79,14 +80,15 @@ def maps(part: Part, own: np.ndarray | None) -> dict[str, Move]:
     """Every candidate, alone and with transport, calibrated, as a function of unit source rows."""
     y, x = (Moments.empty(rows.shape[1]).update(rows) for rows in (part.fit_y, part.fit_x))
     turn, rows = turn_between(y.mean, x.mean), torch.from_numpy(part.fit_y)
-    first = rowwise(fit_initial(y, x, rows, turn, None, 0.3, 0.5).at(torch.float64))
+    turned = Turned.by(turn, y, x, None)
+    first = rowwise(fit_initial(y, x, rows, turned, 0.3, 0.5).at(torch.float64))
     barycentres = couple([], first(part.fit_y), part.fit_x, 0.02, 0.5).barycentres
     start = Start(y.mean, x.mean, trace_scale(y, x))
     found = {REFERENCE: transforming(ReAlign().fit(part.fit_y, part.fit_x))}
-    for name, cross in candidates(y.rotated(turn), x, part.fit_y @ turn.T, barycentres, own):
+    for name, cross in candidates(turned, x, part.fit_y @ turn.T, barycentres, own):
         rotation = turn if cross is None else rotation_towards(cross, x.mean) @ turn
         found[name] = calibrated(rowwise(start.rotated(rotation).at(torch.float64)), part)
-        after = fit_initial(y, x, rows, rotation, None, SHRINKAGE, 0.5)
+        after = fit_initial(y, x, rows, Turned.by(rotation, y, x, None), SHRINKAGE, 0.5)
         found[f"{name}, then transport"] = calibrated(rowwise(after.at(torch.float64)), part)
     return found
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from anisoalign.aligners.base import Aligner, in_unit_interval
 from anisoalign.aligners.realign import trace_scale
 from anisoalign.aligners.shrinking import shrinkage_amount
-from anisoalign.geometry import gaussian_transport, joint_frame
+from anisoalign.geometry import Frame, gaussian_transport, joint_frame
 from anisoalign.statistics import Moments, shrink
 
 
@@ -61,7 +61,7 @@ class GaussianTransport(Aligner):
         dialled = dialled_transport(
             source,
             target,
-            rank=self.rank,
+            frame_of(source, target, self.rank),
             shrinkage=self.shrinkage,
             strength=in_unit_interval("strength", self.strength),
         )
@@ -79,18 +79,18 @@ class Dialled(NamedTuple):
     scale: float
 
 
+def frame_of(source: Moments, target: Moments, rank: int | float | None) -> Frame:
+    """The joint frame of both sets; half of the width where no rank is named."""
+    rank = (source.dim + 1) // 2 if rank is None else rank
+    return joint_frame(target.covariance, source.covariance, rank=rank)
+
+
 def dialled_transport(
-    source: Moments,
-    target: Moments,
-    *,
-    rank: int | float | None = None,
-    shrinkage: float | str = "auto",
-    strength: float = 1.0,
+    source: Moments, target: Moments, frame: Frame, *, shrinkage: float | str = "auto", strength: float = 1.0
 ) -> Dialled:
-    """A_t of `GaussianTransport`, from the moments of both sets."""
+    """A_t of `GaussianTransport`, from the moments of both sets and their joint frame."""
     d = source.dim
     sy, sx = source.covariance, target.covariance
-    frame = joint_frame(sx, sy, rank=(d + 1) // 2 if rank is None else rank)
     amounts = [shrinkage_amount(m, shrinkage) for m in (source, target)]
     inside_y, inside_x = frame.inside(sy), frame.inside(sx)
     transport = gaussian_transport(shrink(inside_y, amounts[0]), shrink(inside_x, amounts[1]))

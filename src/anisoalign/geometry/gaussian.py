@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float
 
 
-def _spectral(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    floor = max(float(values[-1]), 0.0) * len(values) * np.finfo(np.float64).eps
-    return values, vectors, floor
+class _Spectrum(NamedTuple):
+    """Of a positive semi-definite matrix, whose square roots are then at hand."""
+
+    values: Float[np.ndarray, " d"]
+    vectors: Float[np.ndarray, "d d"]
+
+    @classmethod
+    def of(cls, matrix: Float[np.ndarray, "d d"]) -> _Spectrum:
+        return cls(*np.linalg.eigh((matrix + matrix.T) / 2))
+
+    def root(self) -> Float[np.ndarray, "d d"]:
+        return (self.vectors * np.sqrt(np.clip(self.values, 0.0, None))) @ self.vectors.T
+
+    def inverse_root(self) -> Float[np.ndarray, "d d"]:
+        kept = self.values > max(float(self.values[-1]), 0.0) * len(self.values) * np.finfo(np.float64).eps
+        roots = np.where(kept, 1.0 / np.sqrt(np.where(kept, self.values, 1.0)), 0.0)
+        return (self.vectors * roots) @ self.vectors.T
 
 
 def sqrt_psd(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     """Symmetric square root of a positive semi-definite matrix, shape (d, d)."""
-    values, vectors, _ = _spectral(matrix)
-    return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
+    return _Spectrum.of(matrix).root()
 
 
 def inverse_sqrt(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     """Symmetric (pseudo-)inverse square root; directions below rounding are sent to zero."""
-    values, vectors, floor = _spectral(matrix)
-    kept = values > floor
-    roots = np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
-    return (vectors * roots) @ vectors.T
+    return _Spectrum.of(matrix).inverse_root()
 
 
 def gaussian_transport(source: Float[np.ndarray, "d d"], target: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
@@ -39,6 +50,7 @@ def gaussian_transport(source: Float[np.ndarray, "d d"], target: Float[np.ndarra
     array([[3. , 0. ],
            [0. , 0.5]])
     """
-    root, inverse = sqrt_psd(source), inverse_sqrt(source)
+    spectrum = _Spectrum.of(source)
+    root, inverse = spectrum.root(), spectrum.inverse_root()
     transport = inverse @ sqrt_psd(root @ target @ root) @ inverse
     return (transport + transport.T) / 2

@@ -33,10 +33,10 @@ from anisoalign.aligners.anisoalign.polar_fit import Whole, fit_polar
 from anisoalign.aligners.anisoalign.polar_stage import PolarStage
 from anisoalign.aligners.anisoalign.rotation import fit_rotation, turn_of_means
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
-from anisoalign.aligners.gaussian_transport import dialled_transport
+from anisoalign.aligners.gaussian_transport import dialled_transport, frame_of
 from anisoalign.aligners.realign import trace_scale
 from anisoalign.embeddings import InputError
-from anisoalign.geometry import joint_frame
+from anisoalign.geometry import Frame
 from anisoalign.statistics import Moments
 
 RIDGE = 1.0
@@ -187,18 +187,28 @@ class Correction:
         return cls(start, *stations, affine("initial"), guide, affine("restore"), polar, polar_first)
 
 
+class Turned(NamedTuple):
+    """Sources' moments after a rotation, and the frame that they then share with the targets."""
+
+    rotation: Float[np.ndarray, "d d"]
+    source: Moments
+    frame: Frame
+
+    @classmethod
+    def by(
+        cls, rotation: Float[np.ndarray, "d d"], source: Moments, target: Moments, rank: int | float | None
+    ) -> Turned:
+        """Turn the moments and decompose, once for all transports after this rotation."""
+        turned = source.rotated(rotation)
+        return cls(rotation, turned, frame_of(turned, target, rank))
+
+
 def fit_initial(
-    source: Moments,
-    target: Moments,
-    rows: Tensor,
-    rotation: Float[np.ndarray, "d d"],
-    rank: int | float | None,
-    shrinkage: Any,
-    strength: float,
+    source: Moments, target: Moments, rows: Tensor, turned: Turned, shrinkage: Any, strength: float
 ) -> Affine:
     """Rotate, then shrunk transport inside U at a strength (method.md section 5), recentred on `rows`."""
-    dialled = dialled_transport(source.rotated(rotation), target, rank=rank, shrinkage=shrinkage, strength=strength)
-    weight = dialled.weight @ rotation
+    dialled = dialled_transport(turned.source, target, turned.frame, shrinkage=shrinkage, strength=strength)
+    weight = dialled.weight @ turned.rotation
     free = Affine(weight, target.mean - weight @ source.mean)
     return Affine(free.weight, free.bias, target.mean - mean_of(along([free], rows), target.dim).numpy())
 
@@ -226,9 +236,9 @@ def couple(
     return Coupled(source, rows, coupling(rows, target, bandwidth_for(rows, target, wanted), balance) @ target)
 
 
-def fit_restore(moments: Moments, target: Moments, rank: int | float | None, shrinkage: Any, strength: float) -> Affine:
+def fit_restore(moments: Moments, target: Moments, frame: Frame, shrinkage: Any, strength: float) -> Affine:
     """Transport of what the step left towards the target's covariance, at a strength; 0 only restores the trace."""
-    weight = dialled_transport(moments, target, rank=rank, shrinkage=shrinkage, strength=strength).weight
+    weight = dialled_transport(moments, target, frame, shrinkage=shrinkage, strength=strength).weight
     return Affine(weight, target.mean - weight @ moments.mean)
 
 
@@ -240,7 +250,7 @@ def fit_guide(
 
 
 class Made(NamedTuple):
-    """A fitted correction and the rank of its frame."""
+    """A fitted correction and the rank of its last frame."""
 
     correction: Correction
     rank: int
@@ -270,14 +280,16 @@ def fit_correction(
         Of all rows of both, for the statistics of the polar stage; by default those of the samples.
     """
     terms = parse_terms(model.terms)
-    basis = _frame(model, moments_y, moments_x, rows_y, rows_x)
     start = Start(moments_y.mean, moments_x.mean, trace_scale(moments_y, moments_x))
-    rotated = transported = initial = guide = restore = polar = coupled = None
+    rotated = transported = initial = guide = restore = polar = coupled = frame = None
     radial = model.initial == "radial"
     dialled = model.initial_strength if "init" in terms else 0.0
 
-    def transport(rotation: np.ndarray, shrinkage: Any) -> Affine:
-        return fit_initial(moments_y, moments_x, torch.from_numpy(rows_y), rotation, model.rank, shrinkage, dialled)
+    def turned_by(rotation: np.ndarray) -> Turned:
+        return Turned.by(rotation, moments_y, moments_x, model.rank)
+
+    def transport(turned: Turned, shrinkage: Any) -> Affine:
+        return fit_initial(moments_y, moments_x, torch.from_numpy(rows_y), turned, shrinkage, dialled)
 
     def coupled_after(parts: Sequence[Part]) -> Coupled:
         return couple(parts, rows_y, rows_x, model.neighbours, model.balance)
@@ -286,7 +298,7 @@ def fit_correction(
         return fit_polar(
             now,
             torch.from_numpy(rows_x).double(),
-            basis,
+            _basis(model, moments_y, moments_x, rows_y, rows_x),
             polar_settings(model),
             radial=radial,
             seed=model.seed,
@@ -296,58 +308,54 @@ def fit_correction(
             progress=stages,
         )
 
-    turn = turn_of_means(moments_y, moments_x, model.rotation)
     if radial and terms & {"init", "refine"}:
         polar = stage(torch.from_numpy(rows_y).double())
-    if not radial and ("guide" in terms or model.rotation == "full"):
-        initial = transport(turn, model.guide_shrinkage)
-        coupled = coupled_after([initial])
     if not radial:
-        rotation = turn
-        if coupled is not None and model.rotation == "full":
-            rotation = _full_rotation(model, moments_y.rotated(turn), moments_x, coupled, turn)
-        rotated = None if model.rotation == "none" else start.rotated(rotation)
+        turned = turned_by(turn_of_means(moments_y, moments_x, model.rotation))
+        if "guide" in terms or model.rotation == "full":
+            initial = transport(turned, model.guide_shrinkage)
+            coupled = coupled_after([initial])
+            if model.rotation == "full":
+                turned = turned_by(_full_rotation(model, turned, moments_x, coupled))
+        frame = turned.frame
+        rotated = None if model.rotation == "none" else start.rotated(turned.rotation)
         if "init" in terms or "guide" not in terms:
-            transported = transport(rotation, model.shrinkage)
+            transported = transport(turned, model.shrinkage)
     if "guide" in terms:
         before = [part for part in (polar, initial) if part is not None]
         coupled = coupled or coupled_after(before)
         guide = fit_guide(coupled.rows, coupled.barycentres, model.guide_step, model.guide_bound)
         led = moments_of(along([*before, guide], torch.from_numpy(rows_y)), moments_x.dim)
-        restore = fit_restore(led, moments_x, model.rank, model.guide_shrinkage, model.restore_strength)
+        frame = frame_of(led, moments_x, model.rank)
+        restore = fit_restore(led, moments_x, frame, model.guide_shrinkage, model.restore_strength)
     else:
         initial = None
     made = Correction(start, rotated, transported, initial, guide, restore, polar, radial)
     if not radial and "refine" in terms:
         made = replace(made, polar=stage(joined(along(made.parts(), torch.from_numpy(rows_y)))))
-    return Made(made, basis.shape[1])
+    if made.polar is not None:
+        return Made(made, made.polar.basis.shape[1])
+    assert frame is not None  # terms without stages have a transport
+    return Made(made, frame.rank)
 
 
-def _full_rotation(
-    model: Any,
-    turned: Moments,
-    target: Moments,
-    coupled: Coupled,
-    turn: Float[np.ndarray, "d d"],
-) -> Float[np.ndarray, "d d"]:
-    """The rotation about the targets' mean, after the turn of the means."""
-    full = dialled_transport(turned, target, rank=model.rank, shrinkage=model.shrinkage, strength=1.0).weight
-    return fit_rotation(coupled.source @ turn.T, coupled.barycentres, full @ turned.covariance, target.mean) @ turn
+def _full_rotation(model: Any, turned: Turned, target: Moments, coupled: Coupled) -> Float[np.ndarray, "d d"]:
+    """The turn of the means, then the rotation about the targets' mean."""
+    full = dialled_transport(turned.source, target, turned.frame, shrinkage=model.shrinkage, strength=1.0).weight
+    sources, transported = coupled.source @ turned.rotation.T, full @ turned.source.covariance
+    return fit_rotation(sources, coupled.barycentres, transported, target.mean) @ turned.rotation
 
 
-def _frame(model: Any, moments_y: Moments, moments_x: Moments, rows_y: np.ndarray, rows_x: np.ndarray) -> Tensor:
+def _basis(model: Any, moments_y: Moments, moments_x: Moments, rows_y: np.ndarray, rows_x: np.ndarray) -> Tensor:
     """Q R, with an even number of columns, since blocks are pairs."""
     d = moments_y.dim
-    rank = (d + 1) // 2 if model.rank is None else model.rank
-    frame = joint_frame(moments_x.covariance, moments_y.covariance, rank=rank)
-    even = min(d, max(2, frame.rank // 2 * 2))
-    if even > frame.rank:
-        frame = joint_frame(moments_x.covariance, moments_y.covariance, rank=even)
-    basis = frame.basis[:, :even].copy()  # one column of one row counts as contiguous whatever its stride
-    if "refine" not in parse_terms(model.terms) and model.initial != "radial":
-        return torch.from_numpy(basis)
     if d < 2:
         raise InputError("rows of one dimension have no blocks of two: leave refine and initial=radial out")
+    frame = frame_of(moments_y, moments_x, model.rank)
+    even = min(d, max(2, frame.rank // 2 * 2))
+    if even > frame.rank:
+        frame = frame_of(moments_y, moments_x, even)
+    basis = frame.basis[:, :even].copy()  # one column of one row counts as contiguous whatever its stride
     x, y = torch.from_numpy(rows_x @ basis), torch.from_numpy((rows_y - moments_y.mean + moments_x.mean) @ basis)
     mixed = basis @ mixing_matrix(model.mixing, basis.shape[1], model.seed, x, y)
     return torch.from_numpy(np.ascontiguousarray(mixed))
