@@ -40,6 +40,24 @@ def test_every_method_gives_finite_unit_rows(method, case):
     np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1.0, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::anisoalign.aligners.anisoalign.premise.AlignmentWarning")
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"terms": "init+guide+refine+prior+phase+support+structure", "initial": "transport", "support": "mmd"}],
+    ids=["published", "all parts"],
+)
+def test_the_neural_stages_give_finite_unit_rows_or_say_what_they_need(case, changes):
+    source, target = CASES[case]
+    model = aa.AnisoAlign.paper(prior_steps=20, refine_steps=5, strength=1.0, **changes)
+    if min(len(source), len(target)) < 2 or source.shape[1] < 2:
+        with pytest.raises(aa.InputError, match=r"two rows a side at least|rows of one dimension have no blocks"):
+            model.fit(source, target)
+        return
+    z = model.fit(source, target).transform(source)
+    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1.0, atol=1e-5)
+
+
 @pytest.mark.parametrize("rank", [None, 3, 0.9, 1.0])
 @pytest.mark.parametrize("shrinkage", ["auto", 0.0, 1.0])
 @pytest.mark.parametrize("case", CASES)

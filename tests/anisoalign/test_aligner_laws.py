@@ -7,6 +7,7 @@ import ot
 import pytest
 import torch
 from aligner_worlds import EXACT, QUICK, distorted
+from sklearn.exceptions import NotFittedError
 
 import anisoalign as aa
 from anisoalign.aligners.anisoalign import blocks
@@ -175,6 +176,52 @@ def test_an_interrupted_fit_goes_on_to_the_same_model(rows, tmp_path, stage):
     resumed.fit(rows[0], rows[1], stages=lambda *at: seen.append(at), checkpoint=tmp_path / "state")
     assert seen[0] == {"stage I": ("stage I", 101, 250), "stage II": ("stage II", 151, 250)}[stage]
     assert fingerprint(resumed) == fingerprint(aa.AnisoAlign.paper(**options).fit(rows[0], rows[1]))
+
+
+def test_a_state_of_other_settings_is_not_taken_up(rows, tmp_path):
+    options = {**QUICK, "refine_steps": 120, "strength": 0.8, "checkpoint": tmp_path / "state"}
+    checkpoint = options.pop("checkpoint")
+
+    def stop(*at):
+        if at[:2] == ("stage II", 100):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        aa.AnisoAlign.paper(**options).fit(rows[0], rows[1], stages=stop, checkpoint=checkpoint)
+    other, seen = options | {"phase_bound": 0.2}, []
+    model = aa.AnisoAlign.paper(**other)
+    model.fit(rows[0], rows[1], stages=lambda *at: seen.append(at), checkpoint=checkpoint)
+    assert ("stage II", 1, 120) in seen
+    assert fingerprint(model) == fingerprint(aa.AnisoAlign.paper(**other).fit(rows[0], rows[1]))
+
+
+def test_a_checkpoint_is_a_folder(rows, tmp_path):
+    (tmp_path / "state").write_text("mine")
+    with pytest.raises(aa.InputError, match="state is a file: the states of the stages are kept in a folder"):
+        aa.AnisoAlign.paper(**QUICK).fit(rows[0], rows[1], checkpoint=tmp_path / "state")
+    assert (tmp_path / "state").read_text() == "mine"
+
+
+def test_an_interrupted_fit_leaves_the_model_as_it_was(rows):
+    def stop(*at):
+        raise KeyboardInterrupt
+
+    fresh, model = aa.AnisoAlign.paper(**QUICK), aa.AnisoAlign.paper(**QUICK).fit(rows[0], rows[1])
+    before = fingerprint(model)
+    for each in (fresh, model):
+        with pytest.raises(KeyboardInterrupt):
+            each.fit(rows[0][::2] * np.linspace(1, 2, rows[0].shape[1]), rows[1][::2], stages=stop)
+    assert fingerprint(model) == before
+    with pytest.raises(NotFittedError):
+        fresh.transform(rows[0])
+
+
+def test_generators_of_gpus_are_left_alone(rows, monkeypatch):
+    def fail(seed):
+        raise AssertionError
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", fail)
+    aa.AnisoAlign.paper(**QUICK).fit(rows[0], rows[1])
 
 
 def test_what_is_sampled_is_small_here():

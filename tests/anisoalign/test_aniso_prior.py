@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anisoalign.aligners.anisoalign.potential import build_potential
+from anisoalign.aligners.anisoalign.run import Run
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings, ScorePrior, prior_loss, train_score_prior
+from anisoalign.aligners.anisoalign.together import Together
 from anisoalign.aligners.anisoalign.wrapped import wrapped_log_density, wrapped_score
 from anisoalign.embeddings import InputError
 from anisoalign.geometry import to_polar, wrap
@@ -188,3 +190,35 @@ def test_a_damaged_state_is_refused_by_its_name(tmp_path, content):
     state.write_bytes(state.read_bytes()[:-50] if content is None else content)
     with pytest.raises(InputError, match="state, the state of an interrupted training, is damaged"):
         train(phase, checkpoint=state)
+
+
+def test_the_first_process_decides_for_all_what_is_taken_up(tmp_path):
+    """Where processors differ in last bits the keys of processes differ; all must go on from the same step."""
+
+    class Process(Together):
+        told = None
+
+        def __init__(self, rank):
+            self.rank, self.size = rank, 2
+
+        def agreed(self, value):
+            Process.told = value if self.rank == 0 else Process.told
+            return Process.told
+
+    def run(seed):
+        torch.manual_seed(seed)
+        module = torch.nn.Linear(2, 1)
+        return Run(module, torch.optim.AdamW(module.parameters()), torch.Generator().manual_seed(seed))
+
+    first = run(0)
+    first.descend(first.module(torch.ones(1, 2)).sum(), Together())
+    first.write(tmp_path / "state", "key")
+    for rank, key in ((0, "key"), (1, "another")):
+        again = run(1)
+        again.resume(tmp_path / "state", key, Process(rank))
+        assert again.step == 1
+        assert torch.equal(again.module.weight, first.module.weight)
+    (tmp_path / "state").write_bytes(b"damaged")
+    for rank in (0, 1):
+        with pytest.raises(InputError, match="is damaged"):
+            run(1).resume(tmp_path / "state", "key", Process(rank))

@@ -21,7 +21,9 @@ from anisoalign.aligners.anisoalign.polar_fit import Whole, fit_polar
 from anisoalign.aligners.anisoalign.polar_stage import PolarSettings, PolarStage
 from anisoalign.aligners.anisoalign.refinement import Bounds, Polar, Refinement, bounded, compose, outside
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
+from anisoalign.embeddings import open_embeddings
 from anisoalign.geometry import to_polar
+from anisoalign.statistics import Moments
 
 SEEDS = st.integers(0, 2**32 - 1)
 QUICK = PolarSettings(prior=PriorSettings(steps=40, look_every=20, batch=64, width=32), steps=20, batch=64, width=32)
@@ -246,8 +248,8 @@ def test_phases_get_a_gradient_at_the_start():
 
 def test_statistics_are_of_all_rows_where_they_are_given(sets):
     source, target, basis = sets
-    whole = Whole.of(source, target)
-    tiles = whole._replace(source_rows=lambda: source.split(70), target_rows=lambda: target.split(50))
+    moments = [Moments.empty(rows.shape[1]).update(rows.numpy()) for rows in (source, target)]
+    tiles = Whole(*moments, *(open_embeddings(rows.numpy()) for rows in (source, target)))
     settings = PolarSettings(refine=False, losses=())
     stage = fit_polar(source[:40], target[:40], basis, settings, radial=True, seed=0, whole=tiles)
     alone = fit_polar(source, target, basis, settings, radial=True, seed=0)

@@ -24,7 +24,9 @@ def said(ended):
 
 def test_fit_takes_a_strength_and_says_what_a_person_should_know(run, sides, tmp_path):
     ended = run("fit", "aniso-align", *both(sides), "--set", "strength=0.8", "--out", tmp_path / "most")
-    assert re.search(r"guarantee: the bounded parts turn no fitted source by more than [0-9.]+ degrees", said(ended))
+    assert re.search(
+        r"guarantee: of the sources looked at, the bounded parts turn none by more than [0-9.]+ degrees", said(ended)
+    )
     ended = run("fit", "aniso-align", *both(sides), "--set", "strength=0.5", "--out", tmp_path / "m")
     assert ended.code == 0, ended.err
     assert "strength 0.5 of the correction; the rotation is 100% made" in said(ended)
@@ -103,6 +105,9 @@ def test_sets_that_share_no_geometry_are_refused_unless_forced(run, tmp_path):
     ended = run(*arguments, "--out", tmp_path / "m", "--set", "force=True")
     assert (ended.code, (tmp_path / "m").exists()) == (0, True)
     assert "anisoalign: warning: source and target share no leading directions" in said(ended)
+    assert "premise not met" in said(ended)
+    assert "shared beyond chance" not in said(ended)
+    assert "premise not met" in (tmp_path / "m" / "README.md").read_text()
     table = ("compare", "--repeats", "2", "--json", *arguments[2:], "--method", "aniso-align")
     ended = run(*table, "--method", "mean-shift", "--method", "realign")
     assert ended.code == 0
@@ -137,3 +142,16 @@ def test_settings_are_read_from_a_file(run, sides, tmp_path):
     assert ended.code == 0, ended.err
     model = aa.load(tmp_path / "m")
     assert (model.strength, model.terms, model.rotation) == (0.3, "init", "means")
+
+
+def test_what_the_stages_kept_is_removed_and_nothing_else(run, sides, tmp_path):
+    states = tmp_path / ".m.stages"
+    states.mkdir()
+    for name in ("prior.partial", "mine"):
+        (states / name).write_text(name)
+    quick = ("--set", "prior_steps=5", "--set", "refine_steps=5", "--set", "rank=4")
+    assert run("fit", "realign", *both(sides), "--out", tmp_path / "other").code == 0
+    assert run("fit", "aniso-align:paper", *both(sides), *quick, "--out", tmp_path / "m", "--force").code == 0
+    assert [file.name for file in states.iterdir()] == ["mine"]
+    assert run("fit", "aniso-align:paper", *both(sides), *quick, "--out", tmp_path / "n", "--force").code == 0
+    assert not (tmp_path / ".n.stages").exists()

@@ -138,6 +138,16 @@ def test_plan_counts_passes_and_bytes(run, sides):
     assert json.loads(run("plan", "gaussian-transport", *both(sides), "--json").out)["operations"] > 0
 
 
+def test_a_plan_counts_what_is_read_again_and_held_for_the_stages(run, sides):
+    def planned(*changes):
+        return json.loads(run("plan", "aniso-align:paper", *both(sides), *changes, "--json").out)
+
+    whole, sampled = planned(), planned("--set", "fit_rows=10")
+    assert [(r["passes_over_source"], r["passes_over_target"]) for r in (whole, sampled)] == [(3, 1), (4, 2)]
+    assert sampled["read_bytes"] == 4 * sides.text.stat().st_size + 2 * sides.image.stat().st_size
+    assert whole["memory_bytes"] - sampled["memory_bytes"] > 0
+
+
 def test_env_names_versions(run):
     record = json.loads(run("env", "--json").out)
     assert record["anisoalign"] == aa.__version__

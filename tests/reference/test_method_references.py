@@ -29,7 +29,7 @@ def moments(rows):
 
 
 def literal_realign(y, x):
-    """method.md section 7: anchor, trace, centroid."""
+    """ReAlign: anchor, trace, centroid."""
     mu_y, sigma_y = moments(y)
     mu_x, sigma_x = moments(x)
     s = np.sqrt(np.trace(sigma_x) / np.trace(sigma_y))
@@ -38,7 +38,7 @@ def literal_realign(y, x):
 
 
 def literal_transport(y, x, rank, t, shrinkage):
-    """method.md section 5: transport with a dial."""
+    """Transport with a dial."""
     mu_y, sigma_y = moments(y)
     mu_x, sigma_x = moments(x)
     d = len(mu_x)

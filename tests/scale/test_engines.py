@@ -1,5 +1,7 @@
 """What an engine carries out elsewhere is what this process would have done, to the last bit."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,9 +18,9 @@ FITTED = [name for name in METHODS if name not in ("identity",)]
 
 
 def sums(parts, level):
-    total = TreeSum(3, "full")
+    total = TreeSum(partial(Moments.empty, 3))
     for group in grouped(parts, level):
-        node = TreeSum(3, "full")
+        node = TreeSum(partial(Moments.empty, 3))
         for part in group:
             node.add(part)
         total.add(node.total(), level)
@@ -70,6 +72,21 @@ def test_every_method_is_fitted_and_applied_elsewhere_to_the_same_bytes(sharded,
     same_files(tmp_path / "here", tmp_path / "there")
     assert elsewhere.parts > 11
     assert aa.open_embeddings(tmp_path / "there").ids().to_pylist() == [f"row {i}" for i in range(660)]
+
+
+def test_radii_and_phases_of_all_rows_are_summed_elsewhere_to_the_same_bytes(sharded, elsewhere, tmp_path):
+    model = partial(aa.AnisoAlign.paper, rank=4, fit_rows=100, prior_steps=10, refine_steps=5, force=True)
+    told = []
+    here = model().fit(sharded.source, sharded.target, progress=told.append)
+    with engine_used(elsewhere):
+        there = model().fit(sharded.source, sharded.target)
+    here.save(tmp_path / "a")
+    there.save(tmp_path / "b")
+    same_files(tmp_path / "a", tmp_path / "b")
+    y, x = aa.open_embeddings(sharded.source).rows, aa.open_embeddings(sharded.target).rows
+    of_source, of_target = here.passes(y, x)
+    assert (of_source, of_target) == (3, 2)
+    assert sum(told) == of_source * y + of_target * x
 
 
 def test_bad_rows_found_elsewhere_are_known_here(sharded, elsewhere, tmp_path):

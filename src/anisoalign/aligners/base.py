@@ -208,6 +208,17 @@ class Aligner(Estimator):
             raise InputError("transforming a file or folder needs out=PATH, where the aligned rows are written")
         return transform_rows(self, source, dtype=dtype, out_dtype=out_dtype, first_row=first_row, force=force)
 
+    def passes(self, source_rows: int, target_rows: int) -> tuple[int, int]:
+        """How often `fit` reads the whole source, and the whole target.
+
+        Examples
+        --------
+        >>> from anisoalign import ReAlign
+        >>> ReAlign().passes(1000, 1000)
+        (2, 1)
+        """
+        return (0 if self.keeps_rows else 2 if self.calibrated else 1), 1
+
     def notes(self) -> list[str]:
         """What a person should know of this fit, in sentences; none for most methods."""
         return []

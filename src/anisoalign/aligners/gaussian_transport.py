@@ -1,4 +1,4 @@
-"""Gaussian optimal transport inside the shared dominant frame, with a dial (method.md section 5)."""
+"""Gaussian optimal transport inside the shared dominant frame, with a dial."""
 
 from __future__ import annotations
 

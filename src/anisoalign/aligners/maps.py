@@ -29,7 +29,7 @@ class AffineMap:
     bias : ndarray, shape (d,)
         b.
     shift : ndarray, shape (d,), optional
-        μx − μ̂, the centroid calibration of method.md section 4.
+        μx − μ̂, the centroid calibration.
     dtype : torch.dtype
         Precision of the rows to come.
 

@@ -83,7 +83,7 @@ def main() -> None:
     try:
         app()
     except Interrupted:
-        _stop("interrupted; where a folder OUT.partial is left, the same command goes on from there", 130)
+        _stop("interrupted; where OUT.partial or .OUT.stages is left, the same command goes on from there", 130)
     except MemoryError:
         _stop("out of memory; --memory bounds what a pass may hold, --sample what is measured", 1)
     except Exception as error:

@@ -25,6 +25,9 @@ def ask(
     encoder: Annotated[
         str | None, typer.Option("--encoder", help="For --image: the encoder, if not found by its recorded name.")
     ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="For --image: run code that comes with the encoder.")
+    ] = False,
     tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Length of the answer at most.")] = 128,
     lm: LmOption = None,
     device: DeviceOption = "auto",
@@ -38,7 +41,7 @@ def ask(
         raise InputError("give --image FILE or --embedding FILE[:ROW], one of them")
     loaded = load_mllm(model, device=common.pick_device(device), lm=lm)
     if image is not None:
-        row, kind = _encode(loaded, image, encoder), "image"
+        row, kind = _encode(loaded, image, encoder, trust_remote_code), "image"
     else:
         row, kind = _row(loaded, str(embedding), side.value), side.value
     print(loaded.ask(question, row, side=kind, max_new_tokens=tokens))
@@ -67,10 +70,10 @@ def _row(model: Any, text: str, side: str) -> np.ndarray:
     return rows.take(np.array([number])).values[0]
 
 
-def _encode(model: Any, image: Path, name: str | None) -> np.ndarray:
+def _encode(model: Any, image: Path, name: str | None, trust_remote_code: bool) -> np.ndarray:
     from anisoalign.embeddings import InputError
     from anisoalign.mllm.pictures import open_model_encoder
 
     if not image.is_file():
         raise InputError(f"{image} is not a file")
-    return open_model_encoder(model, name).encode([image], "image")[0]
+    return open_model_encoder(model, name, trust_remote_code).encode([image], "image")[0]

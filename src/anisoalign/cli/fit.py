@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 import tomllib
 from pathlib import Path
@@ -44,6 +43,9 @@ def fit(
     An interrupted training stage goes on with the same command. Under torchrun several processes share the passes and
     each training batch: torchrun --nproc-per-node 2 -m anisoalign fit aniso-align:paper ...
     """
+    import numpy as np
+
+    from anisoalign.aligners.anisoalign.polar_fit import remove_states
     from anisoalign.aligners.registry import METHODS, make, parse_parts, parse_setting
     from anisoalign.aligners.saving import check_free
     from anisoalign.embeddings import InputError
@@ -65,13 +67,16 @@ def fit(
     with common.in_processes(engine):
         try:
             _fit(model, y, x, dtype.value, engine, out, force)
+        except (InputError, np.linalg.LinAlgError):
+            raise  # the latter is a ValueError too, and a fault of ours
         except ValueError as error:
             raise InputError(str(error)) from error
         if not common.first_process():
             return
         common.tell_dropped(y, x)
         model.save(out)
-    shutil.rmtree(_checkpoint(out), ignore_errors=True)
+    if model.name == "aniso-align":
+        remove_states(_checkpoint(out))
     seconds = time.perf_counter() - started
     common.say(f"fitted {model!r} on {y.rows:,} + {x.rows:,} rows in {seconds:.1f} s: {out}")
     for note in model.notes():
@@ -81,9 +86,9 @@ def fit(
 def _fit(
     model: Aligner, y: EmbeddingSet, x: EmbeddingSet, dtype: str, engine: common.Engine, out: Path, force: bool
 ) -> None:
-    passes = 2 if model.calibrated else 1
+    of_source, of_target = model.passes(y.rows, x.rows)
     with (
-        common.progress(f"fit {model.name}", passes * y.rows + x.rows) as done,
+        common.progress(f"fit {model.name}", of_source * y.rows + of_target * x.rows) as done,
         common.stages() as stages,
         common.carried_by(engine),
     ):

@@ -66,7 +66,9 @@ def plan(
     memory: common.MemoryOption = None,
     engine: common.EngineOption = common.Engine.local,
     dtype: common.DtypeOption = common.Dtype.auto,
-    change: Annotated[list[str] | None, typer.Option("--set", help="Of a training: as for train.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter of the method; of a training: as for train.")
+    ] = None,
     processes: Annotated[int, typer.Option("--processes", min=1, help="Of a training: one a GPU.")] = 1,
     tflops: Annotated[float, typer.Option("--tflops", help="Of a training: TFLOP/s that a GPU sustains.")] = 120.0,
     conversations: Annotated[
@@ -81,7 +83,7 @@ def plan(
     aniso-align from a decomposition and exponentials too, within a factor of about two where nothing else runs and
     stages train on the CPU. That of a training, from the operations and the rate that a GPU sustains.
     """
-    from anisoalign.aligners import parse_method
+    from anisoalign.aligners.registry import make, parse_parts, parse_setting
     from anisoalign.embeddings import InputError, format_bytes
 
     if method.endswith(".toml"):
@@ -92,7 +94,8 @@ def plan(
     if source is None or target is None:
         raise InputError("--source and --target are needed to plan a method")
 
-    model = parse_method(method)
+    name, preset, inline = parse_parts(method)
+    model = make(name, {**inline, **dict(parse_setting(text) for text in change or [])}, preset)
     y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
     record = estimate(model, y, x, dtype.value)
@@ -154,7 +157,7 @@ def estimate(
     on top of Python and its libraries.
     """
     from anisoalign.aligners import AnisoAlign
-    from anisoalign.aligners.anisoalign.work import sampled_work
+    from anisoalign.aligners.anisoalign.work import sampled_bytes, sampled_work
     from anisoalign.embeddings.workers import cores
     from anisoalign.statistics import float64_below, map_precision
     from anisoalign.statistics.passes import tile_rows
@@ -163,16 +166,17 @@ def estimate(
     target_rows = 0 if x is None else x.rows
     alone = x is None
     precision = map_precision(y.rows, dtype, out_dtype) if alone else float64_below(max(y.rows, target_rows), dtype)
-    # A method that keeps target rows does not read the source; calibration reads it a second time.
-    fit_passes = 0 if alone or model.keeps_rows else 2 if model.calibrated else 1
+    fit_passes, target_passes = (0, 0) if alone else model.passes(y.rows, target_rows)
     passes = fit_passes + transform
     kept = _kept_rows(model, target_rows)
     operations = _operations(model, y.rows, target_rows, d, kept, fit_passes, transform)
-    read = passes * y.describe()["bytes"] + (0 if x is None else x.describe()["bytes"])
+    read = passes * y.describe()["bytes"] + (0 if x is None else target_passes * x.describe()["bytes"])
     written = y.rows * d * np.dtype(out_dtype).itemsize if transform else 0
     read_rate, flop_rate = _measure(y, precision, operations > 0)
     seconds = read / read_rate + written / _WRITE_RATE + operations / flop_rate
+    sampled = 0
     if isinstance(model, AnisoAlign) and not alone:
+        sampled = sampled_bytes(model, y.rows, target_rows, d)
         work = sampled_work(model, y.rows, target_rows, d)
         operations += work.products
         seconds += _seconds(work, d, flop_rate * precision.itemsize / 8 / cores())
@@ -183,11 +187,11 @@ def estimate(
         "source_rows": y.rows,
         "target_rows": target_rows,
         "passes_over_source": passes,
-        "passes_over_target": 0 if x is None else 1,
+        "passes_over_target": target_passes,
         "read_bytes": read,
         "written_bytes": written,
         "operations": operations,
-        "memory_bytes": tiles + (8 * d * d * 8 if full else 0) + kept * d * precision.itemsize,
+        "memory_bytes": tiles + (8 * d * d * 8 if full else 0) + kept * d * precision.itemsize + sampled,
         "seconds": round(seconds, 1),
     }
 

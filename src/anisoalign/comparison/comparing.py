@@ -31,7 +31,7 @@ def compare(
     force: bool = False,
     **options: Any,
 ) -> Comparison:
-    """Fit every method on one part, measure on another, repeat (method.md section 5).
+    """Fit every method on one part, measure on another, repeat, by the protocol of docs/benchmarks.md.
 
     Parameters
     ----------

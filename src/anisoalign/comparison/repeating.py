@@ -58,7 +58,7 @@ def compare_rows(
     dials: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Comparison:
-    """Compare methods on arrays of unit rows under the protocol of method.md section 5.
+    """Compare methods on arrays of unit rows under the protocol of docs/benchmarks.md.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class Split:
 
 
 def split_in_step(rows: int, seed: int) -> Split:
-    """Protocol of method.md section 5, for sets of equal length, paired or perhaps paired.
+    """Protocol of docs/benchmarks.md, for sets of equal length, paired or perhaps paired.
 
     Rows are permuted with `default_rng(seed)`; the first 40 % give targets to the fit, the next 40 %
     sources, and the last 20 % are tested.

@@ -1,4 +1,4 @@
-"""How good an alignment Z = T(Y) is: semantics kept, target reached (method.md section 6)."""
+"""How good an alignment Z = T(Y) is: semantics kept, target reached (docs/what-the-numbers-mean.md)."""
 
 from __future__ import annotations
 

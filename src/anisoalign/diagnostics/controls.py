@@ -1,4 +1,4 @@
-"""Diagnostic transforms: what known moves do to the metrics, as controls (method.md section 3)."""
+"""Diagnostic transforms: what known moves do to the metrics, as controls (docs/what-the-numbers-mean.md)."""
 
 from __future__ import annotations
 

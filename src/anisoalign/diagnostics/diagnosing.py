@@ -36,7 +36,7 @@ def diagnose(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> GapReport:
-    """Measure the modality gap between two sets (method.md section 3).
+    """Measure the modality gap between two sets (docs/what-the-numbers-mean.md).
 
     Parameters
     ----------

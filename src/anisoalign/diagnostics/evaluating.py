@@ -31,7 +31,7 @@ def evaluate(
     dtype: str = "auto",
     seed: int = 0,
 ) -> AlignmentReport:
-    """Measure an alignment Z = T(Y) against its targets (method.md section 6).
+    """Measure an alignment Z = T(Y) against its targets (docs/what-the-numbers-mean.md).
 
     Parameters
     ----------

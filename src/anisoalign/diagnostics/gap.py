@@ -1,4 +1,4 @@
-"""How far apart two sets are: the modality gap (method.md section 3)."""
+"""How far apart two sets are: the modality gap (docs/what-the-numbers-mean.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do labels learned on aligned rows hold for real targets? (method.md sections 5 and 6)."""
+"""Do labels learned on aligned rows hold for real targets?."""
 
 from __future__ import annotations
 

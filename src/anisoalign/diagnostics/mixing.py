@@ -1,4 +1,4 @@
-"""How well two sets mix: entropy of the origin of each row's neighbours (method.md section 6)."""
+"""How well two sets mix: entropy of the origin of each row's neighbours (docs/what-the-numbers-mean.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shared dominant frame of two modalities (method.md section 4)."""
+"""The shared dominant frame of two modalities."""
 
 from __future__ import annotations
 

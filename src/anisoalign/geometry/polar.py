@@ -1,4 +1,4 @@
-"""Polar blocks: coordinates in pairs, each a radius and a phase (method.md section 4)."""
+"""Polar blocks: coordinates in pairs, each a radius and a phase."""
 
 from __future__ import annotations
 

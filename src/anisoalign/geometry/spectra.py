@@ -1,4 +1,4 @@
-"""Spectra of covariances and the subspaces of their leading eigenvectors (method.md section 3)."""
+"""Spectra of covariances and the subspaces of their leading eigenvectors (docs/what-the-numbers-mean.md)."""
 
 from __future__ import annotations
 

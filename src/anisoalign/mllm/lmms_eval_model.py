@@ -27,6 +27,8 @@ class AnisoalignModel(lmms):
         Folder of a model, or of a run.
     encoder : str
         The encoder of the pictures, if the model does not record it, or it lies elsewhere.
+    trust_remote_code : bool
+        Run code that comes with the encoder.
     lm : str
         Where the language model is now, if not where it was.
     batch_size : int or str
@@ -40,6 +42,7 @@ class AnisoalignModel(lmms):
         self,
         pretrained: str,
         encoder: str = "",
+        trust_remote_code: bool = False,
         lm: str = "",
         batch_size: int | str | None = 1,
         device: str | None = None,
@@ -51,7 +54,7 @@ class AnisoalignModel(lmms):
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.batch_size = 16 if batch_size in (None, "auto") else int(batch_size)
         self.model = load_mllm(pretrained, device=device, lm=lm or None)
-        self.encoder = open_model_encoder(self.model, encoder or None)
+        self.encoder = open_model_encoder(self.model, encoder or None, trust_remote_code)
         self.device = self.model.device
 
     def generate_until(self, requests: list[Any]) -> list[str]:

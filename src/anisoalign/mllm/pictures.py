@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from anisoalign.mllm.model import EmbeddingLanguageModel
 
 
-def open_model_encoder(model: EmbeddingLanguageModel, name: str | None = None) -> Any:
+def open_model_encoder(model: EmbeddingLanguageModel, name: str | None = None, trust_remote_code: bool = False) -> Any:
     """Open the encoder a model records, or the one named, which must be the same as far as both are known.
+
+    Code that comes with it runs only with `trust_remote_code`.
 
     Raises
     ------
@@ -26,7 +28,7 @@ def open_model_encoder(model: EmbeddingLanguageModel, name: str | None = None) -
         raise InputError(
             "the model does not say which encoder its embeddings came from: name it (encoder=…, --encoder)"
         )
-    encoder = open_encoder(name)
+    encoder = open_encoder(name, trust_remote_code=trust_remote_code)
     check_encoder(model.encoder, encoder.provenance("image"), "a picture", "the model was trained on")
     if encoder.width != model.width:
         raise InputError(f"{name} gives embeddings of width {encoder.width}, the model was made for {model.width}")

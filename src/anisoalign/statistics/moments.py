@@ -21,7 +21,7 @@ _KEY = "anisoalign_moments"
 
 @dataclass
 class Moments:
-    """Mergeable first and second moments of rows in R^d (method.md section 2).
+    """Mergeable first and second moments of rows in R^d.
 
     The tile's products are taken in the tile's own precision, everything that outlives a tile is
     float64, and tiles are combined by the formula of Chan, Golub and LeVeque (1983), so neither the

@@ -10,7 +10,7 @@ import numpy as np
 from anisoalign import compiled
 from anisoalign.embeddings import EmbeddingSet, InputError, Span, Tile, carried_out, engine_for, open_embeddings
 from anisoalign.statistics.moments import Moments, Order
-from anisoalign.statistics.tree import TreeSum, grouped, level_for
+from anisoalign.statistics.tree import Sums, TreeSum, grouped, level_for
 
 Summary = Callable[[Tile], Moments]
 
@@ -78,16 +78,52 @@ def measure(
         Called with the number of rows of each tile.
     """
     embeddings = open_embeddings(embeddings)
-    precision = float64_below(embeddings.rows, dtype)
-    rows = tile_rows(embeddings.dim) if order == "full" else None
+    return summed(
+        embeddings,
+        partial(Moments.empty, embeddings.dim, order),
+        partial(OwnMoments, order) if summary is None else summary,
+        precision=float64_below(embeddings.rows, dtype),
+        rows=tile_rows(embeddings.dim) if order == "full" else None,
+        divide=order != "mean",
+        progress=progress,
+    )
 
+
+def summed(
+    embeddings: EmbeddingSet,
+    empty: Callable[[], Sums],
+    summary: Callable[[], Callable[[Tile], Sums]],
+    *,
+    precision: np.dtype,
+    rows: int | None = None,
+    divide: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> Sums:
+    """Sums over a whole set of what each tile amounts to, by the engine in use, along a tree that it does not change.
+
+    Parameters
+    ----------
+    embeddings : EmbeddingSet
+    empty : callable
+        Gives the sums over no rows.
+    summary : callable
+        Makes, for one worker, the function that gives the sums over a tile; see `measure`.
+    precision : dtype
+        Of the tiles.
+    rows : int, optional
+        Of a tile, if not the usual.
+    divide : bool
+        Whether tiles come as unit rows; else as stored, with their `scale`.
+    progress : callable, optional
+        Called with the number of rows of each part.
+    """
     spans = embeddings.spans(rows)
     engine = engine_for(embeddings)
     # An engine is given whole nodes of the tree, a few for each of its hands: what travels is one sum a node.
     level = 0 if engine is None else level_for(len(spans), _NODES_A_HAND * engine.hands)
     groups = grouped(spans, level)
-    worker = partial(_summed, embeddings, order, precision, rows, summary)
-    total = TreeSum(embeddings.dim, order)
+    worker = partial(_summing, embeddings, empty, summary, precision, rows, divide)
+    total = TreeSum(empty)
     for group, part in zip(groups, carried_out(embeddings, worker, groups), strict=True):
         total.add(part, level)
         if progress is not None:
@@ -96,29 +132,29 @@ def measure(
     return total.total()
 
 
-def _summed(
+def _summing(
     embeddings: EmbeddingSet,
-    order: Order,
+    empty: Callable[[], Sums],
+    summary: Callable[[], Callable[[Tile], Sums]],
     precision: np.dtype,
     rows: int | None,
-    summary: Callable[[], Summary] | None,
-) -> Callable[[Sequence[Span]], Moments]:
-    """Make the work of one worker: the moments of some spans, which are a node of the tree."""
-    tile_moments = OwnMoments(order) if summary is None else summary()
-    sweep = getattr(tile_moments, "sweep", None)
+    divide: bool,
+) -> Callable[[Sequence[Span]], Sums]:
+    """Make the work of one worker: the sums over some spans, which are a node of the tree."""
+    of_tile = summary()
+    sweep = getattr(of_tile, "sweep", None)
     buffer = embeddings.tile_buffer(precision, rows)
 
-    def moments(spans: Sequence[Span]) -> Moments:
-        node = TreeSum(embeddings.dim, order)
+    def sums(spans: Sequence[Span]) -> Sums:
+        node = TreeSum(empty)
         for span in spans:
-            part = Moments.empty(embeddings.dim, order)
-            apart = order == "mean"
-            for tile in embeddings.tiles(precision, rows, span=span, buffer=buffer, divide=not apart, sweep=sweep):
-                part.merge(tile_moments(tile))
+            part = empty()
+            for tile in embeddings.tiles(precision, rows, span=span, buffer=buffer, divide=divide, sweep=sweep):
+                part.merge(of_tile(tile))
             node.add(part)
         return node.total()
 
-    return moments
+    return sums
 
 
 class OwnMoments:

@@ -1,4 +1,4 @@
-"""Circular statistics of phases: means of blocks, correlations of pairs of blocks, energies (method.md section 4)."""
+"""Circular statistics of phases: means of blocks, correlations of pairs of blocks, energies (arXiv 2605.07825)."""
 
 from __future__ import annotations
 

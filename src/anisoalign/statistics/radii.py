@@ -1,4 +1,4 @@
-"""Distributions of block radii to a stated resolution, mergeable (method.md sections 2 and 4)."""
+"""Distributions of block radii to a stated resolution, mergeable."""
 
 from __future__ import annotations
 

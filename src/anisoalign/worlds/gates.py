@@ -21,7 +21,7 @@ STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class GapGates:
-    """The gap of embedded pairs (method.md section 3), on unit rows."""
+    """The gap of embedded pairs (docs/what-the-numbers-mean.md), on unit rows."""
 
     centroid_gap: float
     """‖μx − μy‖; promised 0.5 – 1.0."""
@@ -48,7 +48,7 @@ class GapGates:
 
 @dataclass(frozen=True)
 class TransferGates:
-    """Label transfer (method.md section 5): accuracy on real test images, trained on ….
+    """Label transfer: accuracy on real test images, trained on ….
 
     Promised: raw text < ReAlign < paired oracle ≤ real images, at least 0.03 from raw text to ReAlign and at
     least 0.02 from ReAlign to real images.
@@ -100,7 +100,7 @@ def gap_gates(pairs: WorldPairs, pool: int = 1000) -> GapGates:
 
 
 def transfer_gates(pairs: WorldPairs, seed: int = 0) -> TransferGates:
-    """Measure label transfer by the protocol of method.md section 5.
+    """Measure label transfer by the protocol of docs/benchmarks.md.
 
     Rows are permuted with ``default_rng(seed)``: the first 40 % give images to the fit, the next 40 % texts,
     the last 20 % are tested. The shrinkage and rank of the transport are those of that section.

@@ -1,1 +1,1 @@
-"""AnisoAlign: phase prior of the target, bounded refinement of the source, calibration (method.md section 4)."""
+"""AnisoAlign: phase prior of the target, bounded refinement of the source, calibration (arXiv 2605.07825)."""

@@ -19,16 +19,16 @@ from anisoalign.aligners.anisoalign.guarantee import angle_bound
 from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_strength
 from anisoalign.aligners.anisoalign.polar_fit import Whole
 from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, check_sizes, drift_statistics
-from anisoalign.aligners.anisoalign.settings import TERMS, check_settings
+from anisoalign.aligners.anisoalign.settings import TERMS, check_settings, parse_terms
 from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
 from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interval, torch_dtype
 from anisoalign.aligners.estimator import not_fitted
 from anisoalign.aligners.gaussian_transport import GaussianTransport
 from anisoalign.aligners.mean_shift import MeanShift
 from anisoalign.aligners.origins import open_sets, origins
-from anisoalign.embeddings import EmbeddingSet, InputError, RemotePath, Tile, open_embeddings, operations_alone
+from anisoalign.embeddings import InputError, RemotePath, Tile, open_embeddings, operations_alone
 from anisoalign.geometry.spectra import effective_dimension, eigenvalues
-from anisoalign.statistics import Moments, float64_below, measure
+from anisoalign.statistics import Moments, float64_below, map_precision, measure
 
 PAPER = {
     "terms": "init+refine+prior+phase",
@@ -115,6 +115,8 @@ class AnisoAlign(Aligner):
     ----------
     strength_ : float
         t in use.
+    rank_ : int
+        Directions of U: of the blocks of the stages where there are any, else of the last frame.
     strength_curve_ : dict or None
         Held-out geometry kept and target reached at each strength, where it was chosen.
     calibration_means_ : ndarray, shape (11, d)
@@ -122,9 +124,10 @@ class AnisoAlign(Aligner):
     overlap_p_ : float or None
         Permutation p-value of the premise that both sets share leading directions.
     bound_ : float
-        Largest angle, in radians, by which the bounded parts (guided step, refinement) turn any fitted source: between
-        the row before such a part and after it, ahead of the restored spread and the calibration. 0 at a strength at
-        which they have no part in a row; above, that of the whole part, of which a row takes a share.
+        Largest angle, in radians, by which the bounded parts (guided step, refinement) turn any of the sources looked
+        at (`fit_rows` at most; a row's own limit is that of ``transform(row, return_bound=True)``): between the row
+        before such a part and after it, ahead of the restored spread and the calibration. 0 at a strength at which they
+        have no part in a row; above, that of the whole part, of which a row takes a share.
 
     Examples
     --------
@@ -253,32 +256,36 @@ class AnisoAlign(Aligner):
 
         Raises
         ------
+        ValueError
+            If a parameter is out of range.
         InputError
-            If the widths differ, a row is unusable, or (unless `force`) the two sets share no leading directions or
-            come from different encoders.
+            If the widths differ, a row is unusable, the state of an interrupted stage is damaged, or (unless `force`)
+            the two sets share no leading directions or come from different encoders.
         """
         check_settings(self)
         force = force or self.force
         source, target = open_sets(source, target, force)
         moments_y = measure(source, "full", dtype=dtype, progress=progress)
         moments_x = measure(target, "full", dtype=dtype, progress=progress)
-        self.overlap_p_ = check_premise(moments_y, moments_x, force, self.seed)
-        precision = float64_below(max(source.rows, target.rows), dtype)
+        overlap_p = check_premise(moments_y, moments_x, force, self.seed)
+        precision = map_precision(max(source.rows, target.rows), dtype)
         rows_y = source.sample(self.fit_rows, self.seed, precision)
         rows_x = target.sample(self.fit_rows, self.seed + 1, precision)
-        self.n_features_in_ = source.dim
-        self.target_mean_ = moments_x.mean.copy()
-        self.source_energy_ = drift_statistics(rows_y, moments_y.mean)
-        self.source_dimension_ = source.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
         whole = None  # samples that are the sets themselves say the same
         if max(source.rows, target.rows) > self.fit_rows:
-            whole = Whole(moments_y, moments_x, partial(_tiles, source), partial(_tiles, target))
+            whole = Whole(moments_y, moments_x, source, target, progress)
         with operations_alone() if max(len(rows_y), len(rows_x)) <= SMALL else nullcontext():
-            self._choose_strength(rows_y, rows_x)
+            strength, curve = self._choose_strength(rows_y, rows_x)
             made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint, whole)
+            means = made.correction.means(torch.from_numpy(rows_y), NODES)
+            # Nothing is set before: a fit that is interrupted leaves the model as it was.
+            self.calibration_mean_ = None
+            self.n_features_in_, self.rank_, self.overlap_p_ = source.dim, made.rank, overlap_p
+            self.strength_, self.strength_curve_ = strength, curve
             self._keep(made.correction)
-            self.rank_ = made.rank
-            self.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES)
+            self.target_mean_, self.calibration_means_ = moments_x.mean.copy(), means
+            self.source_energy_ = drift_statistics(rows_y, moments_y.mean)
+            self.source_dimension_ = source.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
             self.whole_bound_ = float(self._bounds(rows_y).max())
         check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))
         self.calibrate(source, dtype=dtype, progress=progress)
@@ -396,15 +403,22 @@ class AnisoAlign(Aligner):
         bounds = self._bounds(rows.sample(rows.rows, self.seed, np.float64))
         return aligned, bounds if self.correction().acts_at(self.strength_) else np.zeros_like(bounds)
 
+    def passes(self, source_rows: int, target_rows: int) -> tuple[int, int]:
+        """As `Aligner.passes`; radii and phases of sets that are sampled take passes of their own over all rows."""
+        source, target = super().passes(source_rows, target_rows)
+        radial = self.initial == "radial"
+        if max(source_rows, target_rows) <= self.fit_rows or not (radial or "refine" in parse_terms(self.terms)):
+            return source, target
+        return source + radial, target + 1
+
     def notes(self) -> list[str]:
         """What a person should know of this fit, in sentences."""
         return [*of_strength(self), *of_bounds(self), *of_premise(self)]
 
-    def _choose_strength(self, rows_y: np.ndarray, rows_x: np.ndarray) -> None:
-        self.strength_curve_ = None
+    def _choose_strength(self, rows_y: np.ndarray, rows_x: np.ndarray) -> tuple[float, dict[str, Any] | None]:
+        """The strength to use, and the curve that it was chosen from."""
         if self.strength != "auto":
-            self.strength_ = in_unit_interval("strength", self.strength)
-            return
+            return in_unit_interval("strength", self.strength), None
         dim = rows_y.shape[1]
         quick = type(self)(**{**self.get_params(), "prior_steps": min(self.prior_steps, 300)})
 
@@ -426,8 +440,7 @@ class AnisoAlign(Aligner):
 
         rivals = (MeanShift(), GaussianTransport(strength=0.5))
         choice = choose_strength(rows_y, rows_x, fit, self.seed, [rival.name for rival in rivals])
-        self.strength_ = DEFAULT if choice is None else choice.strength
-        self.strength_curve_ = None if choice is None else choice.to_dict()
+        return (DEFAULT, None) if choice is None else (choice.strength, choice.to_dict())
 
     def _keep(self, correction: Correction) -> None:
         """Fitted parts as attributes, which is how models are saved."""
@@ -446,7 +459,7 @@ class AnisoAlign(Aligner):
 
     @property
     def bound_(self) -> float:
-        """Largest angle, in radians, by which the bounded parts turn any fitted source at the strength in use."""
+        """Largest angle, in radians, by which the bounded parts turn any source looked at, at the strength in use."""
         self._check_fitted()
         return self.whole_bound_ if self.correction().acts_at(self.strength_) else 0.0
 
@@ -455,12 +468,6 @@ class AnisoAlign(Aligner):
         correction = self.correction()
         angles = [angle_bound(correction.relative_bounds(block)).sum(dim=0) for block in blocks(torch.from_numpy(rows))]
         return torch.cat(angles).clamp_max(math.pi).numpy()
-
-
-def _tiles(embeddings: EmbeddingSet) -> Iterator[Tensor]:
-    """Unit rows of a set, float64."""
-    for tile in embeddings.tiles(dtype=np.float64):
-        yield torch.from_numpy(tile.values)
 
 
 _PARTS = ("start_", "rotated_", "transported_", "initial_", "guide_", "restore_", "polar_")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from anisoalign.aligners.anisoalign.blocks import Part, along, blocks, joined, mean_of, moments_of
 from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, FEWEST, bandwidth_for, coupling, regress
-from anisoalign.aligners.anisoalign.mixing import mixing_matrix
+from anisoalign.aligners.anisoalign.mixing import MOST_ROWS, mixing_matrix
 from anisoalign.aligners.anisoalign.path import (
     ROTATED,
     TRANSPORTED,
@@ -206,7 +206,7 @@ class Turned(NamedTuple):
 def fit_initial(
     source: Moments, target: Moments, rows: Tensor, turned: Turned, shrinkage: Any, strength: float
 ) -> Affine:
-    """Rotate, then shrunk transport inside U at a strength (method.md section 5), recentred on `rows`."""
+    """Rotate, then shrunk transport inside U at a strength, recentred on `rows`."""
     dialled = dialled_transport(turned.source, target, turned.frame, shrinkage=shrinkage, strength=strength)
     weight = dialled.weight @ turned.rotation
     free = Affine(weight, target.mean - weight @ source.mean)
@@ -356,7 +356,10 @@ def _basis(model: Any, moments_y: Moments, moments_x: Moments, rows_y: np.ndarra
     if even > frame.rank:
         frame = frame_of(moments_y, moments_x, even)
     basis = frame.basis[:, :even].copy()  # one column of one row counts as contiguous whatever its stride
-    x, y = torch.from_numpy(rows_x @ basis), torch.from_numpy((rows_y - moments_y.mean + moments_x.mean) @ basis)
+    x = y = None
+    if model.mixing == "learned":
+        few_x, few_y = (rows[:: -(-len(rows) // MOST_ROWS)] for rows in (rows_x, rows_y))
+        x, y = torch.from_numpy(few_x @ basis), torch.from_numpy((few_y - moments_y.mean + moments_x.mean) @ basis)
     mixed = basis @ mixing_matrix(model.mixing, basis.shape[1], model.seed, x, y)
     return torch.from_numpy(np.ascontiguousarray(mixed))
 

@@ -1,4 +1,4 @@
-"""How far a bounded refinement can move a row: the guarantee of method.md section 4."""
+"""How far a bounded refinement can move a row: the guarantee of docs/how-anisoalign-works.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses of the refinement beside prior matching (method.md section 4, Stage II, and section 5)."""
+"""Losses of the refinement beside prior matching (arXiv 2605.07825, Stage II)."""
 
 from __future__ import annotations
 

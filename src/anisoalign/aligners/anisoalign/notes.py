@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from anisoalign.aligners.anisoalign.path import ROTATED
+from anisoalign.aligners.anisoalign.premise import SIGNIFICANT
 from anisoalign.aligners.anisoalign.strength import WORTH
 
 SIMPLE = ("mean-shift", "realign", "gaussian-transport", "aniso-align")
@@ -45,7 +46,11 @@ def _recommendation(curve: dict[str, Any], at: int) -> str:
 def of_premise(model: Any) -> list[str]:
     """Whether the sets share leading directions."""
     p = model.overlap_p_
-    return [] if p is None else [f"premise: leading directions shared beyond chance, permutation p = {p:.3f}"]
+    if p is None:
+        return []
+    if p > SIGNIFICANT:
+        return [f"premise not met: leading directions shared no more than by chance, permutation p = {p:.3f}; forced"]
+    return [f"premise: leading directions shared beyond chance, permutation p = {p:.3f}"]
 
 
 def of_bounds(model: Any) -> list[str]:
@@ -54,8 +59,10 @@ def of_bounds(model: Any) -> list[str]:
         return ["guarantee: the bounded parts (guided step, refinement) have no part in a row at this strength"]
     found = ["guarantee: none, phase_bound and complement_bound are too wide for these rows"]
     if model.bound_ < math.pi:
-        promise = f"guarantee: the bounded parts turn no fitted source by more than {math.degrees(model.bound_):.1f}"
-        found = [f"{promise} degrees; transform(..., return_bound=True) gives each new row's limit"]
+        found = [
+            f"guarantee: of the sources looked at, the bounded parts turn none by more than "
+            f"{math.degrees(model.bound_):.1f} degrees; transform(..., return_bound=True) gives each row's limit"
+        ]
     about = {} if model.polar_config_ is None else model.polar_config_["notes"]
     if "realised_degrees" in about:
         (mean, most), (moved, furthest) = about["realised_degrees"], about["realised_complement_move"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -20,29 +22,84 @@ from anisoalign.aligners.anisoalign.refinement import SMALLEST, Polar, Refinemen
 from anisoalign.aligners.anisoalign.run import Run, run_key
 from anisoalign.aligners.anisoalign.score_prior import ScorePrior, prior_loss, train_score_prior
 from anisoalign.aligners.anisoalign.together import Together
+from anisoalign.embeddings import EmbeddingSet, InputError, Tile
 from anisoalign.geometry.sphere import normalize_
 from anisoalign.statistics.moments import Moments
+from anisoalign.statistics.passes import summed
 from anisoalign.statistics.phases import PhaseStatistics
 from anisoalign.statistics.radii import RadiusHistogram
 
 Progress = Callable[[str, int, int], None]
+STATES = ("prior", "refinement")
+"""Files of a checkpoint."""
 LOOK_EVERY = 50
 """Steps of Stage II from one loss noted, and one state written, to the next."""
 
 
 class Whole(NamedTuple):
-    """Both sets entire: their moments, and their unit rows, float64, a tile at a time."""
+    """Both sets entire, of which samples are fitted: their moments, and their rows; `progress` is told of rows read."""
 
     source: Moments
     target: Moments
-    source_rows: Callable[[], Iterable[Tensor]]
-    target_rows: Callable[[], Iterable[Tensor]]
+    source_rows: EmbeddingSet
+    target_rows: EmbeddingSet
+    progress: Callable[[int], None] | None = None
+
+
+@dataclass
+class PolarSums:
+    """Radii of rows and, where they are asked for, their phases; mergeable."""
+
+    radii: RadiusHistogram
+    phases: PhaseStatistics | None
 
     @classmethod
-    def of(cls, source: Tensor, target: Tensor) -> Whole:
-        """Of sets that are in memory."""
-        y, x = (Moments.empty(rows.shape[1]).update(rows.numpy()) for rows in (source, target))
-        return cls(y, x, lambda: [source], lambda: [target])
+    def empty(cls, blocks: int, phases: bool) -> PolarSums:
+        """Of no rows."""
+        return cls(RadiusHistogram.empty(blocks), PhaseStatistics.empty(blocks) if phases else None)
+
+    def update(self, polar: Polar) -> PolarSums:
+        """Take in rows."""
+        self.radii.update(polar.radius)
+        if self.phases is not None:
+            self.phases.update(polar.radius, polar.phase)
+        return self
+
+    def merge(self, other: PolarSums) -> PolarSums:
+        """Take in the sums over other rows."""
+        self.radii.merge(other.radii)
+        if self.phases is not None and other.phases is not None:
+            self.phases.merge(other.phases)
+        return self
+
+
+def _polar_sums(stage: PolarStage, rows: Tensor | EmbeddingSet, phases: bool, whole: Whole | None) -> PolarSums:
+    """Of rows as the stage sees them first; of a set in one pass, in float64, by the engine in use."""
+    empty = partial(PolarSums.empty, stage.basis.shape[1] // 2, phases)
+    if isinstance(rows, Tensor):
+        return empty().update(stage.initialise(rows))
+    return summed(
+        rows,
+        empty,
+        partial(_TileSums, stage, empty),
+        precision=np.dtype(np.float64),
+        progress=None if whole is None else whole.progress,
+    )
+
+
+@dataclass
+class _TileSums:
+    """The sums over a tile; a class, so that a worker elsewhere can be sent it."""
+
+    stage: PolarStage
+    empty: Callable[[], PolarSums]
+
+    def __call__(self, tile: Tile) -> PolarSums:
+        return self.empty().update(self.stage.initialise(torch.from_numpy(tile.values)))
+
+
+def _moments(*sets: Tensor) -> list[Moments]:
+    return [Moments.empty(rows.shape[1]).update(rows.numpy()) for rows in sets]
 
 
 def _spread(moments: Moments, basis: Float[Tensor, "d r"]) -> Float[Tensor, " d"]:
@@ -72,17 +129,19 @@ def fit_polar(
         With `radial`, raw sources, mapped by the source's radial initialisation; else sources that are initialised
         already, whose polar coordinates are refined as they are.
     whole : Whole, optional
-        Of the sets that were sampled, sources as they are before any initialisation.
+        The sets that were sampled, sources as they are before any initialisation; without it the samples are all.
     checkpoint : Path, optional
         Folder where both stages keep their state, to go on after an interruption.
     """
-    whole = whole or Whole.of(source, target)
-    mean_x, mean_y = (torch.from_numpy(moments.mean).to(target) for moments in (whole.target, whole.source))
-    centre = mean_x if settings.centre == "mean" else torch.zeros_like(mean_x)
+    mean_x = target.mean(dim=0) if whole is None else torch.from_numpy(whole.target.mean).to(target)
+    shift = torch.zeros_like(mean_x)
+    if radial:
+        mean_y = source.mean(dim=0) if whole is None else torch.from_numpy(whole.source.mean).to(target)
+        shift = mean_x - mean_y
     stage = PolarStage(
         basis=basis,
-        centre=centre,
-        shift=mean_x - mean_y if radial else torch.zeros_like(mean_x),
+        centre=mean_x if settings.centre == "mean" else torch.zeros_like(mean_x),
+        shift=torch.zeros_like(mean_x),  # targets are where they are
         radial=None,
         complement_mean=outside(mean_x[None], basis)[0],
         complement_scale=torch.ones_like(mean_x),
@@ -90,32 +149,31 @@ def fit_polar(
         prior=None,
         settings=settings,
     )
-    blocks = basis.shape[1] // 2
-    stats, wanted = PhaseStatistics.empty(blocks), RadiusHistogram.empty(blocks)
-    for rows in whole.target_rows():
-        there = stage.initialise(rows - stage.shift)
-        stats.update(there.radius, there.phase)
-        wanted.update(there.radius)
-    seen = stage.initialise(target - stage.shift)
+    wanted = _polar_sums(stage, target if whole is None else whole.target_rows, True, whole)
+    seen, stats = stage.initialise(target), wanted.phases
+    assert stats is not None
     if radial:
-        raw = RadiusHistogram.empty(blocks)
-        for rows in whole.source_rows():
-            raw.update(stage.initialise(rows).radius)
-        spread_x, spread_y = (_spread(moments, basis) for moments in (whole.target, whole.source))
+        stage = replace(stage, shift=shift)
+        raw = _polar_sums(stage, source if whole is None else whole.source_rows, False, whole)
+        y, x = _moments(source, target) if whole is None else (whole.source, whole.target)
         stage = replace(
             stage,
-            radial=RadialMap.between(raw, wanted),
-            complement_scale=spread_x / (spread_y + 1e-12),
+            radial=RadialMap.between(raw.radii, wanted.radii),
+            complement_scale=_spread(x, basis) / (_spread(y, basis) + 1e-12),
         )
     if not settings.refine:
         return stage
+    if min(len(source), len(target)) < 2:
+        raise InputError(f"refine trains on two rows a side at least, not {len(source)} and {len(target)}")
     potential = build_potential(stats, settings.neighbours, settings.centred_coupling, settings.degree_normalised)
     step = 1 / potential.lipschitz if isinstance(settings.drift_step, str) else settings.drift_step
     settings = replace(settings, prior=replace(settings.prior, drift_step=step))
     stage = replace(stage, settings=settings)
     notes: dict[str, Any] = {"drift_lipschitz": potential.lipschitz, "drift_step": step}
-    states: dict[str, Path | None] = dict.fromkeys(("prior", "refinement"))
+    states: dict[str, Path | None] = dict.fromkeys(STATES)
     if checkpoint is not None:
+        if checkpoint.exists() and not checkpoint.is_dir():
+            raise InputError(f"{checkpoint} is a file: the states of the stages are kept in a folder")
         checkpoint.mkdir(parents=True, exist_ok=True)
         states = {name: checkpoint / name for name in states}
     prior = None
@@ -130,6 +188,15 @@ def fit_polar(
     prior = None if prior is None else prior.cpu()
     fitted = replace(stage, refinement=refinement, prior=prior, notes=notes)
     return replace(fitted, notes=notes | _realised(fitted, source))
+
+
+def remove_states(checkpoint: Path) -> None:
+    """Remove a checkpoint, and what an interruption left half written in it; files of others stay."""
+    for name in STATES:
+        for file in (checkpoint / name, checkpoint / f"{name}.partial"):
+            file.unlink(missing_ok=True)
+    if checkpoint.is_dir() and not any(checkpoint.iterdir()):
+        checkpoint.rmdir()
 
 
 def _realised(stage: PolarStage, source: Tensor) -> dict[str, list[float]]:
@@ -167,7 +234,7 @@ def _train(
     source, target = source.float().to(device), target.float().to(device)
     basis, potential = stage.basis.float().to(device), potential.to(source)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed + 2)
+        torch.default_generator.manual_seed(seed + 2)
         refinement = Refinement(basis.shape[1] // 2, len(basis), settings.width).to(source)
     if not settings.losses:
         return refinement.cpu().requires_grad_(False).eval(), []  # bounds alone: nothing pulls, g stays zero
@@ -186,7 +253,7 @@ def _train(
         else run_key(*start, source, target, basis, *potential.tensors(), *frozen, settings, seed)
     )
     if checkpoint is not None:
-        run.resume(checkpoint, key)
+        run.resume(checkpoint, key, together)
     while run.step < settings.steps:
         for group in optimizer.param_groups:  # a cosine from the rate down to 0, a function of the step alone
             group["lr"] = settings.rate * (1 + math.cos(math.pi * run.step / settings.steps)) / 2

@@ -1,4 +1,4 @@
-"""The published method's stages, fitted: a map of unit rows (method.md section 4)."""
+"""The published method's stages, fitted: a map of unit rows (arXiv 2605.07825)."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class PolarStage:
         return apply
 
     def relative_bound(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """ε of each row, of the refinement alone (method.md section 4, Guarantee); 0 without a refinement."""
+        """ε of each row, of the refinement alone (docs/how-anisoalign-works.md); 0 without a refinement."""
         start = self.initialise(rows)
         if self.refinement is None:
             return torch.zeros(len(rows), dtype=rows.dtype)

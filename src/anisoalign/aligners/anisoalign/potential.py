@@ -1,4 +1,4 @@
-"""The periodic potential of target phases and its drift (method.md section 4, Stage I)."""
+"""The periodic potential of target phases and its drift (arXiv 2605.07825, Stage I)."""
 
 from __future__ import annotations
 

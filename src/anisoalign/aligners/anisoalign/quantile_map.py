@@ -1,4 +1,4 @@
-"""Radial quantile maps: each block's radii of the source onto those of the target (method.md section 4, Stage II)."""
+"""Radial quantile maps: each block's radii of the source onto those of the target (arXiv 2605.07825, Stage II)."""
 
 from __future__ import annotations
 

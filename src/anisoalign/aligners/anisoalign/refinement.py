@@ -1,4 +1,4 @@
-"""Stage II: a bounded refinement of phases, radii and the complement (method.md section 4)."""
+"""Stage II: a bounded refinement of phases, radii and the complement (arXiv 2605.07825)."""
 
 from __future__ import annotations
 

@@ -18,6 +18,8 @@ from anisoalign.embeddings.atomic import rename_synced
 from anisoalign.embeddings.model_folder import sync_file
 
 _ABOUT = "anisoalign_run"
+_FORMAT = 2
+"""Raised when what a state means changes, so that one of before is not taken up."""
 
 
 class Run:
@@ -70,26 +72,28 @@ class Run:
         sync_file(partial)
         rename_synced(partial, path)
 
-    def resume(self, path: Path, key: str) -> None:
+    def resume(self, path: Path, key: str, together: Together) -> None:
         """Go on from a written state; one of another run, by its key, is left alone.
+
+        The first process reads and decides for all: their inputs may differ in the last bits, and so their keys.
 
         Raises
         ------
         InputError
             If the file is damaged.
         """
-        if not path.exists():
+        found = None
+        if together.rank == 0:
+            try:
+                found = _read(path, key)
+            except InputError as error:
+                found = error
+        found = together.agreed(found)
+        if isinstance(found, InputError):
+            raise found
+        if found is None:
             return
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                about = json.loads((file.metadata() or {}).get(_ABOUT, "{}"))
-            if about.get("key") != key:
-                return
-            tensors = load_file(str(path))
-        except (SafetensorError, OSError, ValueError) as error:
-            raise InputError(
-                f"{path}, the state of an interrupted training, is damaged ({error}); remove it to train anew"
-            ) from error
+        about, tensors = found
         self.module.load_state_dict(_under(tensors, "now."))
         self.best = _under(tensors, "best.")
         slots: dict[int, dict[str, Tensor]] = {}
@@ -101,9 +105,23 @@ class Run:
         self.step, self.since, self.held = about["step"], about["since"], about["held"]
 
 
+def _read(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """What `Run.write` wrote, of the run of this key."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get(_ABOUT, "{}"))
+        return (about, load_file(str(path))) if about.get("key") == key else None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path}, the state of an interrupted training, is damaged ({error}); remove it to train anew"
+        ) from error
+
+
 def run_key(*parts: Any) -> str:
     """What a run is a function of, tensors and plain values, as a hash."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(_FORMAT).encode())
     for part in parts:
         digest.update(part.detach().cpu().numpy().tobytes() if isinstance(part, Tensor) else repr(part).encode())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Stage I: a periodic score prior of target phases, learned from targets alone (method.md section 4)."""
+"""Stage I: a periodic score prior of target phases, learned from targets alone (arXiv 2605.07825)."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def train_score_prior(
     """
     device = phase.device
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # that of the CPU alone: those of GPUs belong to others
         prior = ScorePrior(phase.shape[1], settings).to(phase)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(phase), generator=generator).to(device)
@@ -163,7 +163,7 @@ def train_score_prior(
     run = Run(prior, torch.optim.AdamW(prior.parameters(), lr=settings.rate, weight_decay=1e-4), generator)
     key = "" if checkpoint is None else run_key(phase, log_radius, *potential.tensors(), settings, seed)
     if checkpoint is not None:
-        run.resume(checkpoint, key)
+        run.resume(checkpoint, key, together)
     while run.step < settings.steps and run.since < settings.patience:
         rows = kept[torch.randint(len(kept), (settings.batch,), generator=generator).to(device)[share.rows]]
         loss = prior_loss(prior, phase[rows], log_radius[rows], potential, generator, share)

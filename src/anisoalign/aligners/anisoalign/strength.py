@@ -23,7 +23,7 @@ FEWEST = 40
 """Rows a side below which nothing can be held out; the default strength is taken then."""
 DEFAULT = 0.5
 WORTH = 0.01
-"""Lead in the score, on top of what its error allows, for which ReAlign is left; real gaps give five times as much."""
+"""Least lead in the score for which ReAlign is left, however small its error; real gaps give five times as much."""
 
 FitAt = Callable[
     [Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]],

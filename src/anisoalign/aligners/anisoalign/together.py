@@ -9,6 +9,7 @@ left of a difference to one process is the order in which float32 numbers are ad
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -82,7 +83,7 @@ class Together:
             distributed.all_reduce(summed)
         return float(summed)
 
-    def agreed(self, value: float) -> float:
+    def agreed(self, value: Any) -> Any:
         """The first process's value, on which all decide the same."""
         if self.size == 1:
             return value

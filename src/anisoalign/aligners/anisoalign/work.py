@@ -8,12 +8,15 @@ from typing import Any, Self
 from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, PROBES, ROUNDS
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
 from anisoalign.aligners.anisoalign.strength import FEWEST, HELD, MOST_FITTED, MOST_HELD, NODES, SPLITS
+from anisoalign.statistics import map_precision
 
 BISECTIONS = 40
 """Of the bandwidth of the coupling."""
 DECOMPOSITIONS, MATRICES = 12, 20
 """A fit's decompositions of d × d matrices, of which some are half as wide, in full symmetric ones, an SVD being two;
 and its products of such matrices."""
+HELD_MATRICES = 8
+"""Such matrices that a fit holds at a time."""
 MAPS = 12
 """Products with a d × d matrix that each row of the sample goes through: moments, stations of the dial, means."""
 SWEEP = 10
@@ -65,6 +68,14 @@ def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int) -> Wo
     few_y, few_x = min(MOST_FITTED, y - held), min(MOST_FITTED, x - held)
     split = _one_fit(model, few_y, few_x, dim, min(model.prior_steps, 300))
     return found + (split + _measured(held, dim).times(len(NODES))).times(SPLITS)
+
+
+def sampled_bytes(model: Any, source_rows: int, target_rows: int, dim: int) -> int:
+    """Memory of the samples, of the coupling and of the matrices of a fit, beside that of its passes."""
+    y, x = min(model.fit_rows, source_rows), min(model.fit_rows, target_rows)
+    samples = (y + x) * dim * map_precision(max(source_rows, target_rows)).itemsize
+    plan = _coupled(y) * _coupled(x) + 2 * (_coupled(y) + _coupled(x)) * dim
+    return samples + 8 * (plan + HELD_MATRICES * dim**2)
 
 
 def _one_fit(model: Any, y: int, x: int, dim: int, prior_steps: int) -> Work:

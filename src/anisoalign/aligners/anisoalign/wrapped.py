@@ -1,4 +1,4 @@
-"""The wrapped Gaussian on the circle: density and score, exact (method.md section 4, Stage I)."""
+"""The wrapped Gaussian on the circle: density and score, exact (arXiv 2605.07825, Stage I)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paired path from a mean shift along the leading residual directions (method.md section 3)."""
+"""The paired path from a mean shift along the leading residual directions (docs/what-the-numbers-mean.md)."""
 
 from __future__ import annotations
 
