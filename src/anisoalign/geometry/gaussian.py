@@ -28,12 +28,26 @@ class _Spectrum(NamedTuple):
 
 
 def sqrt_psd(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
-    """Symmetric square root of a positive semi-definite matrix, shape (d, d)."""
+    """Symmetric square root of a positive semi-definite matrix, shape (d, d).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sqrt_psd(np.diag([4.0, 0.0])).tolist()
+    [[2.0, 0.0], [0.0, 0.0]]
+    """
     return _Spectrum.of(matrix).root()
 
 
 def inverse_sqrt(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
-    """Symmetric (pseudo-)inverse square root; directions below rounding are sent to zero."""
+    """Symmetric (pseudo-)inverse square root, shape (d, d); directions below rounding are sent to zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> inverse_sqrt(np.diag([4.0, 0.0])).tolist()
+    [[0.5, 0.0], [0.0, 0.0]]
+    """
     return _Spectrum.of(matrix).inverse_root()
 
 
