@@ -206,11 +206,20 @@ def test_an_interrupted_fit_leaves_the_model_as_it_was(rows):
     def stop(*at):
         raise KeyboardInterrupt
 
+    read = []
+
+    def stop_late(count):
+        read.append(count)
+        if sum(read) > 2 * len(source):  # both were measured: this is the pass of the calibration
+            raise KeyboardInterrupt
+
+    source, target = rows[0][::2] * np.linspace(1, 2, rows[0].shape[1]), rows[1][::2]
     fresh, model = aa.AnisoAlign.paper(**QUICK), aa.AnisoAlign.paper(**QUICK).fit(rows[0], rows[1])
     before = fingerprint(model)
-    for each in (fresh, model):
+    for each, when in itertools.product((fresh, model), ({"stages": stop}, {"progress": stop_late})):
+        read.clear()
         with pytest.raises(KeyboardInterrupt):
-            each.fit(rows[0][::2] * np.linspace(1, 2, rows[0].shape[1]), rows[1][::2], stages=stop)
+            each.fit(source, target, **when)
     assert fingerprint(model) == before
     with pytest.raises(NotFittedError):
         fresh.transform(rows[0])

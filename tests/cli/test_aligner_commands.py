@@ -74,6 +74,8 @@ def test_compare_understands_variants(run, sides):
         ("aniso-align:papre", "no preset of aniso-align: paper"),
         ("aniso-align:terms=init+magic", "terms has no part magic; its parts are init, guide, refine"),
         ("aniso-align:terms=init+prior", "no refine for the loss of prior"),
+        ("aniso-align:terms=init+magic,fit_rows=10", "terms has no part magic"),
+        ("aniso-align:fit_rows=1", "fit_rows must be a whole number of at least 2"),
         ("aniso-align:strenght=0.5", "aniso-align has no parameter 'strenght'"),
         ("aniso-align:strength=2", r"strength must lie in \[0, 1\]"),
         ("aniso-align:rank=0", "rank must be"),

@@ -89,6 +89,16 @@ def test_radii_and_phases_of_all_rows_are_summed_elsewhere_to_the_same_bytes(sha
     assert sum(told) == of_source * y + of_target * x
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_a_fit_reads_as_often_as_it_says(sharded, name):
+    told = []
+    params = {"strength": 0.5} if name == "aniso-align" else {}
+    model = METHODS[name](**params).fit(sharded.source, sharded.target, progress=told.append)
+    y, x = (aa.open_embeddings(path).rows for path in (sharded.source, sharded.target))
+    of_source, of_target = model.passes(y, x)
+    assert sum(told) == of_source * y + of_target * x
+
+
 def test_bad_rows_found_elsewhere_are_known_here(sharded, elsewhere, tmp_path):
     shard = np.load(sharded.source / "part-007.npy")
     shard[[3, 9]] = np.nan

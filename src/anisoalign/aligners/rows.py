@@ -37,7 +37,7 @@ class RowKeeper(Aligner):
         self.target_mean_ = self.rows_.mean(axis=0, dtype=np.float64)
         self.provenance_ = origins(source, target)
         if progress is not None:
-            progress(source.rows + target.rows)
+            progress(target.rows)
         return self
 
     def fit_from_statistics(self, source: Moments, target: Moments) -> Self:

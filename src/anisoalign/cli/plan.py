@@ -157,7 +157,9 @@ def estimate(
     on top of Python and its libraries.
     """
     from anisoalign.aligners import AnisoAlign
+    from anisoalign.aligners.anisoalign.settings import check_settings
     from anisoalign.aligners.anisoalign.work import sampled_bytes, sampled_work
+    from anisoalign.embeddings import InputError
     from anisoalign.embeddings.workers import cores
     from anisoalign.statistics import float64_below, map_precision
     from anisoalign.statistics.passes import tile_rows
@@ -166,17 +168,25 @@ def estimate(
     target_rows = 0 if x is None else x.rows
     alone = x is None
     precision = map_precision(y.rows, dtype, out_dtype) if alone else float64_below(max(y.rows, target_rows), dtype)
+    if isinstance(model, AnisoAlign):
+        try:
+            check_settings(model)
+        except ValueError as error:
+            raise InputError(f"{model.name}: {error}") from error
     fit_passes, target_passes = (0, 0) if alone else model.passes(y.rows, target_rows)
     passes = fit_passes + transform
     kept = _kept_rows(model, target_rows)
-    operations = _operations(model, y.rows, target_rows, d, kept, fit_passes, transform)
+    operations = _operations(model, y.rows, target_rows, d, kept, not alone, transform)
+    # Passes for radii and phases: into half of the width, in float64, which takes twice as long.
+    again = 0 if alone or not full else max(fit_passes - 2, 0) * y.rows + (target_passes - 1) * target_rows
+    operations += again * 2 * d * d
     read = passes * y.describe()["bytes"] + (0 if x is None else target_passes * x.describe()["bytes"])
     written = y.rows * d * np.dtype(out_dtype).itemsize if transform else 0
     read_rate, flop_rate = _measure(y, precision, operations > 0)
     seconds = read / read_rate + written / _WRITE_RATE + operations / flop_rate
     sampled = 0
     if isinstance(model, AnisoAlign) and not alone:
-        sampled = sampled_bytes(model, y.rows, target_rows, d)
+        sampled = sampled_bytes(model, y.rows, target_rows, d, dtype)
         work = sampled_work(model, y.rows, target_rows, d)
         operations += work.products
         seconds += _seconds(work, d, flop_rate * precision.itemsize / 8 / cores())
@@ -211,24 +221,18 @@ def tell_plan(record: dict[str, Any]) -> None:
 
 
 def _operations(
-    model: Aligner, source_rows: int, target_rows: int, d: int, kept: int, fit_passes: int, transform: bool
+    model: Aligner, source_rows: int, target_rows: int, d: int, kept: int, fit: bool, transform: bool
 ) -> int:
     """Operations of the products, beside which those of sweeps over the rows are few."""
     from anisoalign.aligners import AnisoAlign, MemoryProjection
-    from anisoalign.aligners.anisoalign.settings import check_settings
-    from anisoalign.embeddings import InputError
 
     if isinstance(model, MemoryProjection):
         return 4 * source_rows * kept * d if transform else 0
     if model.order != "full":
         return 0
     moments = (source_rows + target_rows) * d * d if target_rows else 0  # syrk: half of a product's 2 m d²
-    maps = max(fit_passes - 1, 0) + transform
+    maps = (fit and model.calibrated) + transform
     if isinstance(model, AnisoAlign):
-        try:
-            check_settings(model)
-        except ValueError as error:
-            raise InputError(f"{model.name}: {error}") from error
         maps *= 3  # transport, guide, restore
     return moments + maps * 2 * source_rows * d * d
 

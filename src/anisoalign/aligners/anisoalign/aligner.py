@@ -144,7 +144,18 @@ class AnisoAlign(Aligner):
     order = "full"
     calibrated = True
     from_statistics = False
+    n_features_in_: int
+    rank_: int
+    overlap_p_: float | None
+    strength_: float
+    strength_curve_: dict[str, Any] | None
     start_source_mean_: np.ndarray
+    target_mean_: np.ndarray
+    calibration_mean_: np.ndarray | None
+    calibration_means_: np.ndarray
+    source_energy_: dict[str, Any]
+    source_dimension_: float
+    whole_bound_: float
     presets = {"paper": PAPER}  # noqa: RUF012 - a ClassVar of the base
 
     def __init__(
@@ -278,18 +289,23 @@ class AnisoAlign(Aligner):
             strength, curve = self._choose_strength(rows_y, rows_x)
             made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint, whole)
             means = made.correction.means(torch.from_numpy(rows_y), NODES)
-            # Nothing is set before: a fit that is interrupted leaves the model as it was.
-            self.calibration_mean_ = None
-            self.n_features_in_, self.rank_, self.overlap_p_ = source.dim, made.rank, overlap_p
-            self.strength_, self.strength_curve_ = strength, curve
-            self._keep(made.correction)
-            self.target_mean_, self.calibration_means_ = moments_x.mean.copy(), means
-            self.source_energy_ = drift_statistics(rows_y, moments_y.mean)
-            self.source_dimension_ = source.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
-            self.whole_bound_ = float(self._bounds(rows_y).max())
+            # On another, so that a fit that is interrupted leaves this model as it was.
+            fitted = type(self)(**self.get_params())
+            fitted.n_features_in_, fitted.rank_, fitted.overlap_p_ = source.dim, made.rank, overlap_p
+            fitted.strength_, fitted.strength_curve_ = strength, curve
+            fitted._keep(made.correction)
+            fitted.target_mean_, fitted.calibration_means_ = moments_x.mean.copy(), means
+            fitted.source_energy_ = drift_statistics(rows_y, moments_y.mean)
+            fitted.source_dimension_ = source.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
+            fitted.whole_bound_ = float(fitted._bounds(rows_y).max())
         check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))
-        self.calibrate(source, dtype=dtype, progress=progress)
-        self.provenance_ = origins(source, target)
+        fitted.calibrate(source, dtype=dtype, progress=progress)
+        fitted.provenance_ = origins(source, target)
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+        for name, value in vars(fitted).items():
+            if name.endswith("_"):
+                setattr(self, name, value)
         return self
 
     def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
@@ -407,7 +423,8 @@ class AnisoAlign(Aligner):
         """As `Aligner.passes`; radii and phases of sets that are sampled take passes of their own over all rows."""
         source, target = super().passes(source_rows, target_rows)
         radial = self.initial == "radial"
-        if max(source_rows, target_rows) <= self.fit_rows or not (radial or "refine" in parse_terms(self.terms)):
+        staged = parse_terms(self.terms) & ({"init", "refine"} if radial else {"refine"})
+        if max(source_rows, target_rows) <= self.fit_rows or not staged:
             return source, target
         return source + radial, target + 1
 
@@ -444,8 +461,6 @@ class AnisoAlign(Aligner):
 
     def _keep(self, correction: Correction) -> None:
         """Fitted parts as attributes, which is how models are saved."""
-        for name in [name for name in vars(self) if name.startswith(_PARTS) and name.endswith("_")]:
-            delattr(self, name)
         for name, array in correction.arrays().items():
             # In the order of memory that a saved model comes back in: products differ in the last bit between orders.
             setattr(self, f"{name}_", array.copy(order="C"))

@@ -58,11 +58,11 @@ class PolarSums:
         """Of no rows."""
         return cls(RadiusHistogram.empty(blocks), PhaseStatistics.empty(blocks) if phases else None)
 
-    def update(self, polar: Polar) -> PolarSums:
+    def update(self, radius: Float[Tensor, "n m"], phase: Float[Tensor, "n m"]) -> PolarSums:
         """Take in rows."""
-        self.radii.update(polar.radius)
+        self.radii.update(radius)
         if self.phases is not None:
-            self.phases.update(polar.radius, polar.phase)
+            self.phases.update(radius, phase)
         return self
 
     def merge(self, other: PolarSums) -> PolarSums:
@@ -77,7 +77,7 @@ def _polar_sums(stage: PolarStage, rows: Tensor | EmbeddingSet, phases: bool, wh
     """Of rows as the stage sees them first; of a set in one pass, in float64, by the engine in use."""
     empty = partial(PolarSums.empty, stage.basis.shape[1] // 2, phases)
     if isinstance(rows, Tensor):
-        return empty().update(stage.initialise(rows))
+        return empty().update(*stage.blocks(rows))
     return summed(
         rows,
         empty,
@@ -95,7 +95,7 @@ class _TileSums:
     empty: Callable[[], PolarSums]
 
     def __call__(self, tile: Tile) -> PolarSums:
-        return self.empty().update(self.stage.initialise(torch.from_numpy(tile.values)))
+        return self.empty().update(*self.stage.blocks(torch.from_numpy(tile.values)))
 
 
 def _moments(*sets: Tensor) -> list[Moments]:

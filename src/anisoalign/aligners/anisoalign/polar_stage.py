@@ -76,11 +76,14 @@ class PolarStage:
     settings: PolarSettings
     notes: dict[str, Any] = field(default_factory=dict)
 
+    def blocks(self, rows: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n m"], Float[Tensor, "n m"]]:
+        """Radii and phases as they arrive."""
+        return to_polar((rows + self.shift.to(rows) - self.centre.to(rows)) @ self.basis.to(rows))
+
     def initialise(self, rows: Float[Tensor, "n d"]) -> Polar:
         """Phases kept, radii mapped by quantiles, the part in V scaled and kept in V."""
-        moved = rows + self.shift.to(rows)
-        basis, centre = self.basis.to(rows), self.centre.to(rows)
-        radius, phase = to_polar((moved - centre) @ basis)
+        moved, basis = rows + self.shift.to(rows), self.basis.to(rows)
+        radius, phase = self.blocks(rows)
         if self.radial is not None:
             radius = self.radial(radius)
         mean = self.complement_mean.to(rows)

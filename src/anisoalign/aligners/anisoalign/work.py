@@ -70,18 +70,26 @@ def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int) -> Wo
     return found + (split + _measured(held, dim).times(len(NODES))).times(SPLITS)
 
 
-def sampled_bytes(model: Any, source_rows: int, target_rows: int, dim: int) -> int:
-    """Memory of the samples, of the coupling and of the matrices of a fit, beside that of its passes."""
+def sampled_bytes(model: Any, source_rows: int, target_rows: int, dim: int, dtype: str = "auto") -> int:
+    """Memory of the samples, of what is made of them and of the matrices of a fit, beside that of its passes."""
     y, x = min(model.fit_rows, source_rows), min(model.fit_rows, target_rows)
-    samples = (y + x) * dim * map_precision(max(source_rows, target_rows)).itemsize
-    plan = _coupled(y) * _coupled(x) + 2 * (_coupled(y) + _coupled(x)) * dim
-    return samples + 8 * (plan + HELD_MATRICES * dim**2)
+    samples = (y + x) * dim * map_precision(max(source_rows, target_rows), dtype).itemsize
+    coupled = stages = 0
+    if _couples(model):
+        coupled = _coupled(y) * _coupled(x) + 2 * (_coupled(y) + _coupled(x)) * dim
+    if "refine" in parse_terms(model.terms):
+        stages = 3 * (y + x) * dim  # as float64, in polar coordinates, and both once more as float32
+    return samples + 8 * (max(coupled, stages) + HELD_MATRICES * dim**2)
+
+
+def _couples(model: Any) -> bool:
+    return "guide" in parse_terms(model.terms) or (model.initial != "radial" and model.rotation == "full")
 
 
 def _one_fit(model: Any, y: int, x: int, dim: int, prior_steps: int) -> Work:
     terms = parse_terms(model.terms)
     found = Work(MAPS * 2 * y * dim**2 + MATRICES * 2 * dim**3, DECOMPOSITIONS * dim**3, len(NODES) * y * dim // SWEEP)
-    if "guide" in terms or (model.initial != "radial" and model.rotation == "full"):
+    if _couples(model):
         found += _coupling(_coupled(y), _coupled(x), dim, model.balance)
     blocks = (model.rank if isinstance(model.rank, int) else dim // 2) // 2  # a share of energy is known afterwards
     if "prior" in terms:
