@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import anisoalign as aa
+from anisoalign.aligners.saving import fingerprint
 from anisoalign.cli import main
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.scale import on_ray
@@ -104,6 +106,14 @@ def test_fit_and_transform_have_the_bits_of_one_process(ray, sharded, tmp_path, 
         there.transform(sharded.source, tmp_path / "there")
     np.testing.assert_array_equal(here.calibration_mean_, there.calibration_mean_)
     same_files(tmp_path / "here", tmp_path / "there")
+
+
+def test_the_passes_of_the_published_method_have_the_bits_of_one_process(ray, sharded):
+    model = partial(aa.AnisoAlign.paper, rank=4, fit_rows=100, prior_steps=5, refine_steps=5, force=True)
+    here = model().fit(sharded.source, sharded.target)
+    with on_ray(workers=2):
+        there = model().fit(sharded.source, sharded.target)
+    assert fingerprint(here) == fingerprint(there)
 
 
 def test_a_worker_killed_in_a_pass_over_moments_changes_nothing(ray, sharded, tmp_path):

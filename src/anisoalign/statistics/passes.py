@@ -80,13 +80,18 @@ def measure(
     embeddings = open_embeddings(embeddings)
     return summed(
         embeddings,
-        partial(Moments.empty, embeddings.dim, order),
+        partial(_no_moments, embeddings.dim, order),
         partial(OwnMoments, order) if summary is None else summary,
         precision=float64_below(embeddings.rows, dtype),
         rows=tile_rows(embeddings.dim) if order == "full" else None,
         divide=order != "mean",
         progress=progress,
     )
+
+
+def _no_moments(dim: int, order: Order) -> Moments:
+    """A function of the module, which travels by its name; a class method would travel by its code."""
+    return Moments.empty(dim, order)
 
 
 def summed(
@@ -105,7 +110,7 @@ def summed(
     ----------
     embeddings : EmbeddingSet
     empty : callable
-        Gives the sums over no rows.
+        Gives the sums over no rows; like `summary` a module's own function or class, or a partial of one.
     summary : callable
         Makes, for one worker, the function that gives the sums over a tile; see `measure`.
     precision : dtype

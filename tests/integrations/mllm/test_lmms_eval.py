@@ -47,7 +47,7 @@ def plugin(monkeypatch):
     assert manifest.model_id == "anisoalign"
     module, _, name = manifest.chat_class_path.rpartition(".")
     found = import_module(module)
-    monkeypatch.setattr(found, "open_model_encoder", lambda model, name: Encoder())
+    monkeypatch.setattr(found, "open_model_encoder", lambda model, name, trust: Encoder())
     return getattr(found, name)
 
 

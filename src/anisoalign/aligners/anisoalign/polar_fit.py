@@ -53,11 +53,6 @@ class PolarSums:
     radii: RadiusHistogram
     phases: PhaseStatistics | None
 
-    @classmethod
-    def empty(cls, blocks: int, phases: bool) -> PolarSums:
-        """Of no rows."""
-        return cls(RadiusHistogram.empty(blocks), PhaseStatistics.empty(blocks) if phases else None)
-
     def update(self, radius: Float[Tensor, "n m"], phase: Float[Tensor, "n m"]) -> PolarSums:
         """Take in rows."""
         self.radii.update(radius)
@@ -73,9 +68,13 @@ class PolarSums:
         return self
 
 
+def _no_sums(blocks: int, phases: bool) -> PolarSums:
+    return PolarSums(RadiusHistogram.empty(blocks), PhaseStatistics.empty(blocks) if phases else None)
+
+
 def _polar_sums(stage: PolarStage, rows: Tensor | EmbeddingSet, phases: bool, whole: Whole | None) -> PolarSums:
     """Of rows as the stage sees them first; of a set in one pass, in float64, by the engine in use."""
-    empty = partial(PolarSums.empty, stage.basis.shape[1] // 2, phases)
+    empty = partial(_no_sums, stage.basis.shape[1] // 2, phases)
     if isinstance(rows, Tensor):
         return empty().update(*stage.blocks(rows))
     return summed(
