@@ -1,4 +1,6 @@
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +11,7 @@ from made_sets import FORMATS, unit, vector_column, write_shard
 from safetensors.torch import save_file
 
 from anisoalign.embeddings import InputError, open_embeddings, verify
+from anisoalign.embeddings.formats.npy import read_header
 
 
 @pytest.fixture
@@ -274,3 +277,22 @@ def test_manifests_are_held_against_the_folder(make_set, values, tmp_path):
         open_embeddings(folder)
     (folder / "manifest.json").write_text('{"made": "by something else"}')
     assert open_embeddings(folder).rows == 10
+
+
+def test_headers_are_parsed_one_at_a_time(tmp_path, monkeypatch):
+    """Python 3.11 fails now and then where threads parse side by side; shards of a store are opened so."""
+    parse, inside, most = np.lib.format.read_array_header_1_0, [], []
+
+    def slowly(file):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return parse(file)
+
+    monkeypatch.setattr(np.lib.format, "read_array_header_1_0", slowly)
+    np.save(tmp_path / "a.npy", np.ones((3, 2), np.float16))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(read_header, [tmp_path / "a.npy"] * 8))
+    assert found == [((3, 2), False, np.dtype(np.float16), 128)] * 8
+    assert max(most) == 1

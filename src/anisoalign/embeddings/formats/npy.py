@@ -2,6 +2,7 @@
 
 import io
 import mmap
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from anisoalign.embeddings.shards import Block
 
 _REQUEST = 1 << 17
 """Bytes that an object store sends in the time that it takes to answer."""
+_HEADER = 1 << 14
+"""Bytes read for a header; numpy refuses one of more than 10,000."""
+_parsing = threading.Lock()
+"""One header at a time: numpy parses them as Python, which in 3.11 fails where threads do so side by side
+(python/cpython issue 106905). Files are still opened and read together."""
 
 
 class NpySource:
@@ -134,15 +140,17 @@ def read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     """Return shape, Fortran order, stored type and the offset of the first value."""
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
+            head = io.BytesIO(file.read(_HEADER))
+        with _parsing:
+            version = np.lib.format.read_magic(head)
             read = {
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
             }.get(version)
             if read is None:
                 raise InputError(f"{path}: .npy version {version} holds named fields, not embeddings")
-            shape, fortran, dtype = read(file)
-            return shape, fortran, dtype, file.tell()
+            shape, fortran, dtype = read(head)
+            return shape, fortran, dtype, head.tell()
     except InputError:
         raise
     except OSError as error:
