@@ -135,3 +135,14 @@ def test_a_set_collapsed_to_one_point_has_no_geometry(planted):
     scores = aa.evaluate(y, x, point, paired=True)
     assert scores.geometry_consistency == 0.0
     assert scores.recall_at_1 == pytest.approx(1 / 300)
+
+
+@pytest.mark.parametrize("dim", [2, 16, 77])
+def test_rows_that_are_all_the_same_have_no_spread_not_less_than_none(dim):
+    """Rounding takes 1 − ‖μ‖² below 0 for about every other row, and a root of that would be no number."""
+    rng = np.random.default_rng(dim)
+    y = rng.normal(size=(30, dim))
+    for _ in range(20):
+        x = np.repeat(rng.normal(size=(1, dim)), 7, axis=0)
+        for source, target in ((y, x), (x, y)):
+            assert np.isfinite(aa.ReAlign().fit(source, target).transform(source)).all()

@@ -165,6 +165,7 @@ class Aligner(Estimator):
         out_dtype: str = "float32",
         first_row: int = 0,
         force: bool = False,
+        device: str = "auto",
         **options: Any,
     ) -> Any:
         """Substitutes for target embeddings, as unit rows in the container given.
@@ -183,6 +184,9 @@ class Aligner(Estimator):
             Global number of the first row of an array; methods with random draws key them by row number.
         force : bool
             Transform although the rows say that they come from another encoder than the fitted sources.
+        device : {"auto", "cpu", "cuda", "cuda:N"}
+            Where rows are mapped; a GPU does it in float32. "auto" is a tensor's own device, the CPU for all else and
+            for what a GPU does not do: float64, and methods that draw for each row.
         **options
             Passed to `write_transformed`: ``format``, ``overwrite``, ``progress``.
 
@@ -194,19 +198,22 @@ class Aligner(Estimator):
         Raises
         ------
         InputError
-            If the width or (unless `force`) the encoder is not the fitted one, a row is unusable, or `out` is
-            missing for a path.
+            If the width or (unless `force`) the encoder is not the fitted one, a row is unusable, `out` is
+            missing for a path, or the device is not there or no place for what is asked.
         """
         from anisoalign.aligners.transforming import transform_rows, write_transformed
 
         self._check_fitted()
         if out is not None:
-            return write_transformed(self, source, out, dtype=dtype, out_dtype=out_dtype, force=force, **options)
+            given = {"dtype": dtype, "out_dtype": out_dtype, "force": force, "device": device, **options}
+            return write_transformed(self, source, out, **given)
         if isinstance(source, (str, Path, RemotePath)) or (
             isinstance(source, EmbeddingSet) and source.path is not None
         ):
             raise InputError("transforming a file or folder needs out=PATH, where the aligned rows are written")
-        return transform_rows(self, source, dtype=dtype, out_dtype=out_dtype, first_row=first_row, force=force)
+        return transform_rows(
+            self, source, dtype=dtype, out_dtype=out_dtype, first_row=first_row, force=force, device=device
+        )
 
     def passes(self, source_rows: int, target_rows: int) -> tuple[int, int]:
         """How often `fit` reads the whole source, and the whole target.

@@ -39,10 +39,11 @@ def save(model: Aligner, path: str | Path) -> None:
         "fitted": plain,
     }
     with model_folder(on_disk(path, "models"), _replaceable) as partial:
-        (partial / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True, default=_plain) + "\n")
+        described = json.dumps(config, indent=2, sort_keys=True, default=_plain)
+        (partial / CONFIG).write_text(described + "\n", encoding="utf-8")
         # One entry: the order of several is not fixed, and equal models should be equal files.
         save_file(arrays, str(partial / WEIGHTS), {"schema_version": str(SCHEMA_VERSION)})
-        (partial / CARD).write_text(card_of(model))
+        (partial / CARD).write_text(card_of(model), encoding="utf-8")
         for file in partial.iterdir():
             sync_file(file)
 
@@ -62,7 +63,7 @@ def _replaceable(path: Path) -> bool:
     if names != {CONFIG, WEIGHTS, CARD}:
         return False
     try:
-        config = json.loads((path / CONFIG).read_text())
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         return False
     return isinstance(config, dict) and {"schema_version", "library_version", "method"} <= config.keys()
@@ -91,7 +92,7 @@ def load(path: str | Path) -> Aligner:
     if not path.exists():
         raise InputError(absent(path, f"a saved model: a folder with {CONFIG} and {WEIGHTS}"))
     try:
-        config = json.loads((path / CONFIG).read_text())
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         arrays = load_file(str(path / WEIGHTS))
     except FileNotFoundError as error:
         raise InputError(f"{path} is not a saved model: {Path(error.filename or path).name} is missing") from error

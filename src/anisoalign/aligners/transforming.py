@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from anisoalign.aligners.on_device import device_for, lies_on, mapped_on, tiles_on
 from anisoalign.aligners.origins import aligned_provenance, check_source
 from anisoalign.aligners.saving import fingerprint
 from anisoalign.embeddings import (
@@ -53,27 +54,57 @@ def transform_rows(
     out_dtype: str = "float32",
     first_row: int = 0,
     force: bool = False,
+    device: str = "auto",
 ) -> Any:
     """Aligned rows in the container given: array for array, tensor for tensor, one row for one row.
 
     `first_row` is the global number of the first row, by which random draws are keyed.
     """
     check_out_dtype(out_dtype)
+    place = device_for(model, source, device, dtype, out_dtype)
     single = isinstance(source, np.ndarray | Tensor) and source.ndim == 1
-    if single and isinstance(source, np.ndarray):
+    if isinstance(source, Tensor) and place.type != "cpu" and lies_on(source, place):
+        aligned = _where_it_lies(model, source, out_dtype)
+        if aligned is not None:
+            return aligned
+    if single and isinstance(source, np.ndarray) and place.type == "cpu":
         aligned = _one_row(model, source, map_precision(1, dtype), out_dtype, first_row)
         if aligned is not None:
             return aligned
     rows = open_embeddings(source[None] if single else source)
     check_fits(model, rows)
     check_source(model, rows, force)
-    precision = map_precision(rows.rows, dtype, out_dtype)
-    aligned, filled, move = np.empty((rows.rows, rows.dim), out_dtype), 0, model.tile_mapping(precision, first_row)
-    for tile in rows.tiles(dtype=precision, divide=not model.takes_undivided):
+    aligned, filled = np.empty((rows.rows, rows.dim), out_dtype), 0
+    way = _way(model, place, map_precision(rows.rows, dtype, out_dtype), out_dtype, first_row)
+    move = way.make()
+    for tile in rows.tiles(dtype=way.precision, divide=way.divide):
         aligned[filled : filled + len(tile)] = move(tile).numpy()
         filled += len(tile)
     aligned = aligned[0] if single else aligned[:filled]
     return torch.from_numpy(aligned).to(source.device) if isinstance(source, Tensor) else aligned
+
+
+class _Way(NamedTuple):
+    """How tiles are read, and what makes, for one worker, the function that maps them."""
+
+    precision: np.dtype
+    divide: bool
+    make: Callable[[], Callable[[Tile], Tensor]]
+
+
+def _way(model: Aligner, place: torch.device, precision: np.dtype, out_dtype: str, first_row: int = 0) -> _Way:
+    """By the CPU in a precision; by another device in float32."""
+    if place.type == "cpu":
+        return _Way(precision, not model.takes_undivided, partial(model.tile_mapping, precision, first_row, out_dtype))
+    return _Way(np.dtype(np.float32), True, partial(tiles_on, model, str(place), out_dtype))
+
+
+def _where_it_lies(model: Aligner, source: Tensor, out_dtype: str) -> Tensor | None:
+    """Aligned rows of a tensor on its own device; None for one that has to be looked at, and judged, as a set."""
+    if source.shape[-1:] != (model.n_features_in_,) or source.ndim not in (1, 2) or not source.is_floating_point():
+        return None
+    aligned = mapped_on(model, source.reshape(-1, model.n_features_in_), out_dtype)
+    return None if aligned is None else aligned.reshape(source.shape)
 
 
 def _one_row(model: Aligner, row: np.ndarray, precision: np.dtype, out_dtype: str, first_row: int) -> np.ndarray | None:
@@ -101,6 +132,7 @@ def write_transformed(
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
     force: bool = False,
+    device: str = "auto",
 ) -> Path | RemotePath:
     """Write aligned rows shard by shard into `out`, which appears when it is complete; ids travel along.
 
@@ -117,23 +149,27 @@ def write_transformed(
         Called with the number of rows done, by several threads.
     force : bool
         Transform although the rows say that they come from another encoder than the fitted sources.
+    device : str
+        Where rows are mapped, see `device_for`.
     """
     rows = open_embeddings(source)
     check_fits(model, rows)
     check_source(model, rows, force)
     check_out_dtype(out_dtype)
+    place = device_for(model, source, device, dtype, out_dtype)
     out = locate(out)
     check_apart(rows, out)
-    precision = map_precision(rows.rows, dtype, out_dtype)
+    way = _way(model, place, map_precision(rows.rows, dtype, out_dtype), str(out_dtype))
     digits = fingerprint(model)
     plan = {
         "model": digits,
-        "precision": precision.name,
+        "precision": way.precision.name,
         "bad_rows": rows.bad_rows,
         "source": data_fingerprint(rows),
     }
+    if place.type != "cpu":
+        plan["device"] = place.type  # the last digits are its own: what the CPU began, it does not finish
     origin = aligned_provenance(model, rows, digits)
     with writer_for(out, rows.dim, out_dtype, format, plan, overwrite, file_states(rows), origin) as writer:
-        move = partial(model.tile_mapping, precision, out_dtype=str(out_dtype))
-        write_tiles(rows, writer, move, dtype=precision, divide=not model.takes_undivided, progress=progress)
+        write_tiles(rows, writer, way.make, dtype=way.precision, divide=way.divide, progress=progress)
     return out

@@ -250,6 +250,12 @@ def column_named_by(flag: str) -> Iterator[None]:
         raise ColumnError(error.problem, error.choices, flag) from error
 
 
+def tell_left_out(embeddings: EmbeddingSet) -> None:
+    """State which columns do not go along into the result."""
+    if embeddings.left_out:
+        say(f"{embeddings.name}: left out, as they could be taken for its vectors: {listed(embeddings.left_out)}")
+
+
 def tell_dropped(*sets: EmbeddingSet) -> None:
     """State how many bad rows were left out, and list the first ten of each set."""
     for embeddings in sets:
@@ -340,29 +346,6 @@ def check_extra(extra: str, *packages: str) -> None:
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise InputError(f'{listed(missing)} is not installed: pip install "anisoalign[{extra}]"')
-
-
-def pick_device(device: str) -> str:
-    """The device that --device names; auto is a GPU where there is one.
-
-    Raises
-    ------
-    InputError
-        For a device that is none, or that is not there.
-    """
-    import torch
-
-    from anisoalign.embeddings import InputError
-
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return "cuda" if there else "cpu"
-    kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-        raise InputError(f"--device is auto, cpu, cuda or cuda:N, not {device!r}")
-    if kind == "cuda" and int(number or 0) >= there:
-        raise InputError(f"--device {device} is not there: PyTorch finds {there} CUDA device(s) on this machine")
-    return device
 
 
 def check_report(path: Path | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import tomllib
 from pathlib import Path
@@ -105,19 +104,12 @@ def _checkpoint(out: Path) -> Path:
 
 def _check_device(device: str, model: Aligner) -> None:
     """Raise InputError for a device that is none, that the method has no use for, or that is not there."""
+    from anisoalign.devices import find_device
     from anisoalign.embeddings import InputError
 
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device):
-        raise InputError(f"--device is auto, cpu, cuda or cuda:N, not {device!r}")
-    if not device.startswith("cuda"):
-        return
-    if "device" not in model.get_params():
+    if device.startswith("cuda") and "device" not in model.get_params():
         raise InputError(f"{model.name} is fitted on the CPU: leave --device {device} out")
-    import torch
-
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(device.partition(":")[2] or 0) >= there:
-        raise InputError(f"--device {device} is not there: PyTorch finds {there} CUDA device(s) on this machine")
+    find_device(device, "--device")
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:

@@ -42,15 +42,26 @@ def transform(
     memory: common.MemoryOption = None,
     engine: common.EngineOption = common.Engine.local,
     dtype: common.DtypeOption = common.Dtype.auto,
+    device: Annotated[
+        str,
+        typer.Option("--device", help="cpu, cuda, cuda:N or auto, a GPU where there is one; which maps in float32."),
+    ] = "cpu",
     force: common.ForceOption = False,
 ) -> None:
-    """Turn source embeddings into substitutes for target embeddings: unit rows, ids along.
+    """Turn source embeddings into substitutes for target embeddings: unit rows, ids and other columns along.
+
+    Other columns of vectors (lists of floats) are left out, and named on stderr.
 
     OUT appears when it is complete; an interrupted run continues with the same command. Random draws belong to the
     model: they are fixed by the seed it was fitted with and by the number of the row.
     """
     import anisoalign as aa
+    from anisoalign.devices import find_device
+    from anisoalign.embeddings import InputError
 
+    place = find_device(device, "--device")
+    if place.type != "cpu" and engine is common.Engine.ray:
+        raise InputError(f"workers of Ray map on their CPUs: leave --device {device} out, or --engine ray")
     fitted = aa.load(model)
     y = common.open_set(source, "source", column, bad_rows, norms, memory)
     tell_plan(estimate(fitted, y, None, dtype.value, out_dtype=out_dtype.value))
@@ -65,7 +76,9 @@ def transform(
             overwrite=overwrite,
             progress=done,
             force=force,
+            device=str(place),
         )
     common.tell_dropped(y)
+    common.tell_left_out(y)
     seconds = time.perf_counter() - started
     common.say(f"{y.rows - len(y.dropped):,} rows in {seconds:.1f} s ({y.rows / seconds:,.0f}/s): {out}")

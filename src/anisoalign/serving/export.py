@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from anisoalign.aligners import Aligner
+from anisoalign.aligners.modules import serving_module
 from anisoalign.aligners.origins import check_source
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, writable
 from anisoalign.embeddings.remote import on_disk
 from anisoalign.quiet import errors_alone
-from anisoalign.serving.modules import serving_module
 
 TARGETS = ("onnx", "torch-export")
 """Formats: ONNX for onnxruntime and the like, archives of `torch.export` (.pt2) for PyTorch and what compiles it."""

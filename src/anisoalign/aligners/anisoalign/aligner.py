@@ -409,7 +409,10 @@ class AnisoAlign(Aligner):
             raise InputError("bounds are returned for rows in memory; leave out=PATH away")
         if getattr(source, "ndim", 2) == 1 and not return_bound:
             return super().transform(source, out, **options)  # one row tells nothing of a drift
-        rows = open_embeddings(source[None] if getattr(source, "ndim", 2) == 1 else source)
+        if isinstance(source, Tensor) and source.device.type != "cpu" and source.ndim == 2 and not return_bound:
+            rows = open_embeddings(source[:: -(-len(source) // 4096) or 1])  # no more than is looked at comes over
+        else:
+            rows = open_embeddings(source[None] if getattr(source, "ndim", 2) == 1 else source)
         if rows.dim == self.n_features_in_ and rows.rows > 1:
             seen = rows.sample(4096, self.seed, np.float64)
             check_drift(seen, self.start_source_mean_, self.source_energy_, self.source_dimension_)

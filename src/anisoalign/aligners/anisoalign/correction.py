@@ -35,6 +35,7 @@ from anisoalign.aligners.anisoalign.rotation import fit_rotation, turn_of_means
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
 from anisoalign.aligners.gaussian_transport import dialled_transport, frame_of
 from anisoalign.aligners.realign import trace_scale
+from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
 from anisoalign.geometry import Frame
 from anisoalign.statistics import Moments
@@ -303,7 +304,7 @@ def fit_correction(
             radial=radial,
             seed=model.seed,
             whole=whole,
-            device=device_of(model.device),
+            device=str(find_device(model.device)),
             checkpoint=None if checkpoint is None else Path(checkpoint),
             progress=stages,
         )
@@ -362,10 +363,3 @@ def _basis(model: Any, moments_y: Moments, moments_x: Moments, rows_y: np.ndarra
         x, y = torch.from_numpy(few_x @ basis), torch.from_numpy((few_y - moments_y.mean + moments_x.mean) @ basis)
     mixed = basis @ mixing_matrix(model.mixing, basis.shape[1], model.seed, x, y)
     return torch.from_numpy(np.ascontiguousarray(mixed))
-
-
-def device_of(name: str) -> str:
-    """`name`, and for "auto" a GPU where there is one."""
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"

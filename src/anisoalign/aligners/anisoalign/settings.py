@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
-import torch
 
 from anisoalign.aligners.anisoalign.losses import SUPPORT_LOSSES
 from anisoalign.aligners.anisoalign.polar_stage import PolarSettings
@@ -14,6 +12,7 @@ from anisoalign.aligners.anisoalign.refinement import Bounds
 from anisoalign.aligners.anisoalign.rotation import ROTATIONS
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
 from anisoalign.aligners.base import at_least, in_unit_interval, is_number
+from anisoalign.devices import find_device
 from anisoalign.geometry.frame import resolve_rank
 
 LOSSES = ("prior", "phase", "support", "structure")
@@ -67,7 +66,7 @@ def check_settings(model: Any) -> None:
             raise ValueError(f"{name} must be a number in [0, 1] or 'auto', not {value!r}")
         if value != "auto":
             in_unit_interval(name, value)
-    _check_device(model.device)
+    find_device(model.device)
     for name in ("initial_strength", "restore_strength", "guide_step", "guide_bound", "neighbours"):
         in_unit_interval(name, getattr(model, name))
     if not (is_number(model.balance) and 0 <= model.balance <= 1):
@@ -90,14 +89,6 @@ def check_settings(model: Any) -> None:
             raise ValueError(f"{name} must be True or False, not {getattr(model, name)!r}")
     for name, least in (("edges", 1), ("prior_steps", 1), ("refine_steps", 1), ("fit_rows", 2), ("seed", 0)):
         at_least(name, getattr(model, name), least)
-
-
-def _check_device(device: Any) -> None:
-    if not (isinstance(device, str) and re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device)):
-        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, not {device!r}")
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= there:
-        raise ValueError(f"device {device} is not there: PyTorch finds {there} CUDA device(s) on this machine")
 
 
 def polar_settings(model: Any) -> PolarSettings:

@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from anisoalign.aligners import Aligner, AnisoAlign, MemoryProjection
+from anisoalign.aligners.anisoalign.aligner import AnisoAlign
 from anisoalign.aligners.anisoalign.correction import Route
 from anisoalign.aligners.anisoalign.path import Affine, Guide, Start
 from anisoalign.aligners.anisoalign.polar_stage import PolarStage
 from anisoalign.aligners.anisoalign.refinement import SMALLEST, Bounds
+from anisoalign.aligners.base import Aligner
+from anisoalign.aligners.memory_projection import MemoryProjection
 from anisoalign.embeddings import InputError
 from anisoalign.geometry.polar import to_cartesian, wrap
 
@@ -55,13 +57,18 @@ def serving_module(model: Aligner, precision: str = "fp32") -> nn.Module:
         module: nn.Module = Dialled(model, precision)
     elif isinstance(model, MemoryProjection):
         module = Memory(torch.from_numpy(np.array(model.rows_)), model.temperature, precision)
-    elif model.takes_undivided:
+    elif not draws(model):
         move = model._map(np.dtype(np.float32))
         module = AffineRows(move.weight, move.bias, move.shift, precision)
     else:
         hint = ": without its noise it is mean-shift, export that" if model.name == "c3" else ""
         raise InputError(f"{model.name} draws at random for each row, which no exported function does{hint}")
     return Served(module).eval().requires_grad_(False)
+
+
+def draws(model: Aligner) -> bool:
+    """Whether what a row is mapped to is drawn at random, by its number, and so no function of the row alone."""
+    return not (model.takes_undivided or isinstance(model, AnisoAlign | MemoryProjection))
 
 
 def unit(rows: Tensor) -> Tensor:
