@@ -89,6 +89,33 @@ def wiener(target: np.ndarray, noise: float = 3.0) -> Move:
     return lambda z: normalize(mean + (z - mean) @ gain)
 
 
+def in_canonical_directions(rows: np.ndarray, barycentres: np.ndarray, own: np.ndarray, target: np.ndarray) -> Move:
+    """The coupling's regression with each canonical correlation replaced by that of the true pairs in its directions.
+
+    Its directions are those of the whitened cross-covariance, with the regression's penalty on both sides. Needs
+    pairs: no rule that shrinks or sharpens correlations can do better on the same directions.
+    """
+    (into_y, out_of_y), (into_x, out_of_x) = (whitening(side) for side in (rows, target))
+    found, true = (into_y @ cross(rows, ends) @ into_x for ends in (barycentres, own))
+    left, _, right = np.linalg.svd(found)
+    mended = out_of_y @ (left * np.einsum("ij,ji->i", left.T @ true, right.T)) @ right @ out_of_x
+    weight = (into_y @ into_y @ mended).T
+    bias = barycentres.mean(axis=0) - weight @ rows.mean(axis=0)
+    return lambda z: normalize(z @ weight.T + bias)
+
+
+def cross(rows: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Cross-covariance of rows in step."""
+    return (rows - rows.mean(axis=0)).T @ (ends - ends.mean(axis=0)) / len(rows)
+
+
+def whitening(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse root and root of the covariance with its mean eigenvalue added."""
+    values, vectors = np.linalg.eigh(cross(rows, rows))
+    values = values + values.mean()
+    return (vectors / np.sqrt(values)) @ vectors.T, (vectors * np.sqrt(values)) @ vectors.T
+
+
 def denoiser(target: np.ndarray, variance: float, seed: int, steps: int = 600) -> Move:
     """A network trained on targets alone to undo Gaussian noise of the kernel's variance, residual and small."""
     with torch.random.fork_rng():
@@ -168,6 +195,8 @@ def candidates(rows: np.ndarray, rotated: np.ndarray, own: np.ndarray, part: Par
     yield "unbalanced", linear(rows, target, h, 0.0)
     yield "balanced", linear(rows, target, h, 1.0)
     yield "neighbours × 5", linear(rows, target, bandwidth_for(rows, target, 0.1 * len(target)))
+    by_cosine = coupling(part.fit_y, target, bandwidth_for(part.fit_y, target, max(4.0, 0.02 * len(target))), 0.5)
+    yield "coupled by raw cosines", regressed(rows, by_cosine @ target)
     yield "coupled twice", twice(rows, target, h)
     plan = coupling(rows, target, h, 0.5)
     yield "coupled by residuals", by_residuals(rows, target, plan, 0.9, 1)
@@ -181,6 +210,7 @@ def candidates(rows: np.ndarray, rotated: np.ndarray, own: np.ndarray, part: Par
     if part.fit_y_labels is not None and part.fit_x_labels is not None:
         same = part.fit_y_labels[:, None] == part.fit_x_labels
         yield "oracle coupling (labels)", by_label(rows, target, same, plan)
+    yield "oracle correlations (pairs)", in_canonical_directions(rows, plan @ target, own, target)
     yield "oracle regression (pairs)", regressed(rows, own)
 
 

@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from anisoalign.embeddings import open_embeddings
+
 
 @pytest.fixture
 def table(sides, tmp_path):
@@ -50,6 +52,24 @@ def test_convert_names_its_flag_and_takes_a_column_out(run, table, sides, tmp_pa
     assert (ended.code, "say which with `--column`: text, image" in ended.err) == (2, True)
     assert run("convert", table, tmp_path / "image2.npy", "--column", "image").code == 0
     np.testing.assert_array_equal(np.load(tmp_path / "image2.npy"), np.load(sides.image))
+
+
+def test_columns_that_do_not_go_along_are_named(run, table, sides, tmp_path):
+    read = pq.read_table(table)
+    box = pa.array(np.zeros((150, 4)).tolist(), pa.list_(pa.float32()))
+    pq.write_table(read.append_column("box", box).append_column("page", pa.array(range(150))), table)
+    assert run("fit", "mean-shift", "--source", sides.text, "--target", sides.image, "--out", tmp_path / "m").code == 0
+    for command, out in (
+        (("convert", table, tmp_path / "a.parquet", "--column", "text"), "a.parquet"),
+        (("transform", tmp_path / "m", "--source", table, "--source-column", "text", "--out", tmp_path / "b"), "b"),
+    ):
+        ended = run(*command)
+        assert ended.code == 0, ended.err
+        assert "source: left out, as they could be taken for its vectors: aligned, box, image\n" in ended.err
+        opened = open_embeddings(tmp_path / out)
+        assert opened.metadata(0).column_names == ["page"]
+        assert opened.left_out == []
+    assert "left out" not in run("convert", sides.text, tmp_path / "c.npy").err
 
 
 def test_evaluate_takes_all_three_from_one_file(run, table):

@@ -82,6 +82,6 @@ def test_captions_and_pictures_that_do_not_fit_are_refused_before_any_work(run, 
     (tmp_path / "short.txt").write_text("one\n")
     (tmp_path / "pictures").mkdir()
     both = (command, "--source", sides.text, "--target", sides.image, *more, "--results", tmp_path / "r.json")
-    assert "holds 1 labels for 150 rows" in run(*both, "--source-captions", tmp_path / "short.txt").err
+    assert "holds 1 captions for 150 rows" in run(*both, "--source-captions", tmp_path / "short.txt").err
     assert "holds 0 images" in run(*both, "--thumbnails", tmp_path / "pictures").err
     assert not (tmp_path / "r.json").exists()

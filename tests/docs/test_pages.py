@@ -23,6 +23,7 @@ EXCUSES = (
     "needs a pretrained model",
     "takes minutes",
     "needs a cluster",
+    "needs a GPU",
     "needs an account",
     "changes this environment",
 )

@@ -167,3 +167,29 @@ def test_reading_a_pickle_imports_nothing_it_names(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
     assert not (tmp_path / "trap.py.sprung").exists()
+
+
+def tables(folder, *columns):
+    """A parquet shard for each set of columns, beside two vectors."""
+    folder.mkdir()
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(1.0, 5.0)), 2)
+    for number, more in enumerate(columns):
+        pq.write_table(pa.table({"embedding": vectors, **more}), folder / f"s_{number}.parquet")
+    return folder
+
+
+def test_columns_of_nulls_join_those_of_values_in_one_file(tmp_path):
+    folder = tables(tmp_path / "in", {"id": ["a", "b"]}, {"id": pa.nulls(2)})
+    convert(folder, tmp_path / "one.parquet")
+    assert pq.read_table(tmp_path / "one.parquet")["id"].to_pylist() == ["a", "b", None, None]
+
+
+def test_columns_that_do_not_fit_into_one_file_are_told_and_kept_in_a_folder(tmp_path):
+    differ = tables(tmp_path / "differ", {"id": ["a", "b"]}, {"id": [1, 2]})
+    with pytest.raises(InputError, match="differ in type from shard to shard"):
+        convert(differ, tmp_path / "one.parquet")
+    some = tables(tmp_path / "some", {"id": ["a", "b"]}, {})
+    with pytest.raises(InputError, match="some shards have ids or other columns and some have none"):
+        convert(some, tmp_path / "one.parquet")
+    convert(some, tmp_path / "folder")
+    assert not (tmp_path / "one.parquet").exists()

@@ -296,3 +296,23 @@ def test_headers_are_parsed_one_at_a_time(tmp_path, monkeypatch):
         found = list(pool.map(read_header, [tmp_path / "a.npy"] * 8))
     assert found == [((3, 2), False, np.dtype(np.float16), 128)] * 8
     assert max(most) == 1
+
+
+def test_a_link_to_a_shard_that_is_gone_is_named(make_set, values):
+    folder = make_set([values, values], "npy")
+    (folder / "z.npy").symlink_to(folder / "gone.npy")
+    with pytest.raises(InputError, match=r"z\.npy is a link to a file that is not there"):
+        open_embeddings(folder)
+
+
+def test_arrow_shards_without_a_batch_keep_their_columns(tmp_path, values):
+    """As our own writer leaves them where all rows of a shard were dropped."""
+    schema = pa.schema([("id", pa.string()), ("embedding", pa.list_(pa.float32(), 4))])
+    for name, rows in (("a", values), ("b", values[:0])):
+        with pa.ipc.new_file(str(tmp_path / f"{name}.arrow"), schema) as out:
+            if len(rows):
+                ids = pa.array([str(i) for i in range(len(rows))])
+                out.write_batch(pa.record_batch([ids, vector_column(rows, "fixed")], schema))
+    es = open_embeddings(tmp_path)
+    assert es.metadata(1).schema == pa.schema([("id", pa.string())])
+    assert es.metadata(1).num_rows == 0

@@ -10,6 +10,7 @@ import torch
 from tiny_encoders import byte_letters, caption, picture
 
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.provenance import same_encoder
 from anisoalign.encoders import open_encoder
 
 pytestmark = pytest.mark.integration
@@ -154,6 +155,19 @@ def test_llm2clip_runs_its_code_only_when_told(llm2clip):
     about = encoder.provenance("text")
     assert about["text_encoder"]["name"] == "llama"
     assert about["fingerprint"] == encoder.provenance("image")["fingerprint"]
+
+
+def test_llm2clip_loads_its_text_side_for_texts_alone(llm2clip):
+    whole = open_encoder(f"llm2clip:{llm2clip / 'vision'}+{llm2clip / 'llama'}", trust_remote_code=True)
+    encoder = open_encoder(f"llm2clip:{llm2clip / 'vision'}+{llm2clip / 'absent'}", trust_remote_code=True)
+    pictures = [picture(seed) for seed in range(3)]
+    np.testing.assert_array_equal(encoder.encode(pictures, "image"), whole.encode(pictures, "image"))
+    of_images = encoder.provenance("image")
+    assert "text_encoder" not in of_images
+    assert same_encoder(of_images, whole.provenance("text"))
+    with pytest.raises(InputError, match="absent"):
+        encoder.encode(["a red cat"], "text")
+    assert whole.language_model is whole.language_model  # loaded once
 
 
 def test_llm2clip_averages_the_states_of_the_text_and_its_end(llm2clip):

@@ -1,5 +1,6 @@
 """What is not ours is never deleted, no input is written over, no result is thrown away."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 import anisoalign as aa
-from anisoalign.embeddings import InputError
+from anisoalign.embeddings import EmbeddingWriter, InputError, workers
+from anisoalign.embeddings.shard_files import Sink
 
 
 @pytest.fixture
@@ -137,3 +139,111 @@ def test_ctrl_c_says_so_and_the_same_command_goes_on(tmp_path):
     assert not (tmp_path / "out").exists()
     assert anisoalign(*arguments).returncode == 0
     assert len(list((tmp_path / "out").glob("*.npy"))) == 12
+
+
+def finish(writer: EmbeddingWriter, index: int) -> None:
+    with writer.shard(index, 2) as shard:
+        shard.write(np.roll(np.eye(2, 3), index, axis=1))
+
+
+def begun(out: Path, error: BaseException) -> None:
+    """A run of two shards that ends with an error after its first."""
+
+    def run() -> None:
+        with EmbeddingWriter(out, 3) as writer:
+            finish(writer, 0)
+            raise error
+
+    with pytest.raises(type(error)):
+        run()
+
+
+def refused_by_the_system(problem: int) -> InputError:
+    error = InputError("cannot be written")
+    error.__cause__ = OSError(problem, os.strerror(problem))
+    return error
+
+
+@pytest.mark.parametrize("problem", [errno.ENOSPC, errno.EMFILE, errno.EIO, errno.ECONNRESET])
+def test_what_the_system_refuses_once_loses_no_finished_shard(tmp_path, problem):
+    begun(tmp_path / "out", refused_by_the_system(problem))
+    with EmbeddingWriter(tmp_path / "out", 3) as writer:
+        assert writer.done(0)
+        finish(writer, 1)
+    assert aa.embeddings.open_embeddings(tmp_path / "out").rows == 4
+
+
+def test_input_that_must_be_corrected_leaves_nothing_half_written(tmp_path):
+    begun(tmp_path / "out", InputError("row 3 is zero"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_in_the_middle_of_a_transform_loses_no_finished_shard(tmp_path, monkeypatch):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(4):
+        np.save(folder / f"s_{i}.npy", np.random.default_rng(i).normal(size=(30, 4)).astype(np.float32))
+    model = aa.ReAlign().fit(folder, folder)
+    whole = Sink.__init__
+
+    def full(self: Sink, path: Path) -> None:
+        if path.name.endswith("3.npy"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        whole(self, path)
+
+    monkeypatch.setattr(workers, "cores", lambda: 1)
+    monkeypatch.setattr(Sink, "__init__", full)
+    with pytest.raises(InputError, match="No space left"):
+        model.transform(folder, tmp_path / "out")
+    kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out.partial").glob("s_*.npy")}
+    assert kept
+    monkeypatch.undo()
+    model.transform(folder, tmp_path / "out")
+    assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in kept} == kept
+
+
+def test_a_second_interruption_before_any_shard_is_checked_loses_none(tmp_path):
+    begun(tmp_path / "out", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):  # noqa: SIM117 - one statement in the block
+        with EmbeddingWriter(tmp_path / "out", 3):
+            raise KeyboardInterrupt
+    with EmbeddingWriter(tmp_path / "out", 3) as writer:
+        assert writer.done(0)
+        finish(writer, 1)
+
+
+def test_links_in_the_place_of_a_result_are_refused_before_any_work(rows, tmp_path):
+    model = aa.ReAlign().fit(rows, rows)
+    model.save(tmp_path / "v1")
+    (tmp_path / "m").symlink_to(tmp_path / "v1")
+    with pytest.raises(InputError, match=r"m is a symbolic link; name the folder itself \(.*v1\)"):
+        model.save(tmp_path / "m")
+    (tmp_path / "empty").mkdir()
+    for target in ("empty", "nowhere"):
+        (tmp_path / "out").symlink_to(tmp_path / target)
+        with pytest.raises(InputError, match="symbolic link"):
+            model.transform(rows, tmp_path / "out", format="parquet")
+        (tmp_path / "out").unlink()
+    assert aa.load(tmp_path / "v1").scale_ == model.scale_
+
+
+def test_a_file_beside_the_shards_it_is_made_from_is_refused(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    np.save(folder / "a.npy", np.eye(3))
+    with pytest.raises(InputError, match=r"all.npy would be one more shard of .*in"):
+        aa.embeddings.convert(folder, folder / "all.npy")
+    with pytest.raises(InputError, match="one more shard"):
+        aa.ReAlign().fit(folder, folder).transform(folder, folder / "all.parquet")
+    assert [file.name for file in folder.iterdir()] == ["a.npy"]
+    aa.embeddings.convert(folder / "a.npy", folder / "b.npy")  # a file is no folder
+
+
+def test_models_are_saved_whatever_the_locale(rows, tmp_path):
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "anisoalign", "fit", "realign", "--source", rows, "--target", rows]
+    ended = subprocess.run(
+        [*map(str, command), "--out", str(tmp_path / "m")], env=plain, capture_output=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert aa.load(tmp_path / "m").name == "realign"

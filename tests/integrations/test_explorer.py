@@ -173,6 +173,18 @@ def test_at_another_strength_a_transport_is_what_a_fit_at_it_gives(pairs):
     np.testing.assert_allclose(session.aligned(0.3), expected, atol=1e-6)
 
 
+def test_pairs_that_ids_contradict_are_refused(pairs, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name, order in (("text", np.arange(400)), ("image", np.arange(400)[::-1])):
+        np.save(tmp_path / f"{name}.npy", getattr(pairs, name)[order])
+        pq.write_table(pa.table({"id": [f"scene {row}" for row in order]}), tmp_path / f"{name}.ids.parquet")
+    model = aa.MeanShift().fit(pairs.text, pairs.image)
+    with pytest.raises(aa.InputError, match=r"image\.npy, shard 0, row 0 has 'scene 399'"):
+        session_of(model, tmp_path / "text.npy", tmp_path / "image.npy")
+
+
 def test_a_method_without_a_dial_has_one_point_and_a_slider_at_rest(pairs, browser):
     made = Served(session_of(aa.MeanShift().fit(pairs.text, pairs.image), pairs.text, pairs.image))
     watched = Watched(browser)

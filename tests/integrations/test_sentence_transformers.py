@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import anisoalign as aa
+from anisoalign.aligners.anisoalign.premise import AlignmentWarning
 from anisoalign.geometry import normalize
 
 pytestmark = pytest.mark.integration
@@ -57,6 +58,18 @@ def test_texts_are_aligned_and_images_are_left(clip, raw, pictures, method):
         np.linalg.norm(normalize(texts.astype(np.float64)).mean(0) - normalize(images.astype(np.float64)).mean(0)) > 0.5
     )
     assert model.get_embedding_dimension() == 16
+
+
+def test_a_batch_about_one_thing_is_no_drift(clip, raw):
+    texts, images = raw
+    with pytest.warns(AlignmentWarning):
+        aligner = aa.AnisoAlign(strength=0.5, force=True, prior_steps=20).fit(source=texts, target=images)
+    alike = np.argsort(-normalize(texts) @ normalize(texts)[0])[:25]
+    with pytest.warns(AlignmentWarning, match="drifted"):
+        expected = aligner.transform(texts[alike])
+    # Warnings are errors in this suite.
+    encoded = appended(clip, aligner).encode([WORDS[row] for row in alike])
+    np.testing.assert_allclose(encoded, expected, atol=1e-5)
 
 
 def test_every_modality_where_asked(clip, raw, pictures):

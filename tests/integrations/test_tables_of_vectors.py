@@ -21,8 +21,10 @@ def aligned(model, planted):
 def test_datasets_map_in_batches(model, planted, aligned):
     import datasets
 
+    from anisoalign.integrations.batches import transform_batch
+
     texts = datasets.Dataset.from_dict({"embedding": planted.source.tolist()}).with_format("numpy")
-    mapped = texts.map(lambda rows: {"aligned": model.transform(rows["embedding"])}, batched=True, batch_size=70)
+    mapped = texts.map(lambda rows: {"aligned": transform_batch(model, rows["embedding"])}, batched=True, batch_size=70)
     np.testing.assert_allclose(mapped["aligned"][:], aligned, atol=1e-6)
 
 
@@ -81,9 +83,34 @@ def test_langchain_embeddings_are_aligned_either_way(planted):
     assert store.similarity_search("word 7", k=1)[0].page_content == "word 7"
 
 
+def test_a_batch_about_one_thing_is_no_drift(planted):
+    from langchain_core.embeddings import Embeddings
+
+    from anisoalign.aligners.anisoalign.premise import AlignmentWarning
+    from anisoalign.integrations.batches import transform_batch
+    from anisoalign.integrations.langchain import AlignedEmbeddings
+
+    class Known(Embeddings):
+        def embed_documents(self, texts):
+            return planted.source[[int(text) for text in texts]].tolist()
+
+        def embed_query(self, text):
+            return planted.source[int(text)].tolist()
+
+    model = aa.AnisoAlign(strength=0.5, prior_steps=20).fit(planted.source, planted.target)
+    alike = np.argsort(-planted.source @ planted.source[0])[:40]
+    batch = planted.source[alike]
+    with pytest.warns(AlignmentWarning, match="drifted"):
+        expected = model.transform(batch)
+    # Warnings are errors in this suite.
+    np.testing.assert_array_equal(transform_batch(model, batch), expected)
+    rows = AlignedEmbeddings(Known(), model).embed_documents([str(row) for row in alike])
+    np.testing.assert_allclose(rows, expected, atol=1e-6)
+
+
 def test_the_examples_of_the_integrations_run():
     import doctest
     from importlib import import_module
 
-    for name in ("langchain", "sentence_transformers"):
+    for name in ("batches", "langchain", "sentence_transformers"):
         assert doctest.testmod(import_module(f"anisoalign.integrations.{name}")).failed == 0

@@ -152,8 +152,11 @@ def test_comparisons_that_cannot_be_made_are_refused(planted):
     y, x, labels = planted
     with pytest.raises(aa.InputError, match="at least 60 rows a side: source has 40"):
         compare(y[:40], x)
+    for sample in (20_000, 100):  # samples of both are equally long
+        with pytest.raises(aa.InputError, match="pairs need as many rows on both sides: source has 300, target has 20"):
+            compare(y, x[:200], paired=True, sample=sample)
     with pytest.raises(aa.InputError, match="pairs need equal numbers of rows"):
-        compare(y, x[:200], paired=True)
+        compare_rows(y, x[:200], paired=True)
     with pytest.raises(aa.InputError, match="give source and target labels, or neither"):
         compare(y, x, source_labels=labels)
     with pytest.raises(aa.InputError, match="299 target labels for 300 target rows"):

@@ -34,12 +34,13 @@ def ask(
 ) -> None:
     """Ask a trained model about an image or an embedding, and print its answer."""
     common.check_extra("mllm", "transformers", "accelerate", "peft")
+    from anisoalign.devices import find_device
     from anisoalign.embeddings import InputError
     from anisoalign.mllm import load_mllm
 
     if (image is None) == (embedding is None):
         raise InputError("give --image FILE or --embedding FILE[:ROW], one of them")
-    loaded = load_mllm(model, device=common.pick_device(device), lm=lm)
+    loaded = load_mllm(model, device=str(find_device(device, "--device")), lm=lm)
     if image is not None:
         row, kind = _encode(loaded, image, encoder, trust_remote_code), "image"
     else:

@@ -119,10 +119,16 @@ def _parts_of_page(
     import numpy as np
 
     import anisoalign as aa
+    from anisoalign.aligners.anisoalign.premise import PremiseError
     from anisoalign.comparison.comparing import read_in_step
     from anisoalign.report.choosing import methods_to_show
 
     gap = aa.diagnose(y, x, paired=paired, dtype=dtype, seed=seed).to_dict()
     a, b = read_in_step(y, x, min(sample, showing.VIEW_ROWS), seed, np.dtype(np.float64))
-    views = [showing.view_of(y, x, spec, paired, seed, (a.rows, b.rows)) for spec in methods_to_show(records)]
+    views = []
+    for spec in methods_to_show(records):
+        try:
+            views.append(showing.view_of(y, x, spec, paired, seed, (a.rows, b.rows)))
+        except PremiseError as error:  # of the few rows looked at, not of those that were measured
+            common.say(f"{spec} is not shown on single rows: {error.reason}")
     return {"diagnose": [gap], "views": [view.to_dict() for view in views], **gallery.of(views)}

@@ -42,7 +42,10 @@ def convert(
         bool, typer.Option("--allow-pickle", help="Read .pkl files, constructing nothing but numpy arrays.")
     ] = False,
 ) -> None:
-    """Copy embeddings into another format: values as stored, not normalised, ids along."""
+    """Copy embeddings into another format: values as stored, not normalised, ids and other columns along.
+
+    Other columns of vectors (lists of floats) are left out, and named on stderr.
+    """
     from anisoalign.embeddings import convert as convert_files
     from anisoalign.embeddings import open_to_convert
 
@@ -65,4 +68,5 @@ def convert(
             progress=done,
         )
     common.tell_dropped(rows)
+    common.tell_left_out(rows)
     common.say(f"{result.rows:,} x {result.dim} {result.dtype}, {result.format}: {out}")

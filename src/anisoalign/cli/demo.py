@@ -70,8 +70,8 @@ def _embed(out: Path, rows: int, seed: int) -> WorldPairs:
     out.mkdir(parents=True, exist_ok=True)
     np.save(out / "text.npy", pairs.text)
     np.save(out / "image.npy", pairs.image)
-    (out / "label.txt").write_text("".join(f"{pairs.label_name[i]}\n" for i in pairs.label))
-    (out / "caption.txt").write_text("".join(f"{caption}\n" for caption in pairs.caption))
+    (out / "label.txt").write_text("".join(f"{pairs.label_name[i]}\n" for i in pairs.label), encoding="utf-8")
+    (out / "caption.txt").write_text("".join(f"{caption}\n" for caption in pairs.caption), encoding="utf-8")
     return pairs
 
 
@@ -156,7 +156,7 @@ def _leave(out: Path, results: dict[str, Any]) -> None:
     from anisoalign.report.results import read_results
 
     common.say("5. table, JSON, figures and a page")
-    (out / "results.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
-    (out / "table.md").write_text(comparison_markdown(results["compare"]) + "\n")
+    (out / "results.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (out / "table.md").write_text(comparison_markdown(results["compare"]) + "\n", encoding="utf-8")
     write_figures(out / "figures", gap=results["diagnose"], comparison=results["compare"])
     write_page(out / "report.html", results=read_results([out / "results.json"]), title="anisoalign demo")

@@ -53,6 +53,7 @@ def score(
 ) -> None:
     """Ask a trained model the questions of a benchmark; print accuracy, precision and recall, CIDEr-D, by group."""
     common.check_extra("mllm", "transformers", "accelerate", "peft")
+    from anisoalign.devices import find_device
     from anisoalign.embeddings import InputError
     from anisoalign.mllm import load_mllm
     from anisoalign.mllm.questions import read_questions
@@ -61,7 +62,7 @@ def score(
     if predictions is not None and predictions.exists():
         raise InputError(f"{predictions} already exists; it is left alone")
     questions = read_questions(bench)
-    loaded = load_mllm(model, device=common.pick_device(device), lm=lm)
+    loaded = load_mllm(model, device=str(find_device(device, "--device")), lm=lm)
     common.say(f"{len(questions):,} questions" + ("" if embeddings else ", asked blindly: no --embeddings"))
     with common.progress("questions", len(questions)) as done:
         before = [0]

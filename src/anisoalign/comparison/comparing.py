@@ -10,7 +10,10 @@ import numpy as np
 from anisoalign.aligners.origins import open_sets
 from anisoalign.comparison.repeating import compare_rows
 from anisoalign.comparison.table import Comparison
+from anisoalign.diagnostics.repeats import warn_of_repeats_in_split
 from anisoalign.embeddings import EmbeddingSet, InputError, Tile
+from anisoalign.embeddings.paired_ids import check_ids
+from anisoalign.embeddings.pairs import check_paired
 from anisoalign.statistics import float64_below
 
 SAMPLE_ROWS = 20_000
@@ -46,13 +49,14 @@ def compare(
     force : bool
         Compare although the sets say that they come from different encoders.
     **options
-        Of `compare_rows`: ``paired``, ``methods``, ``repeats``, ``k``, ``progress``.
+        Of `compare_rows`: ``paired``, ``methods``, ``repeats``, ``k``, ``progress``. With pairs a warning tells where
+        target rows repeat.
 
     Raises
     ------
     InputError
-        On sets or labels that do not fit together, too few rows, unknown methods or parameters; where each method
-        refuses the sets. If only some do, they are left out, see `Comparison.refused`.
+        On sets or labels that do not fit together, ids that contradict the pairs, too few rows, unknown methods or
+        parameters; where each method refuses the sets. If only some do, they are left out, see `Comparison.refused`.
 
     Examples
     --------
@@ -64,10 +68,15 @@ def compare(
     ['identity', 'realign']
     """
     y, x = open_sets(source, target, force)
+    if options.get("paired"):
+        check_paired([y, x])  # of all rows: samples of sets of any length are equally long
     for side, labels, embeddings in (("source", source_labels, y), ("target", target_labels, x)):
         if labels is not None and len(labels) != embeddings.rows:
             raise InputError(f"{len(labels)} {side} labels for {embeddings.rows} {side} rows")
     a, b = read_in_step(y, x, sample, seed, float64_below(min(sample, max(y.rows, x.rows)), dtype))
+    if options.get("paired"):
+        check_ids(y, x)
+        warn_of_repeats_in_split(b.values)
     return compare_rows(
         a.values,
         b.values,

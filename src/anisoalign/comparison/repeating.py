@@ -127,6 +127,8 @@ def compare_rows(
             except PremiseError as error:
                 refused[name] = f"{error.reason}; with the parameter force=true it is measured all the same"
                 continue
+            except np.linalg.LinAlgError:
+                raise  # a ValueError as well, but no fault of the input
             except ValueError as error:  # a parameter out of range
                 raise InputError(f"{name}: {error}") from error
             fitted = time.perf_counter()

@@ -17,6 +17,7 @@ from anisoalign.diagnostics.cosines import (
 )
 from anisoalign.diagnostics.gap import GapReport, add_pairs, gap_from_moments
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings, paired_tiles
+from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.provenance import warn_of_encoders
 from anisoalign.statistics import Moments, check_widths, float64_below, measure
 
@@ -56,7 +57,8 @@ def diagnose(
     Raises
     ------
     InputError
-        On sets of different width, pairs of different length, fewer than two rows, or unusable rows.
+        On sets of different width, pairs of different length or that ids contradict, fewer than two rows, or unusable
+        rows.
 
     Examples
     --------
@@ -96,6 +98,7 @@ def _diagnose_paired(
         residual.update(difference)
         distance += float(np.linalg.norm(difference, axis=1).sum(dtype=np.float64))
         cosines.append(np.einsum("ij,ij->i", a, b))
+    check_ids(y, x)  # only now is it known which rows are dropped
     offset = residual.mean.astype(precision)
     centered = 0.0
     for a, b in _tiles(y, x, precision, progress):

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics
+from anisoalign.diagnostics.repeats import warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
+from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.provenance import warn_of_encoders
 from anisoalign.statistics import check_widths, float64_below
 
 SAMPLE_ROWS = 20_000
 """Rows a side that are measured, a seeded sample where there are more."""
+_ALIGN_AGAIN = "row i of aligned must come from row i of the source: align this source again"
 
 Labels = Sequence[str] | np.ndarray
 
@@ -41,7 +44,7 @@ def evaluate(
     target : array (n, d), tensor, path or EmbeddingSet
         X.
     paired : bool
-        Row i of the source belongs to row i of the target.
+        Row i of the source belongs to row i of the target. A warning tells where target rows repeat.
     source_labels, target_labels : sequence, optional
         One label a row. With pairs one of them is enough.
     k : int, optional
@@ -52,7 +55,8 @@ def evaluate(
     Raises
     ------
     InputError
-        On widths, row counts or label counts that do not fit together, and on unusable rows.
+        On widths, row counts or label counts that do not fit together, ids that contradict that rows belong together,
+        and unusable rows.
 
     Examples
     --------
@@ -89,9 +93,12 @@ def evaluate(
     if k is not None and not 2 <= k < min(len(rows_y), len(rows_x)):
         raise InputError(f"k must be between 2 and {min(len(rows_y), len(rows_x)) - 1}, not {k}")
     precision = float64_below(len(rows_y), dtype)
+    targets = x.take(rows_x, precision).values
+    if paired:
+        warn_of_repeats_in_recall(targets)
     return alignment_metrics(
         y.take(rows_y, precision).values,
-        x.take(rows_x, precision).values,
+        targets,
         z.take(rows_z, precision).values,
         paired=paired,
         source_labels=None if source_labels is None else np.asarray(source_labels)[rows_y],
@@ -106,6 +113,7 @@ def matching_rows(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row numbers of source, target and aligned that are measured: rows that belong together, at most `sample`."""
     rows_y, rows_z = _source_rows(y, z)
+    check_ids(y, z, (rows_y, rows_z), _ALIGN_AGAIN)
     rows_x = _kept(x)
     if paired:
         if y.rows != x.rows:
@@ -113,6 +121,7 @@ def matching_rows(
         both = np.intersect1d(rows_y, rows_x, assume_unique=True)
         rows_z = rows_z[np.searchsorted(rows_y, both)]
         rows_y = rows_x = both
+        check_ids(y, x, (both, both))
     chosen = _thin(len(rows_y), sample, seed)
     rows_y, rows_z = rows_y[chosen], rows_z[chosen]
     return rows_y, rows_y if paired else rows_x[_thin(len(rows_x), sample, seed)], rows_z

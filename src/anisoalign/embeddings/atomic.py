@@ -62,6 +62,7 @@ def check_free(out: Path, overwrite: bool) -> None:
     """
     if out.name in ("", "..") or out.name.endswith(".partial"):
         raise InputError(f"{out} is no name for a result")
+    refuse_link(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:
@@ -70,6 +71,18 @@ def check_free(out: Path, overwrite: bool) -> None:
         )
     if out.is_dir() and read_manifest(out) is None and not is_lance(out):
         raise InputError(f"{out} was not written by this library and is not overwritten; remove it yourself")
+
+
+def refuse_link(out: Path) -> None:
+    """Refuse a link in the place of a folder: what is renamed over it replaces neither the link nor what it names.
+
+    Raises
+    ------
+    InputError
+        If `out` is a symbolic link to a folder, or to nothing.
+    """
+    if out.is_symlink() and not out.is_file():
+        raise InputError(f"{out} is a symbolic link; name the folder itself ({out.resolve()})")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Conversion between all formats: values as stored, ids and other columns along."""
+"""Conversion between all formats: values as stored, ids along, and other columns but lists of floats."""
 
 import shutil
 import zlib
@@ -12,7 +12,7 @@ import pyarrow as pa
 from anisoalign.embeddings.atomic import check_free, replace_folder, writable
 from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.errors import InputError
-from anisoalign.embeddings.finding import PICKLES, shard_files
+from anisoalign.embeddings.finding import PICKLES, READERS, shard_files
 from anisoalign.embeddings.formats.lance_ import is_lance, lance_library
 from anisoalign.embeddings.notes import BadRows
 from anisoalign.embeddings.opening import open_embeddings
@@ -39,6 +39,9 @@ def convert(
     progress: Progress | None = None,
 ) -> EmbeddingSet:
     """Write a set in another format, verbatim but for the type asked for; return the result, opened.
+
+    Ids and other columns go along. Lists of floats beside the vectors do not, such as a second embedding or a box, nor
+    other tensors of a safetensors file: `EmbeddingSet.left_out` names them.
 
     Parameters
     ----------
@@ -142,12 +145,14 @@ def check_apart(es: EmbeddingSet, out: Path) -> None:
     Raises
     ------
     InputError
-        If `out` is the set, one of its files, or a folder that holds it.
+        If `out` is the set, one of its files, a folder that holds it, or a file beside its shards.
     """
     place = out.resolve()
     for path in (es.path, *(shard.path for shard in es.shards)):
         if path is not None and (place == path.resolve() or place in path.resolve().parents):
             raise InputError(f"{out} is where the rows come from; name another place for the result")
+    if es.path is not None and es.path.is_dir() and out.suffix in READERS and place.parent == es.path.resolve():
+        raise InputError(f"{out} would be one more shard of {es.path}, which is read; name another place")
 
 
 def _pickles(source: Path) -> list[Path]:

@@ -99,6 +99,11 @@ class EmbeddingSet:
         """Rows left out by the passes so far, in order."""
         return self.notes.dropped
 
+    @property
+    def left_out(self) -> list[str]:
+        """Other columns of vectors, or tables, in the files of this set, which do not go along into a result."""
+        return sorted({name for shard in self.shards for name in getattr(shard.source, "left_out", ())})
+
     def add_dropped(self, shard: int, row: int, reason: str) -> None:
         """Note a row of a shard that an earlier run left out, whose work is continued."""
         self.notes.add_dropped(self.shards[shard], row, reason)

@@ -16,6 +16,21 @@ class ColumnError(InputError):
         self.problem, self.choices = problem, choices
 
 
+def by_system(error: BaseException | None) -> bool:
+    """Tell whether the system's refusal is behind an error: a full disk, a lost connection, too many open files.
+
+    Examples
+    --------
+    >>> failed = InputError("cannot be written")
+    >>> failed.__cause__ = OSError("no space left")
+    >>> by_system(failed), by_system(InputError("row 3 is zero"))
+    (True, False)
+    """
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error is not None
+
+
 def one_line(error: BaseException) -> str:
     r"""Return what an error says without its line breaks, for a message of one line.
 

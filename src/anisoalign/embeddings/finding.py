@@ -60,15 +60,17 @@ def open_path(path: Path, column: str | None) -> tuple[str, Sequence[Source]]:
 
 def shard_files(folder: Path) -> list[Path]:
     """List a folder's shards in natural order: nothing hidden, temporary or of another kind."""
-    files = [
+    named = [
         file
         for file in folder.iterdir()
         if file.suffix in (*READERS, *PICKLES)
         and not file.name.startswith((".", "_"))
         and not file.name.endswith(BESIDE)
-        and file.is_file()
     ]
-    return sorted(files, key=lambda file: natural_key(file.name))
+    for file in named:
+        if isinstance(file, Path) and file.is_symlink() and not file.exists():
+            raise InputError(f"{file} is a link to a file that is not there")
+    return sorted((file for file in named if file.is_file()), key=lambda file: natural_key(file.name))
 
 
 def _open_files(files: list[Path], column: str | None) -> tuple[str, Sequence[Source]]:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.embeddings.text_lines import read_lines
 
 
 def read_labels(path: str | Path, expect_rows: int | None = None, column: str = "label") -> list[str]:
@@ -20,6 +21,8 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
         parquet file with a column `label`.
     expect_rows : int, optional
         Number of rows the labels must fit.
+    column : str
+        What the labels are, "label" or "caption", and the column of a parquet file.
 
     Raises
     ------
@@ -44,17 +47,22 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
         elif path.suffix == ".parquet":
             labels = _from_parquet(path, column)
         else:
-            labels = path.read_text(encoding="utf-8").splitlines()
+            labels = _encoded(read_lines(path), expect_rows) if column == "caption" else read_lines(path)
     except InputError:
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as labels: {one_line(error)}") from error
+        raise InputError(f"{path} cannot be read as {column}s: {one_line(error)}") from error
     for row, label in enumerate(labels):
         if not label.strip():
-            raise InputError(f"{path}, row {row}: the label is empty")
+            raise InputError(f"{path}, row {row}: the {column} is empty")
     if expect_rows is not None and len(labels) != expect_rows:
-        raise InputError(f"{path} holds {len(labels)} labels for {expect_rows} rows")
+        raise InputError(f"{path} holds {len(labels)} {column}s for {expect_rows} rows")
     return labels
+
+
+def _encoded(captions: list[str], expect_rows: int | None) -> list[str]:
+    """Captions of the rows that `encode` makes of a list: an empty line has none."""
+    return captions if len(captions) == expect_rows else [text for text in captions if text.strip()]
 
 
 def _from_array(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from anisoalign.embeddings.atomic import replace_folder, writable
+from anisoalign.embeddings.atomic import refuse_link, replace_folder, writable
 from anisoalign.embeddings.errors import InputError
 
 
@@ -18,6 +18,7 @@ def check_model_place(path: Path, replaceable: Callable[[Path], bool]) -> None:
 
     A saved model may be replaced, anything else that exists is left alone.
     """
+    refuse_link(path)
     if path.exists() and not replaceable(path):
         raise InputError(f"{path} exists and is not a saved model; it is left alone")
     parent = next(folder for folder in path.absolute().parents if folder.exists())

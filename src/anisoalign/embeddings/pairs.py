@@ -8,6 +8,7 @@ import numpy as np
 from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.notes import Dropped
+from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.tiles import Tile, tile_rows_for
 
 
@@ -43,7 +44,8 @@ def read_pairs(
     Raises
     ------
     InputError
-        If the sets or the labels differ in length, or a set opened with `bad_rows="error"` has a bad row.
+        If the sets or the labels differ in length, ids contradict the pairs (`check_ids`), or a set opened with
+        `bad_rows="error"` has a bad row.
 
     Examples
     --------
@@ -61,6 +63,8 @@ def read_pairs(
     common = _intersect(list(rows))
     if not len(common):
         raise InputError(f"no row is good in all of {', '.join(es.name for es in sets)}")
+    for other in sets[1:]:
+        check_ids(sets[0], other, (common, common))
     return Pairs(
         values=tuple(_select(array, own, common) for array, own in zip(values, rows, strict=True)),
         rows=common,

@@ -11,7 +11,7 @@ import torch
 
 from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.engines import carried_out, engine_for
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.shards import Span
 from anisoalign.embeddings.tiles import Tile
@@ -182,7 +182,19 @@ def _within(es: EmbeddingSet, index: int, row: int) -> bool:
 def _all_metadata(es: EmbeddingSet) -> pa.Table | None:
     tables = [es.metadata(shard.index) for shard in es.shards if shard.rows]
     found = [table for table in tables if table is not None]
-    return pa.concat_tables(found).combine_chunks() if found and len(found) == len(tables) else None
+    if not found:
+        return None
+    if len(found) < len(tables):
+        raise InputError(
+            f"{es.name}: some shards have ids or other columns and some have none; write a folder of shards"
+        )
+    try:
+        return pa.concat_tables(found, promote_options="permissive").combine_chunks()
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{es.name}: columns beside the vectors differ in type from shard to shard ({one_line(error)}); "
+            "write a folder of shards"
+        ) from error
 
 
 def _tell(progress: Progress | None, rows: int) -> None:

@@ -28,7 +28,7 @@ from anisoalign.embeddings.atomic import (
     writable,
     write_synced,
 )
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, by_system
 from anisoalign.embeddings.manifest import (
     KIND,
     MANIFEST,
@@ -357,10 +357,17 @@ class EmbeddingWriter:
             error = failure
             raise
         finally:
-            if error is not None and not self.single and (not self._shards or isinstance(error, InputError)):
-                # Input that must be corrected changes the plan: nothing here could be continued.
+            if error is not None and not self.single and self._is_futile(error):
                 self._discard()
             self._unlock()
+
+    def _is_futile(self, error: BaseException) -> bool:
+        """Tell whether nothing here could be continued: input that must be corrected changes the plan."""
+        if isinstance(error, InputError) and not by_system(error):
+            return True
+        run = self.partial / RUN
+        noted = run.is_dir() and any(note.name.startswith("shard-") for note in run.iterdir())
+        return not self._shards and not noted
 
     def _discard(self) -> None:
         """Remove what this run has written, out of the way of workers that are still at it: they find no folder."""

@@ -6,6 +6,7 @@ Follows arXiv 2411.04997 and the prompt, mask and mean pooling that its released
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,11 +67,41 @@ class _TextPreparation:
         return {"tokenizer": type(self.tokenizer).__name__, "max_length": self.limit, "frame": frame, "pooling": "mean"}
 
 
+class _TextSide:
+    """The language model and its tokenizer, each loaded when a text asks for it: pictures alone do without both."""
+
+    def __init__(self, name: str, settings: Settings):
+        self.name, self._settings = name, settings
+
+    @cached_property
+    def model(self) -> Any:
+        half = torch.bfloat16 if self._settings.device.type == "cuda" else torch.float32
+        model, _ = _load(require("transformers", "transformers"), self.name, self._settings, half)
+        return model.to(self._settings.device).eval().requires_grad_(False)
+
+    @cached_property
+    def preparation(self) -> _TextPreparation:
+        base, at = split_revision(self.name)
+        with loading(self.name):
+            tokenizer = require("transformers", "transformers").AutoTokenizer.from_pretrained(
+                base, revision=at or "main", trust_remote_code=self._settings.trust_remote_code
+            )
+        return _TextPreparation(tokenizer)
+
+
 class Llm2ClipEncoder(Encoder):
     """Pictures by `get_image_features`; texts by the language model, then `get_text_features` of its pooled states."""
 
-    language_model: Any
-    text_name: str
+    text_side: _TextSide
+
+    @property
+    def language_model(self) -> Any:
+        """What reads texts, loaded when it is first asked for."""
+        return self.text_side.model
+
+    def preparation(self, modality: str) -> Preparation:
+        """As `Encoder.preparation`."""
+        return self.text_side.preparation if modality == "text" else super().preparation(modality)
 
     def _features(self, modality: str, inputs: Inputs) -> torch.Tensor:
         model: Any = self.model
@@ -85,12 +116,15 @@ class Llm2ClipEncoder(Encoder):
         """As `Encoder.provenance`; of texts, also which language model read them."""
         about = super().provenance(modality)
         if modality == "text":
-            about["text_encoder"] = {"name": self.text_name, "fingerprint": fingerprint_of(self.language_model)}
+            about["text_encoder"] = {
+                "name": short_name(split_revision(self.text_side.name)[0]),
+                "fingerprint": fingerprint_of(self.language_model),
+            }
         return about
 
 
 def open_model(name: str, settings: Settings) -> Llm2ClipEncoder:
-    """Load `VISION` or `VISION+TEXT_ENCODER`, each a name on the hub or a folder.
+    """Load `VISION` or `VISION+TEXT_ENCODER`, each a name on the hub or a folder; the second once there is a text.
 
     Raises
     ------
@@ -103,24 +137,14 @@ def open_model(name: str, settings: Settings) -> Llm2ClipEncoder:
     model, revision = _load(transformers, vision, settings, torch.float32)
     if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
         raise InputError(f"{vision} is no CLIP of LLM2CLIP: it lacks get_image_features or get_text_features")
-    half = torch.bfloat16 if settings.device.type == "cuda" else torch.float32
-    language_model, _ = _load(transformers, text, settings, half)
-    with loading(text):
-        base, at = split_revision(text)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            base, revision=at or "main", trust_remote_code=settings.trust_remote_code
-        )
-    preparations: dict[str, Preparation] = {
-        "image": PicturePreparation(_image_processor(transformers, vision, model)),
-        "text": _TextPreparation(tokenizer),
-    }
+    preparations: dict[str, Preparation] = {"image": PicturePreparation(_image_processor(transformers, vision, model))}
     label = f"llm2clip:{short_name(split_revision(vision)[0])}"
     packages = ("transformers", "pillow")
     encoder = Llm2ClipEncoder(
         label, model, _width(model), preparations, settings.device, settings.dtype, revision, packages
     )
-    encoder.language_model = language_model.to(settings.device).eval().requires_grad_(False)
-    encoder.text_name = short_name(split_revision(text)[0])
+    encoder.text_side = _TextSide(text, settings)
+    encoder.modalities = frozenset(("image", "text"))
     return encoder
 
 

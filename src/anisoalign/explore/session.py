@@ -16,6 +16,7 @@ from anisoalign.diagnostics.cosines import CosineHistogram, cosines_across, cosi
 from anisoalign.diagnostics.mixing import mixing
 from anisoalign.diagnostics.neighbours import neighbours
 from anisoalign.embeddings import EmbeddingSet, InputError
+from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.report.gap_charts import cosine_range, cosine_view
 from anisoalign.report.svg import Chart
 from anisoalign.statistics import Moments, check_widths, measure
@@ -66,7 +67,7 @@ class Session:
     Raises
     ------
     InputError
-        If widths or, with `paired`, numbers of rows differ.
+        If widths or, with `paired`, numbers of rows differ, or ids contradict the pairs.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class Session:
         x = target.take(y.rows if paired else target.sample_rows(sample, seed + 1), np.float64)
         if paired and len(x) < len(y):  # a bad row takes its pair along
             y = source.take(x.rows, np.float64)
+        if paired:
+            check_ids(source, target)
         if min(len(y), len(x)) < 30:
             raise InputError(f"too few rows to explore: {len(y)} source and {len(x)} target rows, 30 are needed")
         self.rows_y, self.rows_x, self.y, self.x = y.rows, x.rows, y.values, x.values

@@ -6,6 +6,7 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 
 from anisoalign.aligners import Aligner
+from anisoalign.integrations.batches import transform_batch
 
 
 class AlignedEmbeddings(Embeddings):
@@ -51,4 +52,4 @@ class AlignedEmbeddings(Embeddings):
         return self._aligned([await self.embeddings.aembed_query(text)])[0]
 
     def _aligned(self, vectors: list[list[float]]) -> list[list[float]]:
-        return self.aligner.transform(np.asarray(vectors, np.float32)).tolist()
+        return transform_batch(self.aligner, np.asarray(vectors, np.float32)).tolist()

@@ -9,6 +9,7 @@ from sentence_transformers.base.modules import Module
 
 from anisoalign.aligners import Aligner, load
 from anisoalign.embeddings import InputError
+from anisoalign.integrations.batches import transform_batch
 
 ALIGNER = "aligner"
 """Folder of the fitted model inside the module's own."""
@@ -47,7 +48,7 @@ class Align(Module):
         """Replace `sentence_embedding`, (batch, d), by unit aligned rows where the batch is of the modality."""
         if self.modality is None or features.get("modality", "text") == self.modality:
             rows = features["sentence_embedding"]
-            features["sentence_embedding"] = self.aligner.transform(rows).to(rows.dtype)
+            features["sentence_embedding"] = transform_batch(self.aligner, rows).to(rows.dtype)
         return features
 
     def get_embedding_dimension(self) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.text_lines import read_lines
 
 KINDS = ("choice", "yes/no", "exact", "caption")
 
@@ -65,7 +66,7 @@ def read_questions(source: str | Path | Sequence[Mapping[str, Any]]) -> list[Que
         return _checked([(f"record {number}", record) for number, record in enumerate(source)], "questions")
     path, records = Path(source), []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_lines(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):

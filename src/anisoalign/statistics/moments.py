@@ -130,7 +130,7 @@ class Moments:
     def trace(self) -> float:
         """Tr Σ; where no second moment is kept, 1 − ‖μ‖², which is exact for unit rows."""
         if self.m2 is None:
-            return 1.0 - float(self.mean @ self.mean)
+            return max(0.0, 1.0 - float(self.mean @ self.mean))  # equal rows round to either side of 0
         return float(self.variance.sum())
 
     def rotated(self, rotation: Float[np.ndarray, "d d"]) -> Moments:

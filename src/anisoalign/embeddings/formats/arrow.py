@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from anisoalign.embeddings.errors import InputError, one_line
-from anisoalign.embeddings.formats.columns import choose_column, column_blocks, vector_type
+from anisoalign.embeddings.formats.columns import choose_column, column_blocks, columns_beside, vector_type
 from anisoalign.embeddings.remote import is_remote
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
 
@@ -37,7 +37,7 @@ class ArrowSource:
             self.dim = self.dim or _first_width(batch.column(self.column))
         if self.dim == 0 and self.rows:
             raise InputError(f"{path}: column {self.column!r} holds no vector of any width")
-        self._beside = [name for name in schema.names if vector_type(schema.field(name).type) is None]
+        self._beside, self.left_out = columns_beside(schema, self.column)
         self.nbytes = path.stat().st_size
 
     def _batches(self) -> Iterator[pa.Schema | pa.RecordBatch]:
@@ -78,8 +78,9 @@ class ArrowSource:
         """Return the columns that hold no vectors."""
         if not self._beside:
             return None
-        batches = [batch for batch in self._batches() if isinstance(batch, pa.RecordBatch)]
-        return pa.Table.from_batches([batch.select(self._beside) for batch in batches])
+        schema, *batches = self._batches()
+        kept = pa.schema([schema.field(name) for name in self._beside])
+        return pa.Table.from_batches([batch.select(self._beside) for batch in batches], kept)
 
 
 def _first_width(array: pa.Array) -> int:

@@ -56,6 +56,22 @@ def choose_column(schema: pa.Schema, column: str | None, label: str) -> str:
     return column
 
 
+def columns_beside(schema: pa.Schema, column: str) -> tuple[list[str], list[str]]:
+    """Return the columns that go along with the vectors of `column`, and those that do not: lists of floats.
+
+    A result with two such columns would not tell which of them holds its vectors.
+
+    Examples
+    --------
+    >>> vectors = pa.list_(pa.float32(), 4)
+    >>> columns_beside(pa.schema({"id": pa.string(), "image": vectors, "text": vectors}), "image")
+    (['id'], ['text'])
+    """
+    others = [item for item in schema if item.name != column]
+    beside = [item.name for item in others if vector_type(item.type) is None]
+    return beside, [item.name for item in others if item.name not in beside]
+
+
 def column_blocks(arrays: Iterable[pa.Array], dim: int, dtype: np.dtype, label: str) -> Iterator[Block]:
     """Turn consecutive pieces of a column into arrays of shape (m, dim) with their null rows."""
     first = 0

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from anisoalign.embeddings.errors import InputError, one_line
-from anisoalign.embeddings.formats.columns import choose_column, column_blocks, vector_type
+from anisoalign.embeddings.formats.columns import choose_column, column_blocks, columns_beside, vector_type
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
 
 
@@ -41,7 +41,7 @@ class LanceSource:
         self.dtype, width = found
         self.rows = part.count_rows()
         self.dim = width or self._first_width()
-        self._beside = [name for name in schema.names if vector_type(schema.field(name).type) is None]
+        self._beside, self.left_out = columns_beside(schema, self.column)
         self.nbytes = self.rows * self.dim * self.dtype.itemsize
 
     def _open(self) -> Any:

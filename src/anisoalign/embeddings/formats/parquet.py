@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anisoalign.embeddings.errors import InputError, one_line
-from anisoalign.embeddings.formats.columns import choose_column, column_blocks, vector_type
+from anisoalign.embeddings.formats.columns import choose_column, column_blocks, columns_beside, vector_type
 from anisoalign.embeddings.remote import for_arrow, is_remote
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
 
@@ -31,7 +31,7 @@ class ParquetSource:
             assert found is not None
             self.dtype, width = found
             self.dim = _first_width(file, self.column) if width is None else width
-            self._beside = [name for name in schema.names if vector_type(schema.field(name).type) is None]
+            self._beside, self.left_out = columns_beside(schema, self.column)
         if self.dim == 0 and self.rows:
             raise InputError(f"{path}: column {self.column!r} holds no vector of any width")
         self.nbytes = path.stat().st_size

@@ -35,6 +35,7 @@ class SafetensorsSource:
         self.dtype = np.dtype(_TYPES[kinds[self.column]])
         self.nbytes = path.stat().st_size
         self._ids = next((key for key in ID_COLUMNS if shapes.get(key) == (self.rows,)), None)
+        self.left_out = sorted(set(shapes) - {self.column, self._ids})
         self.metadata_path: Path | None = None
 
     def _tensor(self) -> torch.Tensor:

@@ -1,0 +1,59 @@
+"""Target rows that repeat, as an image does that stands once for each of its captions: how many, and what follows."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from jaxtyping import Float
+
+WORTH_TELLING = 0.01
+"""Share of repeated rows below which no figure changes enough to speak of."""
+_STEPS = 10_000
+"""Values are told apart by a ten-thousandth: rows of one image, encoded in two batches, differ in the last digits."""
+_BLOCK = 4096
+
+
+def count_repeats(rows: Float[np.ndarray, "n d"]) -> int:
+    """How many unit rows are the same as an earlier one.
+
+    Examples
+    --------
+    >>> count_repeats(np.eye(3)[[0, 1, 0, 0]])
+    2
+    """
+    keys = np.empty(len(rows), np.int64)
+    for first in range(0, len(rows), _BLOCK):
+        rounded = np.rint(rows[first : first + _BLOCK] * _STEPS).astype(np.int16)
+        keys[first : first + len(rounded)] = [hash(row.tobytes()) for row in rounded]
+    keys.sort()
+    return int((np.diff(keys) == 0).sum())
+
+
+def warn_of_repeats_in_recall(target: Float[np.ndarray, "n d"]) -> None:
+    """Warn that pairs are measured whose targets repeat, and of the bound that this sets to recall."""
+    repeats = count_repeats(target)
+    if repeats > WORTH_TELLING * len(target):
+        _warn(
+            f"{_counted(repeats, target)}: of equal rows the first is taken for the nearest, so that no recall_at_1, "
+            f"either way, can exceed {1 - repeats / len(target):.2f}, and recall at 10 and mixed recall are lowered; "
+            "give each target one row"
+        )
+
+
+def warn_of_repeats_in_split(target: Float[np.ndarray, "n d"]) -> None:
+    """Warn that pairs are split row by row whose targets repeat."""
+    repeats = count_repeats(target)
+    if repeats > WORTH_TELLING * len(target):
+        _warn(
+            f"{_counted(repeats, target)}: rows are split one by one, so that fits see copies of targets they are "
+            "measured on, and recall counts the first of equal rows alone; give each target one row"
+        )
+
+
+def _counted(repeats: int, target: np.ndarray) -> str:
+    return f"{repeats:,} of {len(target):,} target rows repeat another"
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=1)  # one place, so that the same is told once where Python counts

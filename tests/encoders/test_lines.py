@@ -1,0 +1,52 @@
+"""A list has as many lines for labels and questions as `encode` makes items of it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anisoalign.embeddings import InputError, read_labels
+from anisoalign.embeddings.text_lines import read_lines
+from anisoalign.encoders.lines import TextListing
+from anisoalign.mllm.questions import read_questions
+
+ODD = "a\u2028b\u2029c\x85d\x0ce\x0bf\x1cg"
+"""What `str.splitlines` takes for seven lines."""
+
+
+def read_by_encode(path) -> list[str]:
+    listing = TextListing(path, "text")
+    return [item.content["text"].decode() for item in listing.read(0, listing.rows)]
+
+
+@given(st.text("ab \u2028\u2029\x85\x0c\x0b\x1c\r\n\ufeff", min_size=1, max_size=30))
+def test_lines_are_those_of_encode(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("lines") / "list.txt"
+    path.write_bytes(text.encode())
+    assert read_lines(path) == read_by_encode(path)
+
+
+def test_captions_of_the_page_have_the_rows_of_encode(tmp_path):
+    path = tmp_path / "captions.txt"
+    path.write_bytes(f"{ODD}\r\na dog\r\n".encode())
+    assert read_labels(path, expect_rows=2, column="caption") == [ODD, "a dog"]
+    path.write_text("a cat\n\n \na dog\n")
+    assert read_labels(path, expect_rows=2, column="caption") == ["a cat", "a dog"]  # empty lines are not encoded
+    with pytest.raises(InputError, match="row 1: the caption is empty"):
+        read_labels(path, expect_rows=4, column="caption")
+    with pytest.raises(InputError, match="holds 2 captions for 3 rows"):
+        read_labels(path, expect_rows=3, column="caption")
+    with pytest.raises(InputError, match="row 1: the label is empty"):
+        read_labels(path, expect_rows=2)
+
+
+def test_questions_may_hold_any_character(tmp_path):
+    records = [{"id": 1, "question": f"{ODD}?", "answer": "yes"}, {"id": 2, "question": "q", "answer": "no"}]
+    path = tmp_path / "bench.jsonl"
+    lines = [json.dumps(record, ensure_ascii=False) for record in records]
+    path.write_bytes("\r\n\r\n".join(lines).encode("utf-8-sig"))
+    assert [question.text for question in read_questions(path)] == [records[0]["question"], "q"]
+    path.write_bytes(f"{lines[0]}\nno JSON\n".encode())
+    with pytest.raises(InputError, match="line 2 is not JSON"):
+        read_questions(path)

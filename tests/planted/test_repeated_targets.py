@@ -1,0 +1,69 @@
+"""Targets that stand in several rows: how many, what that does to recall, and that it is told."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import anisoalign as aa
+from anisoalign.diagnostics.repeats import count_repeats
+from anisoalign.geometry import normalize
+
+
+@pytest.fixture
+def captioned():
+    """100 captions of 20 images, five each, that find their image without fail; the images, a row for each caption."""
+    rng = np.random.default_rng(0)
+    image = normalize(rng.normal(size=(20, 8))).repeat(5, axis=0)
+    return normalize(image + 0.02 * rng.normal(size=(100, 8))), image
+
+
+def said_by(call) -> list[str]:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        call()
+    return [str(each.message) for each in said]
+
+
+def test_copies_are_counted_whatever_their_order_and_their_last_digits():
+    rng = np.random.default_rng(1)
+    rows = normalize(rng.normal(size=(3_000, 16)))
+    assert count_repeats(rows) == 0
+    copies = rng.permutation(np.concatenate([rows, rows[:40], rows[:40]]))
+    assert count_repeats(copies) == 80
+    assert count_repeats(copies.astype(np.float32)) == 80
+    # As float32 gives it in another batch: nearly all are still seen.
+    assert count_repeats(np.concatenate([rows, rows[:1000] + 1e-8 * rng.normal(size=(1000, 16))])) > 980
+
+
+def test_evaluation_of_pairs_tells_the_bound_and_the_bound_holds(captioned):
+    text, image = captioned
+    with pytest.warns(UserWarning, match=r"80 of 100 target rows repeat another.*exceed 0\.20") as said:
+        report = aa.evaluate(text, image, text, paired=True)
+    assert len(said) == 1
+    assert report.recall_at_1 == pytest.approx(0.2)  # perfect search, and no more than that
+    assert (report.reverse_recall_at_1 or 0) <= 0.2
+    alone = aa.evaluate(text[::5], image[::5], text[::5], paired=True)  # a row a target: nothing to tell
+    assert alone.recall_at_1 == 1
+    aa.evaluate(text, image, text)
+
+
+def test_comparison_of_pairs_tells_that_copies_are_on_both_sides(captioned):
+    text, image = captioned
+    options = {"methods": ["mean-shift"], "repeats": 1}
+    (message,) = said_by(lambda: aa.compare(text, image, paired=True, **options))
+    assert "80 of 100 target rows repeat another: rows are split one by one" in message
+    assert said_by(lambda: aa.compare(text, image, **options)) == []
+
+
+def test_the_command_line_tells_it_on_stderr(captioned, tmp_path):
+    import subprocess
+    import sys
+
+    for name, rows in zip(("text", "image"), captioned, strict=True):
+        np.save(tmp_path / f"{name}.npy", rows)
+    places = [part for side, name in (("--source", "text"), ("--target", "image")) for part in (side, f"{name}.npy")]
+    command = [sys.executable, "-m", "anisoalign", "evaluate", *places, "--aligned", "text.npy", "--paired", "--json"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ended.stderr.count("anisoalign: warning: 80 of 100 target rows repeat another") == 1
+    assert "repeat" not in ended.stdout
