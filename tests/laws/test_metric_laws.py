@@ -108,6 +108,8 @@ def test_without_pairs_what_needs_them_is_absent(planted):
         "reverse_recall_at_1",
         "reverse_recall_at_10",
         "mixed_recall_at_10",
+        "residual_spectrum_k",
+        "residual_spectrum",
     }
 
 

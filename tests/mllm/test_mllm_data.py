@@ -77,6 +77,33 @@ def test_of_many_bad_records_the_first_ten_are_listed():
     assert str(error.value).count("record ") == 10
 
 
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ""])
+def test_records_that_cannot_be_used_are_left_out_where_asked(tmp_path, suffix):
+    source = records = [talk("a"), talk("b", answer=" "), talk("c", answer="a star"), {"id": "d"}]
+    if suffix:
+        source = tmp_path / f"talks{suffix}"
+        source.write_text(json.dumps(records) if suffix == ".json" else "\n".join(map(json.dumps, records)))
+    talks = Conversations(source, on_bad="skip")
+    assert talks.ids.to_pylist() == ["a", "c"]
+    assert (talks[1].id, talks[1].turns[-1].text) == ("c", "a star")
+    assert talks.record(1) == records[2]
+    assert talks.left_out.count == 2
+    assert "the answer of turn 2 is empty" in talks.left_out.told("talks")
+    with pytest.raises(InputError, match="holds no conversation that can be used"):
+        Conversations([records[1]], on_bad="skip")
+    with pytest.raises(InputError, match="on_bad must be 'error' or 'skip', not 'drop'"):
+        Conversations(records, on_bad="drop")
+
+
+def test_the_state_sees_every_word_and_no_format(tmp_path):
+    state = Conversations(RECORDS).state()
+    (tmp_path / "a.json").write_text(json.dumps(RECORDS, indent=1))
+    assert Conversations(tmp_path / "a.json").state() == state
+    for changed in (talk("a", answer="a rung"), talk("a", "<image>\nwhen?"), talk("e")):
+        assert Conversations([changed, *RECORDS[1:]]).state() != state
+    assert Conversations([RECORDS[1], RECORDS[0], *RECORDS[2:]]).state() != state
+
+
 @pytest.mark.parametrize("cut", [1, 30, 200])
 def test_a_truncated_array_is_refused(tmp_path, cut):
     path = tmp_path / "talks.json"
@@ -117,6 +144,30 @@ def test_rows_come_by_id_in_any_order(tmp_path, rows, form):
         store = EmbeddingStore(tmp_path / "e.parquet")
     found = store.take(store.rows_of(["n9", "n3", "n9"]))
     np.testing.assert_allclose(found, unit(rows[[9, 3, 9]]), rtol=1e-6)
+
+
+def test_of_several_columns_one_is_named(tmp_path, rows):
+    vectors = {name: pa.array(part.tolist(), pa.list_(pa.float32(), 6)) for name, part in (("t", rows), ("i", -rows))}
+    pq.write_table(pa.table({"id": [f"n{i}" for i in range(30)], **vectors}), tmp_path / "e.parquet")
+    with pytest.raises(InputError, match="say which with `column`"):
+        EmbeddingStore(tmp_path / "e.parquet")
+    store = EmbeddingStore(tmp_path / "e.parquet", column="i")
+    np.testing.assert_allclose(store.take(store.rows_of(["n7"])), unit(-rows[[7]]), rtol=1e-6)
+
+
+def test_of_a_folder_of_pairs_the_side_is_read(tmp_path, rows):
+    for folder, part in (("text_emb", rows), ("img_emb", -rows)):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / f"{folder}_000.npy", part)
+    (tmp_path / "metadata").mkdir()
+    pq.write_table(pa.table({"key": [f"n{i}" for i in range(30)]}), tmp_path / "metadata" / "metadata_000.parquet")
+    for side, sign in (("text", 1), ("image", -1)):
+        store = EmbeddingStore(tmp_path, side=side)
+        np.testing.assert_allclose(store.take(store.rows_of(["n7"])), unit(sign * rows[[7]]), rtol=1e-6)
+    with pytest.raises(InputError, match="holds several kinds of embeddings"):
+        EmbeddingStore(tmp_path, side="substitute")
+    moved = EmbeddingStore(tmp_path, side="substitute", column="text")
+    np.testing.assert_allclose(moved.take(np.array([7])), unit(rows[[7]]), rtol=1e-6)
 
 
 def test_missing_ids_are_listed(rows):

@@ -60,6 +60,7 @@ def test_the_stages_learn_at_the_papers_rates():
         ("[stages.a]\nlr = -1", "lr must be above 0"),
         ("[stages.a]\nnoise = nan", "noise must be at least 0"),
         ("[stages.a]\ntext_only = 'yes'", "text_only must be true or false"),
+        ("[stages.a]\non_bad = 'drop'", "on_bad must be one of 'error', 'skip', not 'drop'"),
         ("[stages.a]\nside = 'image'\naligner = 'm'", "an aligner moves rows of texts"),
         ("stages = 3", "'stages' must be a table"),
         ("[model\n", "is not TOML"),

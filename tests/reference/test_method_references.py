@@ -161,6 +161,10 @@ def test_metrics_are_their_formulas(planted):
     values = np.linalg.eigvalsh((x - z).T @ (x - z) / 60)
     assert scores.uncentered_residual_anisotropy == pytest.approx(values[-1] / values.mean())
     assert scores.label_transfer == cross_fitted_label_transfer(z, x, labels)
+    evaluated = aa.evaluate(y, x, z, paired=True)
+    wanted = values[::-1][np.array(evaluated.residual_spectrum_k) - 1] / values.mean()
+    np.testing.assert_allclose(evaluated.residual_spectrum, wanted, atol=1e-9)
+    assert aa.evaluate(y, x, z).residual_spectrum is None
 
 
 def test_the_gap_is_its_formulas(planted):

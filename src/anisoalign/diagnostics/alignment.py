@@ -14,6 +14,7 @@ from anisoalign.diagnostics.mixing import mixing
 from anisoalign.diagnostics.neighbours import neighbours, ranks_of
 from anisoalign.diagnostics.record import Record
 from anisoalign.geometry import anisotropy, eigenvalues
+from anisoalign.geometry.spectra import spaced_ranks
 
 SMALL = 500
 """Below this many rows a side, k is 10 by default instead of 20."""
@@ -50,6 +51,9 @@ class AlignmentReport(Record):
         Query z_i against all targets and all other aligned rows: is x_i among the first ten?
     label_transfer : float, with labels
         Accuracy on targets of a classifier trained on aligned rows.
+    residual_spectrum_k, residual_spectrum : list, with pairs, of `evaluate` alone
+        Eigenvalues of the second moment of x_i − z_i over their mean, at ranks about evenly spaced on a log scale; the
+        first is `uncentered_residual_anisotropy`.
     """
 
     rows_source: int
@@ -69,6 +73,8 @@ class AlignmentReport(Record):
     reverse_recall_at_10: float | None = None
     mixed_recall_at_10: float | None = None
     label_transfer: float | None = None
+    residual_spectrum_k: list[int] | None = None
+    residual_spectrum: list[float] | None = None
 
 
 def geometry_consistency(source: Float[np.ndarray, "n d"], aligned: Float[np.ndarray, "n d"], seed: int = 0) -> float:
@@ -91,8 +97,24 @@ def neighbour_consistency(source: Float[np.ndarray, "n d"], aligned: Float[np.nd
 
 def residual_anisotropy_uncentered(target: Float[np.ndarray, "n d"], aligned: Float[np.ndarray, "n d"]) -> float:
     """Ar of the second moment, not centred, of x_i − z_i."""
+    return anisotropy(_residual_eigenvalues(target, aligned))
+
+
+def residual_spectrum(target: Float[np.ndarray, "n d"], aligned: Float[np.ndarray, "n d"]) -> dict[str, list]:
+    """Eigenvalues of the second moment of x_i − z_i over their mean, and their ranks; nothing where none is left."""
+    values = _residual_eigenvalues(target, aligned)
+    if values.mean() <= 1e-12:
+        return {}
+    ranks = spaced_ranks(len(values))
+    return {
+        "residual_spectrum_k": ranks,
+        "residual_spectrum": [float(values[k - 1] / values.mean()) for k in ranks],
+    }
+
+
+def _residual_eigenvalues(target: np.ndarray, aligned: np.ndarray) -> np.ndarray:
     residual = target - aligned
-    return anisotropy(eigenvalues(residual.T @ residual / len(residual)))
+    return eigenvalues(residual.T @ residual / len(residual))
 
 
 def mixed_recall(target: Float[np.ndarray, "n d"], aligned: Float[np.ndarray, "n d"], at: int = 10) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics
+from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics, residual_spectrum
 from anisoalign.diagnostics.repeats import warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
 from anisoalign.embeddings.paired_ids import check_ids
@@ -93,19 +94,20 @@ def evaluate(
     if k is not None and not 2 <= k < min(len(rows_y), len(rows_x)):
         raise InputError(f"k must be between 2 and {min(len(rows_y), len(rows_x)) - 1}, not {k}")
     precision = float64_below(len(rows_y), dtype)
-    targets = x.take(rows_x, precision).values
+    targets, moved = x.take(rows_x, precision).values, z.take(rows_z, precision).values
     if paired:
         warn_of_repeats_in_recall(targets)
-    return alignment_metrics(
+    report = alignment_metrics(
         y.take(rows_y, precision).values,
         targets,
-        z.take(rows_z, precision).values,
+        moved,
         paired=paired,
         source_labels=None if source_labels is None else np.asarray(source_labels)[rows_y],
         target_labels=None if target_labels is None else np.asarray(target_labels)[rows_x],
         k=k,
         seed=seed,
     )
+    return replace(report, **residual_spectrum(targets, moved)) if paired else report
 
 
 def matching_rows(

@@ -21,7 +21,7 @@ from anisoalign.geometry import (
     sqrt_psd,
     subspace_overlap,
 )
-from anisoalign.geometry.spectra import numerical_rank
+from anisoalign.geometry.spectra import numerical_rank, spaced_ranks
 from anisoalign.statistics import Moments
 
 _PERMUTATIONS = 199
@@ -154,7 +154,7 @@ def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, 
     ux, uy = principal_subspace(sx), principal_subspace(sy)
     rank = min(numerical_rank(lx), numerical_rank(ly))
     curve = [k for k in _doubling(d) if k <= rank]
-    ranks = _spaced(d)
+    ranks = spaced_ranks(d)
     cosine = float(source.mean @ target.mean)
     root = sqrt_psd(sx)
     return GapReport(
@@ -214,7 +214,7 @@ def add_pairs(
     values = eigenvalues(sigma)
     frame = joint_frame(target.covariance, source.covariance, rank=min(2 * report.q, report.dim))
     energy = np.cumsum(values) / values.sum()
-    steps = _spaced(report.dim)
+    steps = spaced_ranks(report.dim)
     return replace(
         report,
         residual_ratio=centered / paired,
@@ -232,14 +232,3 @@ def add_pairs(
 def _doubling(d: int) -> list[int]:
     """1, 2, 4, … and d itself."""
     return [k for k in (2**i for i in range(d.bit_length())) if k < d] + [d]
-
-
-def _spaced(d: int, most: int = 64) -> list[int]:
-    """At most `most` ranks from 1 to d, about evenly spaced on a log scale.
-
-    Examples
-    --------
-    >>> _spaced(5), len(_spaced(1000)) <= 64, _spaced(1000)[-1]
-    ([1, 2, 3, 4, 5], True, 1000)
-    """
-    return sorted({int(k) for k in np.geomspace(1, d, most).round()})

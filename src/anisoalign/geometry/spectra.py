@@ -80,3 +80,14 @@ def subspace_overlap(x: Float[np.ndarray, "d q"], y: Float[np.ndarray, "d q"]) -
     0.5
     """
     return float(np.sum((x.T @ y) ** 2) / x.shape[1])
+
+
+def spaced_ranks(d: int, most: int = 64) -> list[int]:
+    """At most `most` ranks from 1 to d, about evenly spaced on a log scale.
+
+    Examples
+    --------
+    >>> spaced_ranks(5), len(spaced_ranks(1000)) <= 64, spaced_ranks(1000)[-1]
+    ([1, 2, 3, 4, 5], True, 1000)
+    """
+    return sorted({int(k) for k in np.geomspace(1, d, most).round()})

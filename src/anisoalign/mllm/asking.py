@@ -44,8 +44,7 @@ def ask(
     InputError
         If the embedding is not of the model's width, holds NaN or is zero.
     """
-    rows = None if embedding is None else np.asarray(embedding)[None]
-    return answers(model, [question], rows, side=side, max_new_tokens=max_new_tokens, **options)[0]
+    return answers(model, [question], _alone(embedding), side=side, max_new_tokens=max_new_tokens, **options)[0]
 
 
 def answers(
@@ -115,7 +114,7 @@ class Conversing:
     Attributes
     ----------
     model : EmbeddingLanguageModel
-    embedding : array, shape (d,), or None
+    embedding : array or tensor, shape (d,), or None
     side : {"image", "text", "substitute"}
     turns : list of Turn
         What was said so far.
@@ -131,10 +130,17 @@ class Conversing:
         pictured = self.embedding is not None
         text = _with_mark(self.model, question, pictured and not self.turns)
         talk = [*self.turns, Turn("user", text)]
-        rows = prepare(self.model, np.asarray(self.embedding)[None] if pictured else None, self.side)
+        rows = prepare(self.model, _alone(self.embedding), self.side)
         answer = reply(self.model, [talk], rows, max_new_tokens, **options)[0]
         self.turns = [*talk, Turn("assistant", answer)]
         return answer
+
+
+def _alone(embedding: Any) -> Any:
+    """One embedding as a batch, or None; a tensor stays one, since NumPy reads none of a GPU or of bfloat16."""
+    if embedding is None:
+        return None
+    return (embedding if isinstance(embedding, torch.Tensor) else np.asarray(embedding))[None]
 
 
 def _with_mark(model: EmbeddingLanguageModel, question: str, pictured: bool) -> str:

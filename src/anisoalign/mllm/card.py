@@ -28,7 +28,8 @@ def card(config: dict[str, Any]) -> str:
     ]
     parts += [_row(stage) for stage in config["stages"]]
     parts.append(
-        '\n```python\nfrom anisoalign.mllm import load_mllm\n\nmodel = load_mllm("PATH")\n'
+        "\n```python\nfrom anisoalign.mllm import load_mllm\n\n"
+        'model = load_mllm("PATH")  # on a GPU where there is one; device="cpu" says otherwise\n'
         'print(model.ask("What is in the image?", embedding))  # a unit row of an image\n```\n'
     )
     parts.append(f"Written by anisoalign {config['library_version']}, schema version {config['schema_version']}.\n")

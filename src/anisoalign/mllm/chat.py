@@ -115,7 +115,8 @@ class Chat:
         Raises
         ------
         InputError
-            If the template does not show which tokens are answers, or the cut leaves no answer or no picture.
+            If the template does not show which tokens are answers; `TooLongError` if the cut leaves no answer or no
+            picture.
         """
         try:
             ids, learned = self._by_marks(talk) if self.marked else self._by_difference(talk)
@@ -126,11 +127,19 @@ class Chat:
         if truncated:
             whole, ids, labels = ids, ids[:max_length], labels[:max_length]
             if (ids == self.image_id).sum() < (whole == self.image_id).sum() or (labels == IGNORED).all():
-                raise InputError(
+                raise TooLongError(
                     f"id {talk.id!r}: the first {max_length} of its {len(whole)} tokens (max_length) hold no "
                     "whole picture and answer"
                 )
         return Tokens(ids, labels, truncated)
+
+    def at_most(self, sizes: np.ndarray, turns: np.ndarray) -> np.ndarray:
+        """Tokens that conversations of so many bytes and turns can have: one a byte of what the template writes."""
+        one = len(self.render(_PROBE).encode())
+        two = len((self._rendered(_PROBE * 2) or "").encode())
+        # What a probe says is counted as the template's own, a system message as a question and its answer: the bound
+        # may be loose, not short.
+        return sizes + one + max(one, two - one) * ((turns - 1) // 2) + self.settings.visual_tokens
 
     def _messages(self, turns: Sequence[Turn]) -> list[dict[str, str]]:
         mark, count = self.settings.placeholder, self.settings.visual_tokens
@@ -200,20 +209,54 @@ class Chat:
 
     @cached_property
     def _ending(self) -> str:
-        """What the template writes after an answer, but for space: the end of a turn."""
-        return self.render((Turn("user", "question"), Turn("assistant", _MARK))).partition(_MARK)[2].rstrip()
+        """What the template writes after every answer, but for space: the end of a turn.
+
+        Some templates close the whole conversation too, after its last answer alone: that ends no turn.
+        """
+        last = self.render(_PROBE).partition(_MARK)[2].rstrip()
+        inner = (self._rendered(_PROBE * 2) or "").partition(_MARK)[2]
+        # Where they share no end, an answer that others follow is refused; the last one has its own.
+        return last if inner.startswith(last) else self._common_end(last, inner) or last
+
+    def _rendered(self, turns: Sequence[Turn]) -> str | None:
+        """The template's text, or None where it refuses the conversation."""
+        try:
+            return self.render(turns)
+        except InputError:
+            return None
+
+    def _common_end(self, one: str, other: str) -> str:
+        """What two texts begin with alike, up to the first special token in it; empty where there is none."""
+        first = self.tokenizer(one, add_special_tokens=False, return_offsets_mapping=True)
+        ids = self.tokenizer(other, add_special_tokens=False)["input_ids"]
+        for mine, its, (_, stop) in zip(first["input_ids"], ids, first["offset_mapping"], strict=False):
+            if mine != its:
+                break
+            if mine in self._special:
+                return one[:stop].rstrip()
+        return ""
+
+    @property
+    def _special(self) -> set[int]:
+        return {*self.tokenizer.all_special_ids, *self.tokenizer.added_tokens_decoder}
 
     @cached_property
     def stop_ids(self) -> list[int]:
         """Tokens that end an answer: the end of sequence, and the template's end of a turn where it is one token."""
         ids = self.tokenizer(self._ending, add_special_tokens=False)["input_ids"] if self._ending else []
-        special = {*self.tokenizer.all_special_ids, *self.tokenizer.added_tokens_decoder}
-        end = self.tokenizer.eos_token_id
+        special, end = self._special, self.tokenizer.eos_token_id
         return sorted({*(i for i in ids[:1] if i in special), *(() if end is None else (end,))})
+
+
+class TooLongError(InputError):
+    """A conversation of which `max_length` leaves no answer, or no whole picture."""
 
 
 _MARK = "\ue000answer\ue000"
 """Stands for an answer while its place is looked for; private characters, which no text holds."""
+
+_PROBE = (Turn("user", "question"), Turn("assistant", _MARK))
+"""A conversation by which a template is got to know."""
 
 _WAY = 'chat = "plain" replaces it'
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,25 @@ def read_log(folder: Path, steps: int) -> list[dict[str, Any]]:
 def write_log(folder: Path, records: list[dict[str, Any]]) -> None:
     """Write the log anew."""
     write_synced(folder / LOG, "".join(json.dumps(record) + "\n" for record in records))
+
+
+class LogFile:
+    """Lines of JSON, flushed one by one."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> Callable[[dict[str, Any]], None]:
+        self.file = self.path.open("a", encoding="utf-8")
+
+        def write_line(record: dict[str, Any]) -> None:
+            self.file.write(json.dumps(record) + "\n")
+            self.file.flush()
+
+        return write_line
+
+    def __exit__(self, *_: Any) -> None:
+        self.file.close()
 
 
 def weights_checksum(parameters: dict[str, nn.Parameter]) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +16,28 @@ import pyarrow as pa
 
 from anisoalign.embeddings import InputError
 from anisoalign.mllm.records import Conversation, Reading, parse_record
+from anisoalign.mllm.settings import ON_BAD
+from anisoalign.mllm.unusable import Unusable
 
 _READ = 1 << 22
 """Characters read at a time while a file is indexed."""
 
-_LISTED = 10
-"""Bad records that an error lists."""
+_DIGITS = 16
+"""Of the hash of what is said, in hexadecimal."""
 
 
 class Conversations:
     """Conversations to learn from, in LLaVA's and Bunny's form.
 
     A file is read once when it is opened: every record is checked, its place, id and length are kept, and nothing
-    else; about 40 bytes a record and its id. Records are read again when they are asked for.
+    else; about 50 bytes a record and its id. Records are read again when they are asked for.
 
     Parameters
     ----------
     source : path or sequence of dict
         `.json` (one array) or `.jsonl` (one object a line), or the records themselves, with `id`, and `conversations`
         (a list of `{"from": "human" | "gpt" | "system", "value": …}`, or chat messages) or a `caption`.
-    placeholder, prompt, key, text_only
+    placeholder, prompt, key, text_only, on_bad
         As in `StageSettings` and `ModelSettings`.
 
     Attributes
@@ -40,8 +45,12 @@ class Conversations:
     ids : pyarrow array of string, shape (n,)
     lengths : ndarray of int32, shape (n,)
         Characters.
+    sizes, turns : ndarray of int32, shape (n,)
+        Bytes as UTF-8, and turns.
     pictures : ndarray of bool, shape (n,)
         Which have a picture.
+    left_out : Unusable
+        Those that cannot be used, with ``on_bad="skip"``.
 
     Raises
     ------
@@ -63,11 +72,20 @@ class Conversations:
         prompt: str = "Describe the image.",
         key: str = "id",
         text_only: bool = False,
+        on_bad: str = "error",
     ):
+        if on_bad not in ON_BAD:
+            raise InputError(f"on_bad must be 'error' or 'skip', not {on_bad!r}")
         self.reading = Reading(placeholder, prompt, key, text_only)
         self.path = Path(source) if isinstance(source, str | Path) else None
         self._records = None if self.path is not None else list(source)  # pyright: ignore[reportArgumentType]
+        self.left_out = Unusable()
         self._index()
+        if on_bad == "error":
+            self.left_out.refuse(self.name)
+        if not len(self):
+            which = " that can be used" if self.left_out.count else ""
+            raise InputError(f"{self.name} holds no conversation{which}")
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -77,10 +95,10 @@ class Conversations:
 
     def record(self, number: int) -> Mapping[str, Any]:
         """Return a record as it stands in the file."""
-        if self._records is not None:
-            return self._records[number]
-        assert self.path is not None
         start, stop = (int(place) for place in self._places[number])
+        if self._records is not None:
+            return self._records[start]
+        assert self.path is not None
         with self.path.open("rb") as file:
             file.seek(start)
             text = file.read(stop - start)
@@ -95,44 +113,46 @@ class Conversations:
         return "conversations" if self.path is None else str(self.path)
 
     def state(self) -> dict[str, Any]:
-        """What a run that goes on must find unchanged: rows, and sums over ids and lengths."""
-        import zlib
+        """What a run that goes on must find unchanged: rows, ids and lengths, and every word that is said."""
+        return dict(self._state)
 
-        crc = 0
-        for value in self.ids:
-            crc = zlib.crc32(value.as_py().encode(), crc)
-        return {"rows": len(self), "ids_crc32": f"{zlib.crc32(self.lengths.tobytes(), crc):08x}"}
+    def without(self, numbers: Sequence[int], left_out: Unusable) -> Conversations:
+        """The same conversations but for those of the given numbers; the state stays that of all that were read."""
+        other = copy(self)
+        kept = np.delete(np.arange(len(self)), numbers)
+        for name in ("lengths", "sizes", "turns", "pictures", "_places"):
+            setattr(other, name, getattr(self, name)[kept])
+        other.ids, other.left_out = self.ids.take(pa.array(kept)), left_out
+        return other
 
     def _index(self) -> None:
-        ids, lengths, pictures, places = [], [], [], []
-        bad: list[str] = []
-        count = 0
+        ids, counts, pictures, places = [], [], [], []
+        said = hashlib.sha256()
         for where, record, place in self._walk():
             try:
                 talk = parse_record(record, self.reading)
             except InputError as error:
-                count += 1
-                if len(bad) < _LISTED:
-                    bad.append(f"  {where}: {error}")
+                self.left_out = self.left_out.with_one(f"{where}: {error}")
                 continue
             ids.append(talk.id)
-            lengths.append(talk.characters)
+            counts.append((talk.characters, talk.size, len(talk.turns)))
             pictures.append(talk.picture)
             places.append(place)
-        if bad:
-            first = "the first ten" if count > _LISTED else "these"
-            raise InputError(f"{self.name}: {count} conversation(s) cannot be used, {first}:\n" + "\n".join(bad))
-        if not ids:
-            raise InputError(f"{self.name} holds no conversation")
+            said.update(_spoken(talk))
         self.ids = pa.array(ids, pa.string())
-        self.lengths = np.array(lengths, np.int32)
+        self.lengths, self.sizes, self.turns = np.array(counts, np.int32).reshape(-1, 3).T
         self.pictures = np.array(pictures, bool)
-        self._places = np.array(places, np.int64)
+        self._places = np.array(places, np.int64).reshape(-1, 2)
+        self._state = {
+            "rows": len(ids),
+            "ids_crc32": _outline(self.ids, self.lengths),
+            "said_sha256": said.hexdigest()[:_DIGITS],
+        }
 
     def _walk(self) -> Iterator[tuple[str, Any, tuple[int, int]]]:
         if self._records is not None:
             for number, record in enumerate(self._records):
-                yield f"record {number}", record, (0, 0)
+                yield f"record {number}", record, (number, number + 1)
             return
         assert self.path is not None
         try:
@@ -144,6 +164,19 @@ class Conversations:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
             raise InputError(f"{self.path} is not UTF-8 text: {error}") from error
+
+
+def _spoken(talk: Conversation) -> bytes:
+    """Id, roles and text of a conversation, so written that different ones never look the same."""
+    return json.dumps([talk.id, [(turn.role, turn.text) for turn in talk.turns]]).encode()
+
+
+def _outline(ids: pa.Array, lengths: np.ndarray) -> str:
+    """A sum over ids and lengths: all that older models noted of their data."""
+    crc = 0
+    for value in ids:
+        crc = zlib.crc32(value.as_py().encode(), crc)
+    return f"{zlib.crc32(lengths.tobytes(), crc):08x}"
 
 
 def _lines(file: Any, path: Path) -> Iterator[tuple[str, Any, tuple[int, int]]]:

@@ -10,14 +10,14 @@ from typing import Any
 
 from anisoalign.aligners import load as load_aligner
 from anisoalign.aligners.saving import fingerprint as aligner_fingerprint
-from anisoalign.embeddings import InputError, open_embeddings
+from anisoalign.embeddings import InputError
 from anisoalign.embeddings import fingerprint as data_fingerprint
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.dial import dialled
 from anisoalign.mllm.language_models import fingerprint, load_lm
 from anisoalign.mllm.saving import CONFIG, is_model, read_config
 from anisoalign.mllm.settings import ModelSettings, StageSettings, TrainSettings, made
-from anisoalign.mllm.store import EmbeddingStore
+from anisoalign.mllm.store import EmbeddingStore, open_rows
 
 _LISTED = 5
 
@@ -46,6 +46,7 @@ def open_talks(settings: TrainSettings, name: str) -> Conversations:
         prompt=stage.prompt,
         key=stage.key,
         text_only=stage.text_only,
+        on_bad=stage.on_bad,
     )
 
 
@@ -81,7 +82,9 @@ class Finished:
         before = None
         for stage, entry in zip(chain, done, strict=True):
             prefix = "" if stage == name else f"stages.{stage}."
-            differing = _different(entry["settings"], plain_settings(self.settings.stages[stage]))
+            # What an older model did not note was as it is by default.
+            noted = {**plain_settings(StageSettings()), **entry["settings"]}
+            differing = _different(noted, plain_settings(self.settings.stages[stage]))
             if differing:
                 self._refuse(folder, "other settings", [prefix + one for one in differing])
             then = entry.get("trained_on", {})  # older models do not note it
@@ -120,6 +123,8 @@ class _Now:
             if path in self.gone or (key != "aligner" and not path):
                 continue
             now = self.aligner(before) if key == "aligner" else getattr(self, key)
+            if isinstance(was, dict) and isinstance(now, dict):  # older models noted less
+                now = {part: now.get(part) for part in was}
             if now != was:
                 found.append(f"{key}: {_short(was)} then, {_short(now)} now" + (f" in {path}" if path else ""))
         return found
@@ -130,8 +135,8 @@ class _Now:
 
     @cached_property
     def embeddings(self) -> str:
-        path = self.stage.embeddings
-        return data_fingerprint(open_embeddings(path, name=path, id_column=self.stage.id_column or None))
+        stage = self.stage
+        return data_fingerprint(open_rows(stage.embeddings, stage.side, stage.column, stage.id_column))
 
     def aligner(self, before: str | None) -> str | None:
         """Fingerprint of the aligner as a stage is trained with it, after a model that was trained with `before`."""

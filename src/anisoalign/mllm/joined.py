@@ -65,11 +65,6 @@ class Joined:
         self.rows[pictured] = store.rows_of(talks.ids.take(pictured))
         self._tokens: dict[int, Tokens] | None = {} if len(talks) <= _REMEMBERED else None
 
-    def check_long(self) -> None:
-        """Raise InputError, before any training, where a long conversation loses its picture or all its answers."""
-        for number in np.flatnonzero(self.talks.lengths >= self.max_length):
-            self.chat.tokens(self.talks[int(number)], self.max_length)
-
     def batch(self, numbers: np.ndarray, noise: float = 0.0, key: tuple[int, int] = (0, 0)) -> Batch:
         """Conversations of the given numbers; with noise, drawn by the key (seed, step) and each number."""
         tokens = [self.tokens(int(number)) for number in numbers]

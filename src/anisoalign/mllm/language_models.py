@@ -13,6 +13,9 @@ from torch import Tensor
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
 
+AS_SAVED = "as saved"
+"""In place of a type of weights: the one they were saved in."""
+
 _HEAD = 64
 """Values of each weight that a fingerprint looks at."""
 
@@ -35,14 +38,13 @@ def load_lm(
 
     Parameters
     ----------
-    dtype : {"auto", "float32", "bfloat16"}
+    dtype : {"auto", "float32", "bfloat16", AS_SAVED}
         auto is bfloat16 on a GPU, float32 elsewhere.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    kind = dtype if dtype != "auto" else "float32" if torch.device(device).type == "cpu" else "bfloat16"
-    options: dict[str, Any] = {"dtype": getattr(torch, kind), "use_safetensors": True}
+    options: dict[str, Any] = {"dtype": _kind(dtype, torch.device(device)), "use_safetensors": True}
     if attention:
         options["attn_implementation"] = attention
     _check_named(name)
@@ -51,6 +53,13 @@ def load_lm(
     except (OSError, ValueError, ImportError, SafetensorError, RuntimeError) as error:
         raise InputError(f"no language model can be loaded from {_called(name)}: {one_line(error)}") from error
     return lm.to(device).eval()
+
+
+def _kind(dtype: str, device: torch.device) -> Any:
+    """Type of weights, as transformers takes it."""
+    if dtype == AS_SAVED:
+        return "auto"
+    return getattr(torch, dtype if dtype != "auto" else "float32" if device.type == "cpu" else "bfloat16")
 
 
 def lm_config(name: str | Path, revision: str = "") -> Any:

@@ -34,6 +34,7 @@ class AnisoalignModel(lmms):
     batch_size : int or str
         Questions at a time; `auto` is 16.
     device : str
+        By default a GPU where there is one.
     """
 
     is_simple = False
@@ -49,11 +50,8 @@ class AnisoalignModel(lmms):
         max_batch_size: int | None = None,
     ):
         super().__init__()
-        import torch
-
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.batch_size = 16 if batch_size in (None, "auto") else int(batch_size)
-        self.model = load_mllm(pretrained, device=device, lm=lm or None)
+        self.model = load_mllm(pretrained, device=device or "auto", lm=lm or None)
         self.encoder = open_model_encoder(self.model, encoder or None, trust_remote_code)
         self.device = self.model.device
 

@@ -167,6 +167,7 @@ def _lengths(
         prompt=stage.prompt,
         key=stage.key,
         text_only=stage.text_only,
+        on_bad=stage.on_bad,
     )
     chosen = np.random.default_rng(0).choice(len(talks), min(_SAMPLE, len(talks)), replace=False)
     try:

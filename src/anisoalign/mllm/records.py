@@ -49,6 +49,11 @@ class Conversation:
         """Characters of all turns: what lengths are compared by before anything is tokenised."""
         return sum(len(turn.text) for turn in self.turns)
 
+    @property
+    def size(self) -> int:
+        """Bytes of all turns as UTF-8, than which they can hardly have more tokens."""
+        return sum(len(turn.text.encode(errors="replace")) for turn in self.turns)
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -8,18 +8,24 @@ from pathlib import Path
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import writable, write_synced
+from anisoalign.mllm.chat import Chat
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.dial import dialled
 from anisoalign.mllm.finished import Finished, open_talks
+from anisoalign.mllm.fitting import fitting
+from anisoalign.mllm.language_models import load_tokenizer
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.processes import Processes
-from anisoalign.mllm.saving import load_mllm, read_config
+from anisoalign.mllm.saving import TOKENIZER, load_mllm, read_config
 from anisoalign.mllm.settings import TrainSettings
 from anisoalign.mllm.store import EmbeddingStore
-from anisoalign.mllm.training import train
+from anisoalign.mllm.training import train_fitting
 
 StageProgress = Callable[[str, int, int, float], None]
 """Called with a stage's name, the steps done, the steps in all, and the last loss."""
+
+Data = dict[str, tuple[Conversations, EmbeddingStore]]
+"""What each stage learns from."""
 
 STAGES, SETTINGS = "stages.json", "settings.toml"
 
@@ -34,8 +40,8 @@ def run(
 ) -> Path:
     """Train the stages of a settings file into OUT/NAME, and return the folder of the last.
 
-    Stages that are finished are passed over, an unfinished one goes on. All data are opened and joined before anything
-    is trained.
+    Stages that are finished are passed over, an unfinished one goes on. All data are opened, joined and held against
+    `max_length` before anything is trained.
 
     Parameters
     ----------
@@ -70,8 +76,12 @@ def run(
                 f"stage {only!r} begins with the model of stage {before!r}, which is not in {out / before}"
             )
     data = {name: _open(settings, name) for name in todo}
-    for name, (talks, store) in data.items():
+    for talks, store in data.values():
         store.rows_of(talks.ids.filter(talks.pictures))  # ids that do not match, before hours of training
+    data = _fitting(settings, names, data, out)
+    for name, (talks, store) in data.items():
+        if talks.left_out.count:
+            say(talks.left_out.told(f"{name}: {talks.name}"))
         say(f"{name}: {len(talks):,} conversations, {len(store):,} embeddings of {store.dim} ({_side(store)})")
     processes, model = Processes(), None
     for name in todo:
@@ -80,7 +90,7 @@ def run(
         if processes.main:
             _note(settings, out)
         processes.wait()
-        log = train(
+        log = train_fitting(
             model,
             talks,
             store,
@@ -102,9 +112,27 @@ def _open(settings: TrainSettings, name: str) -> tuple[Conversations, EmbeddingS
             raise InputError(f"[stages.{name}] names no {key}")
     talks = open_talks(settings, name)
     store = EmbeddingStore(
-        stage.embeddings, side=stage.side, aligner=stage.aligner or None, id_column=stage.id_column or None
+        stage.embeddings,
+        side=stage.side,
+        aligner=stage.aligner or None,
+        column=stage.column or None,
+        id_column=stage.id_column or None,
     )
     return talks, store
+
+
+def _fitting(settings: TrainSettings, names: list[str], data: Data, out: Path) -> Data:
+    """The data of every stage, of conversations only those that keep an answer within `max_length`."""
+    if not data:
+        return data
+    place = names.index(next(iter(data)))
+    # The tokenizer of the first stage that is to be trained; no language model is loaded yet.
+    if place:
+        tokenizer = load_tokenizer(out / names[place - 1] / TOKENIZER)
+    else:
+        tokenizer = load_tokenizer(settings.model.lm, settings.model.revision)
+    chat = Chat(tokenizer, settings.model)
+    return {name: (fitting(talks, chat, settings.stages[name]), store) for name, (talks, store) in data.items()}
 
 
 def _side(store: EmbeddingStore) -> str:
@@ -124,7 +152,7 @@ def _begin(
     before = out / names[place - 1]
     # The folder of [model], since the language model may have moved; one that was trained lies with the stage before.
     elsewhere = read_config(before)["lm"]["kind"] == "reference" and Path(settings.model.lm).is_dir()
-    model = load_mllm(before, device=processes.device, lm=settings.model.lm if elsewhere else None)
+    model = load_mllm(before, device=processes.device, lm=settings.model.lm if elsewhere else None, exact=True)
     model.settings = settings.model  # equal, but for where the language model lies
     return model
 

@@ -24,11 +24,12 @@ from safetensors.torch import load_file, save_file
 
 from anisoalign import __version__
 from anisoalign.aligners import load as load_aligner
+from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
 from anisoalign.embeddings.model_folder import check_model_place, model_folder, sync_file
 from anisoalign.mllm.card import card
-from anisoalign.mllm.language_models import fingerprint, load_lm, load_tokenizer
+from anisoalign.mllm.language_models import AS_SAVED, fingerprint, load_lm, load_tokenizer
 from anisoalign.mllm.learning import is_adapted, quiet_peft
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.settings import ModelSettings, made
@@ -104,7 +105,9 @@ def write(model: EmbeddingLanguageModel, folder: Path) -> None:
             sync_file(file)
 
 
-def load_mllm(path: str | Path, *, device: str | torch.device = "cpu", lm: Any = None) -> EmbeddingLanguageModel:
+def load_mllm(
+    path: str | Path, *, device: str | torch.device = "auto", lm: Any = None, exact: bool = False
+) -> EmbeddingLanguageModel:
     """Read a model that `save` or `anisoalign train` wrote.
 
     Parameters
@@ -112,8 +115,12 @@ def load_mllm(path: str | Path, *, device: str | torch.device = "cpu", lm: Any =
     path : path
         Folder of a model, or of a run, whose last finished stage is taken.
     device : str or torch.device
+        Where the language model goes; "auto" is a GPU where there is one. One in memory stays where it is.
     lm : path, name or PreTrainedModel, optional
         Where the language model is now, if not where it was; its weights must be the same.
+    exact : bool
+        Whether weights that were trained stay as they were saved, to be trained on; otherwise they are read as the
+        setting `dtype` says, on a GPU in bfloat16.
 
     Raises
     ------
@@ -123,7 +130,7 @@ def load_mllm(path: str | Path, *, device: str | torch.device = "cpu", lm: Any =
     path = find_model(Path(path))
     config = read_config(path)
     settings = made(ModelSettings, config["model"], str(path / CONFIG))
-    inner = _load_lm(path, config, settings, device, lm)
+    inner = _load_lm(path, config, settings, find_device("auto") if device == "auto" else device, lm, exact)
     model = EmbeddingLanguageModel.from_parts(inner, load_tokenizer(path / TOKENIZER), config["width"], settings)
     _load_projector(model, path)
     if config["adapter"]:
@@ -176,12 +183,12 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _load_lm(path: Path, config: dict[str, Any], settings: ModelSettings, device: Any, given: Any) -> Any:
+def _load_lm(path: Path, config: dict[str, Any], settings: ModelSettings, device: Any, given: Any, exact: bool) -> Any:
     reference = config["lm"]
     if given is not None and not isinstance(given, str | Path):
         lm = given
     elif reference["kind"] == "folder":
-        lm = load_lm(path / LM, "", settings.dtype, settings.attention, device)
+        lm = load_lm(path / LM, "", AS_SAVED if exact else settings.dtype, settings.attention, device)
     else:
         name = str(given or reference["name"])
         if given is None and Path(name).is_absolute() and not Path(name).is_dir():

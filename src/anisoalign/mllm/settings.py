@@ -15,6 +15,7 @@ PRETRAINING_LR, TUNING_LR = 5e-4, 1e-5
 """Learning rates of the two stages in the paper."""
 
 LEARNS = ("projector", "lora", "full")
+ON_BAD = ("error", "skip")
 SIDES = ("text", "substitute", "image")
 
 
@@ -88,10 +89,16 @@ class StageSettings:
         trained with before, or none.
     key : str
         Field of a conversation by which its embedding is found.
+    column : str
+        Column or key of the embeddings' vectors, if there are several, or the kind (`text`, `image`) in
+        clip-retrieval's layout, by default that of `side`.
     id_column : str
         Column of the embeddings' ids, if not one of the usual names.
     text_only : bool
         Whether conversations without a picture are taken; otherwise each must have one.
+    on_bad : {"error", "skip"}
+        What becomes of conversations that cannot be used, or that `max_length` leaves no answer: they are refused, the
+        first ten listed, or left out and counted.
     prompt : str
         What is asked where a record has a caption and no conversation.
     lr, projector_lr : float, optional
@@ -104,7 +111,7 @@ class StageSettings:
     micro_batch : int
         Conversations that go through the model at a time; memory grows with it, results do not depend on it.
     max_length : int
-        Tokens of a conversation; longer ones lose their end, which is counted.
+        Tokens of a conversation; longer ones lose their end, which is counted. Each must keep an answer.
     warmup : float
         Share of the steps over which the learning rate rises, before it falls along a cosine.
     weight_decay, clip : float
@@ -136,8 +143,10 @@ class StageSettings:
     side: str = "text"
     aligner: str = ""
     key: str = "id"
+    column: str = ""
     id_column: str = ""
     text_only: bool = False
+    on_bad: str = "error"
     prompt: str = "Describe the image."
     lr: float | None = None
     projector_lr: float | None = None
@@ -166,6 +175,7 @@ class StageSettings:
             side=SIDES,
             precision=("auto", "no", "bf16"),
             log_to=("", "wandb", "trackio"),
+            on_bad=ON_BAD,
         )
         _at_least(
             self, batch_size=1, micro_batch=1, max_length=2, lora_rank=1, lora_alpha=1, checkpoint_every=1, seed=0

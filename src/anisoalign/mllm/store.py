@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 import torch
 
 from anisoalign.aligners import Aligner, load
-from anisoalign.embeddings import EmbeddingSet, InputError, format_bytes, open_embeddings
+from anisoalign.embeddings import EmbeddingSet, InputError, format_bytes, locate, open_embeddings
+from anisoalign.embeddings.finding import KINDS
+from anisoalign.embeddings.remote import reachable
 from anisoalign.mllm.provenance import check_aligner, check_side, provenance_of
 
 MAPPED = ("npy", "safetensors", "memory")
@@ -40,6 +42,9 @@ class EmbeddingStore:
         What the rows are embeddings of; see `StageSettings`.
     aligner : Aligner or path, optional
         Moves rows of texts as they are read; substitutes it has moved already.
+    column : str, optional
+        Column or key of the vectors, if there are several; in clip-retrieval's layout, as `anisoalign encode --pairs`
+        writes it, the kind, by default that of `side`.
     id_column : str, optional
         Column of ids, if not one of the usual names.
 
@@ -65,14 +70,14 @@ class EmbeddingStore:
         ids: Sequence[Any] | pa.Array | pa.ChunkedArray | None = None,
         side: str = "text",
         aligner: Aligner | str | Path | None = None,
+        column: str | None = None,
         id_column: str | None = None,
     ):
         if side not in ("text", "substitute", "image"):
             raise InputError(f"side must be 'text', 'substitute' or 'image', not {side!r}")
         if aligner is not None and side == "image":
             raise InputError("an aligner moves rows of texts; these are called 'image'")
-        name = str(source) if isinstance(source, str | Path) else "embeddings"
-        self.set = open_embeddings(source, name=name, id_column=id_column or None)
+        self.set = open_rows(source, side, column, id_column)
         self.side = side
         self.encoder = provenance_of(self.set)
         check_side(self.set, side)
@@ -166,6 +171,18 @@ class EmbeddingStore:
             raise InputError(
                 f"{self.set.name}: {len(asked):,} ids have several rows, {_which(len(asked))}: {_listed(asked)}"
             )
+
+
+def open_rows(
+    source: str | Path | np.ndarray | torch.Tensor | EmbeddingSet, side: str, column: str | None, id_column: str | None
+) -> EmbeddingSet:
+    """The set of a stage's embeddings; of a folder that holds those of texts and of images, the ones of its side."""
+    name = str(source) if isinstance(source, str | Path) else "embeddings"
+    if not column and isinstance(source, str | Path) and side in KINDS:
+        folder = locate(source)
+        with reachable(folder):
+            column = side if all((folder / kind).is_dir() for kind in KINDS.values()) else None
+    return open_embeddings(source, name=name, column=column or None, id_column=id_column or None)
 
 
 def _as_text(ids: Any, name: str) -> pa.Array:

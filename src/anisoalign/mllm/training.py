@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -12,9 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from anisoalign.aligners import Aligner
 from anisoalign.aligners.saving import fingerprint as aligner_fingerprint
@@ -23,16 +21,20 @@ from anisoalign.embeddings.atomic import replace_folder, writable
 from anisoalign.mllm import checkpoint
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.dial import dialled
+from anisoalign.mllm.draws import hash_of, seeded
 from anisoalign.mllm.finished import plain_settings, trained_on
+from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.joined import Batch, Joined
-from anisoalign.mllm.logging import open_tracker
+from anisoalign.mllm.logging import TRACKED, open_tracker
 from anisoalign.mllm.model import EmbeddingLanguageModel
+from anisoalign.mllm.optimizing import make_optimizer
 from anisoalign.mllm.order import Order, learning_rate
 from anisoalign.mllm.processes import Processes
 from anisoalign.mllm.provenance import check_encoder
 from anisoalign.mllm.saving import check_free, write
 from anisoalign.mllm.settings import StageSettings
 from anisoalign.mllm.store import EmbeddingStore
+from anisoalign.mllm.unusable import Unusable
 
 Progress = Callable[[int, int, float], None]
 """Called with the steps done, the steps in all, and the last loss."""
@@ -60,10 +62,13 @@ class TrainLog:
         that lost their end to `max_length`), `padding` (share of positions), `seconds`.
     resumed_at : int
         Steps that an earlier run had done.
+    left_out : Unusable
+        Conversations that were not learned from, with ``on_bad="skip"``: their `count`, and the `first` ten.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
     resumed_at: int = 0
+    left_out: Unusable = field(default_factory=Unusable)
 
     @property
     def truncated(self) -> int:
@@ -123,15 +128,38 @@ def train(
     settings = settings if noise is None else replace(settings, noise=noise)
     talks = _conversations(conversations, model, settings)
     store = _store(embeddings, model, settings, aligner)
+    _check_place(out)
+    return train_fitting(
+        model, fitting(talks, model.chat, settings), store, settings, out=out, name=name, progress=progress
+    )
+
+
+def train_fitting(
+    model: EmbeddingLanguageModel,
+    talks: Conversations,
+    store: EmbeddingStore,
+    settings: StageSettings,
+    *,
+    out: str | Path | None,
+    name: str,
+    progress: Progress | None,
+) -> TrainLog:
+    """`train` on conversations that `fitting` has looked at."""
     if store.side == "text":
         store = store.with_aligner(dialled(store.aligner, model.aligner))
     check_store(model, store)
-    place = None if out is None else Path(out)
-    if place is not None:
-        check_free(place)
-        if place.exists() and any(place.iterdir()):
-            raise InputError(f"{place} holds a trained model already; choose another folder, or remove it")
-    return _Run(model, talks, store, settings, place, name, progress)()
+    _check_place(out)
+    return _Run(model, talks, store, settings, None if out is None else Path(out), name, progress)()
+
+
+def _check_place(out: str | Path | None) -> None:
+    """Raise InputError, before any work, where a trained model could not be written."""
+    if out is None:
+        return
+    place = Path(out)
+    check_free(place)
+    if place.exists() and any(place.iterdir()):
+        raise InputError(f"{place} holds a trained model already; choose another folder, or remove it")
 
 
 def check_store(model: EmbeddingLanguageModel, store: EmbeddingStore) -> None:
@@ -156,6 +184,7 @@ def _conversations(given: Any, model: EmbeddingLanguageModel, settings: StageSet
         prompt=settings.prompt,
         key=settings.key,
         text_only=settings.text_only,
+        on_bad=settings.on_bad,
     )
 
 
@@ -167,7 +196,14 @@ def _store(given: Any, model: EmbeddingLanguageModel, settings: StageSettings, a
             return given
         return EmbeddingStore(given.set, ids=given.ids, side=given.side, aligner=aligner)
     source, ids = given if isinstance(given, tuple) else (given, None)
-    return EmbeddingStore(source, ids=ids, side=settings.side, aligner=aligner, id_column=settings.id_column or None)
+    return EmbeddingStore(
+        source,
+        ids=ids,
+        side=settings.side,
+        aligner=aligner,
+        column=settings.column or None,
+        id_column=settings.id_column or None,
+    )
 
 
 class _Run:
@@ -188,7 +224,7 @@ class _Run:
         self.data = Joined(talks, store, model.chat, settings.max_length)
         self.order = Order(talks.lengths, settings.batch_size, settings.epochs, settings.seed)
         self.processes = Processes()
-        self.log = TrainLog()
+        self.log = TrainLog(left_out=talks.left_out)
 
     def __call__(self) -> TrainLog:
         model, device = self.model, self.processes.device
@@ -196,9 +232,8 @@ class _Run:
         model.begin(self.settings)
         try:
             self.parameters = model.trainable()
-            self.optimizer = _optimizer(self.parameters, self.settings)
+            self.optimizer = make_optimizer(self.parameters, self.settings)
             self.plan = self._plan()
-            self.data.check_long()
             start = self._resume()
             self._steps(start)
         finally:
@@ -211,7 +246,7 @@ class _Run:
         with (
             ThreadPoolExecutor(1) as ahead,
             self._open_log() as write_line,
-            open_tracker(self.settings, self.name, self.processes.main) as track,
+            open_tracker(self.settings, self.name, self.processes.main, self._partial) as track,
         ):
             coming = ahead.submit(self._batches, start) if start < self.order.steps else None
             for step in range(start, self.order.steps):
@@ -251,8 +286,10 @@ class _Run:
         for place, batch in batches:
             with self._draws(step, place), self._autocast():
                 total = self.model(*batch.to(self.processes.device)).loss_sum
-            # Divided by the tokens of the whole step: no part of a batch weighs more for having few.
-            (total / answers).backward()
+            # A frozen model learns nothing from a part without a picture, which counts all the same.
+            if total.requires_grad:
+                # Divided by the tokens of the whole step: no part of a batch weighs more for having few.
+                (total / answers).backward()
             loss += float(total.detach())
         loss = self.processes.summed([loss])[0] / answers
         norm = self._update()
@@ -287,7 +324,7 @@ class _Run:
         """Dropout's draws for a part of a batch: its own, in whatever process it is, and nobody else's disturbed."""
         if self.settings.learns == "projector":
             return nullcontext()  # nothing is dropped
-        return _seeded(hash_of(self.settings.seed, step, place), self.processes.device)
+        return seeded(hash_of(self.settings.seed, step, place), self.processes.device)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         device = self.processes.device.type
@@ -332,7 +369,7 @@ class _Run:
     def _open_log(self) -> AbstractContextManager[Callable[[dict[str, Any]], None]]:
         if self._partial is None or not self.processes.main:
             return nullcontext(lambda record: None)
-        return _LogFile(self._partial / checkpoint.LOG)
+        return checkpoint.LogFile(self._partial / checkpoint.LOG)
 
     def _checkpoint(self, step: int) -> None:
         if self._partial is not None and self.processes.main:
@@ -351,6 +388,7 @@ class _Run:
                 "settings": settings,
                 "trained_on": trained_on(self.talks, self.store),
                 "conversations": len(self.talks),
+                "left_out": self.talks.left_out.count,
                 "steps": self.order.steps,
                 "truncated": self.log.truncated,
                 "last_loss": self.log.losses[-1],
@@ -361,64 +399,8 @@ class _Run:
         """Turn the unfinished folder into the result."""
         if self._partial is not None and self.out is not None and self.processes.main:
             write(self.model, self._partial)
-            for file in (self._partial / checkpoint.STATE, *self._partial.glob("state-*.safetensors")):
+            state = (checkpoint.STATE, TRACKED)
+            for file in (*(self._partial / name for name in state), *self._partial.glob("state-*.safetensors")):
                 file.unlink(missing_ok=True)
             replace_folder(self._partial, self.out)
         self.processes.wait()
-
-
-class _LogFile:
-    """Lines of JSON, flushed one by one."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> Callable[[dict[str, Any]], None]:
-        self.file = self.path.open("a", encoding="utf-8")
-
-        def write_line(record: dict[str, Any]) -> None:
-            self.file.write(json.dumps(record) + "\n")
-            self.file.flush()
-
-        return write_line
-
-    def __exit__(self, *_: Any) -> None:
-        self.file.close()
-
-
-class _seeded:  # noqa: N801 - a context manager
-    """Torch's generators begin at a seed, and go on afterwards as if nothing had been drawn."""
-
-    def __init__(self, seed: int, device: torch.device):
-        self.seed = seed
-        devices = [device] if device.type == "cuda" else []
-        self.fork = torch.random.fork_rng(devices=devices)
-
-    def __enter__(self) -> None:
-        self.fork.__enter__()
-        torch.manual_seed(self.seed)
-
-    def __exit__(self, *error: Any) -> None:
-        self.fork.__exit__(*error)
-
-
-def hash_of(*parts: int) -> int:
-    """A seed for a combination of whole numbers."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _optimizer(parameters: dict[str, nn.Parameter], settings: StageSettings) -> torch.optim.AdamW:
-    """AdamW in four groups: the projector and the rest, each with weight decay on matrices alone."""
-    groups: dict[tuple[bool, bool], list[Tensor]] = {}
-    for name, value in parameters.items():
-        groups.setdefault((name.startswith("projector."), value.ndim >= 2), []).append(value)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": values,
-                "highest": settings.projector_lr if projector else settings.lr,
-                "weight_decay": settings.weight_decay if matrix else 0.0,
-            }
-            for (projector, matrix), values in groups.items()
-        ]
-    )

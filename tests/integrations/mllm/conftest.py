@@ -74,6 +74,19 @@ def run(capsys, monkeypatch) -> Callable[..., Ended]:
 
 
 @pytest.fixture
+def trained(world, saved_lm, run) -> Path:
+    """A run of both stages: Qwen with adapters."""
+    from training_runs import write_settings
+
+    settings = write_settings(world, saved_lm("qwen"))
+    ended = run("train", settings, "--out", world.folder / "run", "--set", "stages.pretrain.lr=2e-2")
+    assert ended.code == 0, ended.err
+    assert "lr = 0.02" in ended.err  # printed
+    assert "lr = 0.02" in (world.folder / "run" / "settings.toml").read_text()  # and saved
+    return world.folder / "run"
+
+
+@pytest.fixture
 def make_model() -> Callable[..., EmbeddingLanguageModel]:
     """Maker of models: kind (`llama`, `qwen`), settings."""
     from tiny_models import CHATML, make_llama, make_qwen, make_tokenizer

@@ -87,7 +87,7 @@ def test_answers_are_those_of_the_model(plugin, saved):
     assert not plugin.is_simple
     lm.task_dict = {"stub": {"test": DOCS}}
     said = lm.generate_until(requests({"max_new_tokens": 6, "temperature": 0, "until": ["\n\n"], "do_sample": False}))
-    model = load_mllm(saved)
+    model = load_mllm(saved, device="cpu")
     rows = Encoder().encode(DOCS[0]["pictures"], "image")
     assert said[0] == answers(model, ["Which colour?"], rows, max_new_tokens=6)[0]
     assert said[2] == answers(model, ["Which colour has grass?"], max_new_tokens=6)[0]

@@ -39,6 +39,18 @@ MARKED = (
 NEMESIS = "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %} {% endif %}"
 """Nothing says where an answer ends."""
 
+PHI3 = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + '<|end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"
+)
+"""As Phi 3 has it: every turn ends, and after the last one the conversation too."""
+
+LAST_ALONE = (
+    "{% for message in messages %}{{ '### ' + message['role'] + ': ' + message['content'] + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '### assistant:' }}{% else %}{{ '### ' + eos_token }}{% endif %}"
+)
+"""Ends the last answer alone; what the others are followed by begins the next turn."""
+
 TALK = [
     {"from": "human", "value": "<image>\nuser or assistant?"},
     {"from": "gpt", "value": "a"},
@@ -52,6 +64,7 @@ TEMPLATES = {
     "qwen 2": (CHATML, ("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
     "qwen 3": (QWEN3, ("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
     "marked": (MARKED, ("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
+    "phi 3": (PHI3, ("<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>"), "<|end|>"),
     "plain": (None, (), "</s>"),
 }
 
@@ -107,6 +120,31 @@ def test_a_template_that_does_not_show_its_answers_is_refused():
         chat.tokens(Conversations([{"id": 1, "conversations": TALK}])[0])
     plain = Chat(make_tokenizer(NEMESIS), ModelSettings(chat="plain"))
     assert len(learned(plain, plain.tokens(Conversations([{"id": 1, "conversations": TALK}])[0]))) == 2
+
+
+def test_a_template_that_ends_the_last_answer_alone_is_refused_where_another_comes_before():
+    chat = Chat(make_tokenizer(LAST_ALONE), ModelSettings())
+    one = Conversations([{"id": 1, "conversations": TALK[:2]}])[0]
+    assert [text.strip() for text in learned(chat, chat.tokens(one))] == ["a\n### </s>"]
+    with pytest.raises(InputError, match="does not end the answer of turn 2 as others"):
+        chat.tokens(Conversations([{"id": 1, "conversations": TALK}])[0])
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_no_conversation_has_more_tokens_than_are_looked_for(name):
+    chat = make_chat(name, visual_tokens=9)
+    turns = [*TALK, {"from": "human", "value": "日本語 ✓"}, {"from": "gpt", "value": "é"}]
+    talks = Conversations(
+        [
+            {"id": 1, "conversations": TALK[:2]},
+            {"id": 2, "conversations": turns},
+            {"id": 3, "conversations": [{"from": "system", "value": "be brief"}, *turns]},
+        ]
+    )
+    bounds = chat.at_most(talks.sizes, talks.turns)
+    lengths = [len(chat.tokens(talks[number])) for number in range(3)]
+    assert (bounds >= lengths).all()
+    assert (bounds < np.array(lengths) + 400).all()
 
 
 def test_a_template_that_refuses_a_message_says_so():

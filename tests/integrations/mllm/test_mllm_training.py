@@ -1,12 +1,13 @@
 """Training: what learns and what does not, resumption to the last bit, losses that do not see how a batch is cut."""
 
 import json
-import sys
-from types import ModuleType
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from training_runs import STAGE, Killed, kill_at
 
 from anisoalign.aligners import C3, AnisoAlign, ReAlign
 from anisoalign.embeddings import InputError
@@ -25,8 +26,6 @@ from anisoalign.mllm.planning import plan_training
 
 pytestmark = pytest.mark.integration
 
-STAGE = {"batch_size": 8, "micro_batch": 3, "epochs": 2, "lr": 1e-2, "lora_rank": 4}
-
 
 def weights(module):
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
@@ -34,18 +33,6 @@ def weights(module):
 
 def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-class Killed(BaseException):
-    """The end of a process."""
-
-
-def kill_at(step):
-    def progress(done, total, loss):
-        if done == step:
-            raise Killed
-
-    return progress
 
 
 @pytest.mark.parametrize("learns", ["projector", "lora", "full"])
@@ -81,7 +68,7 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights(world, make_model, 
     assert not (tmp_path / "broken.partial").exists()
     lines = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
     assert [line["loss"] for line in lines] == straight.losses
-    assert same(weights(load_mllm(tmp_path / "broken")), weights(whole))
+    assert same(weights(load_mllm(tmp_path / "broken", device="cpu")), weights(whole))
 
 
 def test_the_division_of_a_batch_does_not_change_the_loss(world, make_model):
@@ -111,6 +98,25 @@ def test_the_loss_is_the_mean_over_answer_tokens(world, make_model):
     log = train(model, world.talks, (world.text, ids), StageSettings(batch_size=40, micro_batch=7))
     assert log.records[0]["answer_tokens"] == count
     assert log.losses[0] == pytest.approx(expected / count, rel=1e-5)
+
+
+def told(talk):
+    """A conversation whose first question is about no picture."""
+    first, *others = talk["conversations"]
+    return {**talk, "conversations": [{**first, "value": first["value"].replace("<image>\n", "")}, *others]}
+
+
+def test_parts_without_a_picture_count_and_teach_a_frozen_model_nothing(world, make_model):
+    talks = [told(talk) if number % 2 else talk for number, talk in enumerate(world.talks)]
+    data = talks, (world.text, [t["id"] for t in talks])
+    logs = [
+        train(make_model(), *data, StageSettings(text_only=True, **{**STAGE, "micro_batch": size})) for size in (1, 8)
+    ]
+    np.testing.assert_allclose(logs[0].losses, logs[1].losses, rtol=1e-4)
+    assert [r["answer_tokens"] for r in logs[0].records] == [r["answer_tokens"] for r in logs[1].records]
+    alone = train(make_model(), *data, StageSettings(text_only=True, batch_size=1))
+    assert sum(record["gradient_norm"] == 0 for record in alone.records) == 20
+    assert all(record["loss"] > 0 for record in alone.records)
 
 
 def test_padding_and_neighbours_in_a_batch_change_nothing(world, make_model):
@@ -153,6 +159,14 @@ def test_stored_substitutes_and_an_aligner_on_the_fly_train_alike(world, make_mo
     np.testing.assert_allclose(logs[1].losses, logs[0].losses, rtol=1e-4)
 
 
+def test_the_settings_name_the_column_of_the_vectors(world, make_model):
+    vectors = {name: pa.array(getattr(world, name).tolist(), pa.list_(pa.float32(), 16)) for name in ("text", "image")}
+    table = world.folder / "both.parquet"
+    pq.write_table(pa.table({"id": [talk["id"] for talk in world.talks], **vectors}), table)
+    named = train(make_model(), world.talks, table, StageSettings(column="text", **STAGE))
+    assert named.losses == train(make_model(), world.talks, world.folder / "text.npy", StageSettings(**STAGE)).losses
+
+
 def test_noise_is_drawn_afresh_and_by_the_seed(world, make_model):
     ids = [t["id"] for t in world.talks]
 
@@ -184,25 +198,6 @@ def test_in_memory_training_writes_nothing(world, make_model, monkeypatch, tmp_p
     assert not list(empty.iterdir())
 
 
-@pytest.mark.parametrize("library", ["wandb", "trackio"])
-def test_losses_go_where_they_are_asked_to(world, make_model, monkeypatch, library):
-    ids, lines, ended = [t["id"] for t in world.talks], [], []
-
-    class Run:
-        def log(self, values, step):
-            lines.append((step, values["loss"]))
-
-        def finish(self):
-            ended.append(True)
-
-    module = ModuleType(library)
-    module.init = lambda project, name, config: Run()
-    monkeypatch.setitem(sys.modules, library, module)
-    log = train(make_model(), world.talks, (world.text, ids), StageSettings(log_to=library, **STAGE))
-    assert lines == [(record["step"], record["loss"]) for record in log.records]
-    assert ended == [True]
-
-
 @pytest.mark.parametrize("kind", ["llama", "qwen"])
 @pytest.mark.parametrize("learns", ["projector", "lora", "full"])
 def test_plan_counts_what_training_trains(world, saved_lm, kind, learns):
@@ -217,6 +212,24 @@ def test_plan_counts_what_training_trains(world, saved_lm, kind, learns):
     tokens = [len(model.chat.tokens(Conversations(world.talks)[number])) for number in range(40)]
     assert planned["mean_tokens"] == pytest.approx(np.mean(tokens), abs=0.05)
     assert (planned["conversations"], planned["steps"]) == (40, 5)
+
+
+def long(number):
+    """A conversation with a question of more than a hundred tokens."""
+    question = {"from": "human", "value": "<image>\n" + "what colour is it? " * 30}
+    return {"id": f"{number:03d}", "conversations": [question, {"from": "gpt", "value": "red"}]}
+
+
+def test_conversations_whose_answer_is_cut_off_are_left_out_where_asked(world, make_model):
+    ids = [t["id"] for t in world.talks]
+    settings = StageSettings(max_length=100, on_bad="skip", **STAGE)
+    empty = {"id": "000", "caption": " "}
+    model = make_model()
+    log = train(model, [*map(long, range(12)), *world.talks, empty], (world.text, ids), settings)
+    assert log.left_out.count == 13
+    assert len(log.left_out.first) == 10
+    assert (model.stages[-1]["left_out"], model.stages[-1]["conversations"]) == (13, 40)
+    assert log.losses == train(make_model(), world.talks, (world.text, ids), settings).losses
 
 
 class TestRefused:
@@ -251,6 +264,11 @@ class TestRefused:
             train(make_model(), *self.data, settings, out=tmp_path / "out")
         assert {file.name: file.read_bytes() for file in begun.iterdir()} == before
         assert not (tmp_path / "out").exists()
+
+    def test_leaving_out_what_was_refused_before_is_another_run(self, begun, make_model, tmp_path):
+        settings = StageSettings(checkpoint_every=3, on_bad="skip", **STAGE)
+        with pytest.raises(InputError, match="on_bad: 'error' then, 'skip' now"):
+            train(make_model(), *self.data, settings, out=tmp_path / "out")
 
     def test_what_does_not_matter_may_change(self, begun, make_model, tmp_path):
         settings = StageSettings(checkpoint_every=2, **{**STAGE, "micro_batch": 8})
@@ -292,19 +310,23 @@ class TestRefused:
         again = train(model, world.talks, (world.text, ids), StageSettings(learns="lora", **STAGE))
         assert model.stages[-1]["steps"] == len(again.losses)
 
-    def test_a_conversation_whose_answer_is_cut_off(self, world, make_model):
-        talks = [
-            *world.talks,
-            {
-                "id": "000",
-                "conversations": [
-                    {"from": "human", "value": "<image>\n" + "what colour is it? " * 30},
-                    {"from": "gpt", "value": "red"},
-                ],
-            },
-        ]
-        with pytest.raises(InputError, match=r"id '000': the first 60 of its .* tokens"):
-            train(make_model(), talks, (world.text, [t["id"] for t in world.talks]), StageSettings(max_length=60))
+    def test_conversations_whose_answer_is_cut_off(self, world, make_model):
+        talks = [*world.talks, *map(long, range(12))]
+        message = r"12 conversation\(s\) cannot be used, the first ten:\n  id '000': the first 100 of its .* tokens"
+        with pytest.raises(InputError, match=message) as error:
+            train(make_model(), talks, (world.text, [t["id"] for t in world.talks]), StageSettings(max_length=100))
+        assert str(error.value).count("the first 100 of its") == 10
+
+    def test_a_conversation_that_only_the_template_makes_too_long(self, world, make_model):
+        talks = [{"id": "000", "caption": "red"}]
+        model = make_model(visual_tokens=50)
+        with pytest.raises(InputError, match=r"1 conversation\(s\) cannot be used, these:\n  id '000': the first 40"):
+            train(model, talks, (world.text, [t["id"] for t in world.talks]), StageSettings(max_length=40))
+
+    def test_conversations_of_which_none_is_left(self, world, make_model):
+        settings = StageSettings(max_length=100, on_bad="skip")
+        with pytest.raises(InputError, match="no conversation that can be used: all are longer than max_length"):
+            train(make_model(), [long(0)], (world.text, [t["id"] for t in world.talks]), settings)
 
     def test_a_loss_that_is_not_finite(self, world, make_model, tmp_path):
         model = make_model()

@@ -1,0 +1,168 @@
+"""Runs of several stages: what is finished, what goes on, and what is left out."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from training_runs import losses, write_settings
+
+from anisoalign.aligners import AnisoAlign, ReAlign
+from anisoalign.mllm import load_mllm
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_finished_run_is_left_as_it_is(trained, world, run):
+    assert losses(trained / "pretrain")[-1] < losses(trained / "pretrain")[0]
+    again = run("train", world.folder / "run.toml", "--out", trained, "--set", "stages.pretrain.lr=2e-2")
+    assert again.err.count("finished already") == 2
+    other = run("train", world.folder / "run.toml", "--out", trained)
+    assert other.code == 2
+    assert "was trained with other settings (lr: 0.02 then, 0.01 now; projector_lr" in other.err
+
+
+class TestFinishedStages:
+    """A finished stage is taken only where model, data and aligner are those it was trained with."""
+
+    @pytest.fixture
+    def pretrained(self, world, saved_lm, run):
+        """A run whose first stage is done, with an aligner whose strength was left open."""
+        settings = write_settings(world, saved_lm("llama"))
+        shutil.rmtree(world.folder / "aligner")
+        AnisoAlign().fit(world.text, world.text - 1).save(world.folder / "aligner")
+        self.call = ["train", settings, "--out", world.folder / "run"]
+        assert run(*self.call, "--stage", "pretrain").code == 0
+        return world.folder / "run"
+
+    def refused(self, run, out, *changes, message, stage="pretrain"):
+        before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+        for wanted in ((), ("--stage", stage)):
+            ended = run(*self.call, *wanted, *(part for change in changes for part in ("--set", change)))
+            assert ended.code == 2
+            assert re.search(message, ended.err), ended.err
+            assert "choose another --out, or remove it" in ended.err
+        assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+
+    def test_another_aligner(self, pretrained, world, run):
+        ReAlign().fit(world.text, world.image).save(world.folder / "other")
+        other = f"stages.pretrain.aligner={world.folder / 'other'}"
+        message = r"another aligner \(aligner: [0-9a-f]{8} then, [0-9a-f]{8} now in .*other\)"
+        self.refused(run, pretrained, other, message=message)
+        self.refused(run, pretrained, "stages.pretrain.aligner=", message=r"\(aligner: [0-9a-f]{8} then, none now\)")
+
+    def test_other_embeddings_and_conversations(self, pretrained, world, run):
+        np.save(world.folder / "text.npy", world.text + 1)
+        self.refused(run, pretrained, message=r"embeddings: [0-9a-f]{8} then, [0-9a-f]{8} now in .*text.npy")
+        np.save(world.folder / "text.npy", world.text)
+        with (world.folder / "captions.jsonl").open("a") as file:
+            file.write(json.dumps({"id": "001", "caption": "a blue ring"}) + "\n")
+        self.refused(run, pretrained, message=r"conversations: {'rows': 40, .* then, {'rows': 41, .*captions.jsonl")
+
+    def test_a_word_of_the_same_length(self, pretrained, world, run):
+        path = world.folder / "captions.jsonl"
+        path.write_text(path.read_text().replace("blue", "grey", 1))
+        self.refused(run, pretrained, message=r"conversations: .*'said_sha256': .* then, .* now in .*captions.jsonl")
+
+    def test_another_column(self, pretrained, run):
+        self.refused(run, pretrained, "stages.pretrain.column=text", message=r"\(column: '' then, 'text' now\)")
+
+    def test_another_model(self, pretrained, run):
+        self.refused(run, pretrained, "model.visual_tokens=1", message=r"another \[model\] \(visual_tokens: 2 then, 1")
+        # neither is the model of the stage before taken for what [model] says now
+        self.refused(run, pretrained, "model.system=Be brief.", message="system: '' then, 'Be brief.'", stage="tune")
+
+    def test_another_language_model(self, pretrained, saved_lm, run):
+        other = saved_lm("qwen")
+        self.refused(run, pretrained, f"model.lm={other}", message="lm: '.*llama' then, '.*qwen' now", stage="tune")
+
+    def test_a_stage_before_that_is_to_be_trained_anew(self, pretrained, world, run):
+        assert run(*self.call).code == 0
+        shutil.rmtree(pretrained / "pretrain")
+        change = "stages.pretrain.lr=0.5"
+        self.refused(run, pretrained, change, message=r"tune was .*\(stages.pretrain.lr: 0.01 then, 0.5", stage="tune")
+
+    def test_files_that_moved(self, pretrained, world, run):
+        for name in ("aligner", "text.npy", "text.ids.parquet", "captions.jsonl", "llama"):
+            (world.folder / name).rename(world.folder / f"moved_{name}")
+        moved = {"aligner": "aligner", "embeddings": "text.npy", "conversations": "captions.jsonl"}
+        changes = [f"stages.pretrain.{key}={world.folder / f'moved_{name}'}" for key, name in moved.items()]
+        changes.append(f"model.lm={world.folder / 'moved_llama'}")
+        ended = run(*self.call, *(part for change in changes for part in ("--set", change)))
+        assert ended.code == 0, ended.err
+        assert ended.err.count("finished already") == 1
+        assert load_mllm(pretrained, device="cpu").settings.lm == str(world.folder / "moved_llama")
+
+    def test_data_that_are_gone_are_said_to_be(self, pretrained, world, run):
+        (world.folder / "captions.jsonl").unlink()
+        ended = run(*self.call, "--stage", "pretrain")
+        assert (ended.code, "captions.jsonl is gone, and was not compared" in ended.err) == (0, True)
+
+    def test_older_models_that_did_not_note_their_data(self, pretrained, world, run):
+        path = pretrained / "pretrain" / "config.json"
+        config = json.loads(path.read_text())
+        (stage,) = config["stages"]
+        del stage["settings"]["column"], stage["settings"]["on_bad"]
+        del stage["trained_on"]["conversations"]["said_sha256"]
+        path.write_text(json.dumps(config))
+        ended = run(*self.call, "--stage", "pretrain")
+        assert (ended.code, "finished already" in ended.err) == (0, True)
+        del stage["trained_on"]
+        path.write_text(json.dumps(config))
+        np.save(world.folder / "text.npy", world.text + 1)
+        ended = run(*self.call, "--stage", "pretrain")
+        assert (ended.code, "finished already" in ended.err) == (0, True)
+
+
+def test_a_model_trained_in_full_goes_on_in_the_precision_it_was_trained_in(world, saved_lm, run):
+    # On a GPU this is the default: weights that do not learn are bfloat16.
+    settings = write_settings(world, saved_lm("llama"))
+    changes = ["--set", "model.dtype=bfloat16", "--set", "stages.pretrain.learns=full"]
+    call = ["train", settings, *changes, "--out"]
+    assert run(*call, world.folder / "straight").code == 0
+    assert run(*call, world.folder / "parted", "--stage", "pretrain").code == 0
+    assert run(*call, world.folder / "parted").code == 0
+    assert losses(world.folder / "parted" / "tune") == losses(world.folder / "straight" / "tune")
+    trained = world.folder / "parted" / "pretrain"
+    assert load_mllm(trained, device="cpu", exact=True).lm.dtype == torch.float32
+    assert load_mllm(trained, device="cpu").lm.dtype == torch.bfloat16  # to be asked
+
+
+def test_stages_name_columns_of_one_table(world, saved_lm, run):
+    settings = write_settings(world, saved_lm("llama"))
+    assert run("train", settings, "--out", world.folder / "apart").code == 0
+    vectors = {name: pa.array(getattr(world, name).tolist(), pa.list_(pa.float32(), 16)) for name in ("text", "image")}
+    table = world.folder / "both.parquet"
+    pq.write_table(pa.table({"id": [talk["id"] for talk in world.talks], **vectors}), table)
+    call = ["train", settings, "--out", world.folder / "run"]
+    for stage, column in (("pretrain", "text"), ("tune", "image")):
+        call += ["--set", f"stages.{stage}.embeddings={table}", "--set", f"stages.{stage}.column={column}"]
+    ended = run(*call)
+    assert ended.code == 0, ended.err
+    for stage in ("pretrain", "tune"):
+        assert losses(world.folder / "run" / stage) == losses(world.folder / "apart" / stage)
+    assert run(*call).err.count("finished already") == 2
+
+
+def test_conversations_that_cannot_be_used_are_left_out_where_asked(world, saved_lm, run):
+    settings = write_settings(world, saved_lm("llama"))
+    question = {"from": "human", "value": "<image>\n" + "what colour is it? " * 60}
+    bad = [{"id": "001", "caption": " "}, {"id": "002", "conversations": [question, {"from": "gpt", "value": "red"}]}]
+    (world.folder / "talks.json").write_text(json.dumps([*bad, *world.talks]))
+    call = ["train", settings, "--out", world.folder / "run", "--set", "stages.tune.max_length=200"]
+    refused = run(*call)
+    assert (refused.code, "1 conversation(s) cannot be used, these:" in refused.err) == (2, True)
+    assert not (world.folder / "run").exists()
+    call += ["--set", "stages.tune.on_bad=skip"]
+    ended = run(*call)
+    assert ended.code == 0, ended.err
+    told = r"tune: .*talks.json: 2 conversation\(s\) left out, these:\n  element 0: .*\n  id '002'"
+    assert re.search(told, ended.err)
+    assert "tune: 40 conversations" in ended.err
+    config = json.loads((world.folder / "run" / "tune" / "config.json").read_text())
+    assert [stage["left_out"] for stage in config["stages"]] == [0, 2]
+    assert run(*call).err.count("finished already") == 2
