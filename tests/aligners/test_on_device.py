@@ -108,6 +108,18 @@ def test_every_container_goes_there_and_comes_back(fitted, rows, pretended, shap
     np.testing.assert_allclose(np.asarray(got), expected, atol=1e-5)
 
 
+def test_bad_rows_of_any_device_are_named(fitted, rows, monkeypatch):
+    """Also on devices that no files are mapped on, as an Apple GPU."""
+    apple = torch.device("mps")
+    monkeypatch.setattr(transforming, "device_for", lambda *given: apple)
+    monkeypatch.setattr(transforming, "lies_on", lambda *given: True)
+    broken = torch.from_numpy(rows[0].copy())
+    assert fitted["realign"].transform(broken).shape == broken.shape
+    broken[11] = 0.0
+    with pytest.raises(InputError, match="row 11 is zero"):
+        fitted["realign"].transform(broken)
+
+
 def test_bad_rows_are_named_there_as_well(fitted, rows, pretended):
     broken = rows[0].copy()
     broken[11] = np.nan

@@ -67,6 +67,7 @@ def transform_rows(
         aligned = _where_it_lies(model, source, out_dtype)
         if aligned is not None:
             return aligned
+        place = torch.device("cpu")  # where rows are judged
     if single and isinstance(source, np.ndarray) and place.type == "cpu":
         aligned = _one_row(model, source, map_precision(1, dtype), out_dtype, first_row)
         if aligned is not None:
@@ -156,7 +157,7 @@ def write_transformed(
     check_fits(model, rows)
     check_source(model, rows, force)
     check_out_dtype(out_dtype)
-    place = device_for(model, source, device, dtype, out_dtype)
+    place = device_for(model, None, device, dtype, out_dtype)  # a tensor's rows come over to be written
     out = locate(out)
     check_apart(rows, out)
     way = _way(model, place, map_precision(rows.rows, dtype, out_dtype), str(out_dtype))
