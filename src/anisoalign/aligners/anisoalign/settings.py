@@ -13,6 +13,7 @@ from anisoalign.aligners.anisoalign.rotation import ROTATIONS
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
 from anisoalign.aligners.base import at_least, in_unit_interval, is_number
 from anisoalign.devices import find_device
+from anisoalign.embeddings import InputError
 from anisoalign.geometry.frame import resolve_rank
 
 LOSSES = ("prior", "phase", "support", "structure")
@@ -66,7 +67,7 @@ def check_settings(model: Any) -> None:
             raise ValueError(f"{name} must be a number in [0, 1] or 'auto', not {value!r}")
         if value != "auto":
             in_unit_interval(name, value)
-    find_device(model.device)
+    _check_device(model.device)
     for name in ("initial_strength", "restore_strength", "guide_step", "guide_bound", "neighbours"):
         in_unit_interval(name, getattr(model, name))
     if not (is_number(model.balance) and 0 <= model.balance <= 1):
@@ -89,6 +90,14 @@ def check_settings(model: Any) -> None:
             raise ValueError(f"{name} must be True or False, not {getattr(model, name)!r}")
     for name, least in (("edges", 1), ("prior_steps", 1), ("refine_steps", 1), ("fit_rows", 2), ("seed", 0)):
         at_least(name, getattr(model, name), least)
+
+
+def _check_device(device: Any) -> None:
+    """Refused as other parameters are: by an error of the programmer's, not of the input's."""
+    try:
+        find_device(device)
+    except InputError as error:
+        raise ValueError(str(error)) from error
 
 
 def polar_settings(model: Any) -> PolarSettings:
