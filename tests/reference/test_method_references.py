@@ -167,6 +167,12 @@ def test_metrics_are_their_formulas(planted):
     assert aa.evaluate(y, x, z).residual_spectrum is None
 
 
+def test_pairs_of_unequal_sets_are_refused_before_their_labels_are_compared(planted):
+    y, x, labels = planted
+    with pytest.raises(aa.InputError, match="pairs need as many rows on both sides"):
+        aa.evaluate(y[:60], x[:50], y[:60], paired=True, source_labels=labels[:60], target_labels=labels[:50])
+
+
 def test_the_gap_is_its_formulas(planted):
     """Section 3, by plain numpy."""
     y, x, _ = planted

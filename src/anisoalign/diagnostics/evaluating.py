@@ -12,6 +12,7 @@ from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics,
 from anisoalign.diagnostics.repeats import warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
 from anisoalign.embeddings.paired_ids import check_ids
+from anisoalign.embeddings.pairs import check_paired
 from anisoalign.embeddings.provenance import warn_of_encoders
 from anisoalign.statistics import check_widths, float64_below
 
@@ -76,6 +77,8 @@ def evaluate(
     check_widths(y, x)
     if z.dim != x.dim:
         raise InputError(f"aligned has width {z.dim}, target has width {x.dim}")
+    if paired:
+        check_paired([y, x])
     _check_labels("source", source_labels, y)
     _check_labels("target", target_labels, x)
     if not paired and (source_labels is None) != (target_labels is None):
@@ -118,8 +121,7 @@ def matching_rows(
     check_ids(y, z, (rows_y, rows_z), _ALIGN_AGAIN)
     rows_x = _kept(x)
     if paired:
-        if y.rows != x.rows:
-            raise InputError(f"pairs need as many rows on both sides: source has {y.rows}, target {x.rows}")
+        check_paired([y, x])
         both = np.intersect1d(rows_y, rows_x, assume_unique=True)
         rows_z = rows_z[np.searchsorted(rows_y, both)]
         rows_y = rows_x = both
