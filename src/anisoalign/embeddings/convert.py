@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from anisoalign.embeddings.atomic import check_free, replace_folder, writable
+from anisoalign.embeddings.beside import Cursor
 from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.finding import PICKLES, READERS, shard_files
@@ -197,15 +198,16 @@ def _lance_batches(
 
     An error within the stream reaches Lance as text alone, so it is noted in `faults` as well.
     """
-    shard, beside = es.shards[index], es.metadata(index)
+    shard, beside = es.shards[index], es.columns(index)
     columns = [] if beside is None else list(beside.schema.remove_metadata())
+    cursor = None if beside is None else Cursor(beside)
     vectors = pa.field(VECTORS, pa.list_(pa.from_numpy_dtype(dtype), es.dim))
     schema = pa.schema([*columns, vectors])
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
             for tile in es.tiles(dtype, raw=True, shards=[index]):
-                kept = None if beside is None else beside.take(pa.array(tile.rows - shard.first_row))
+                kept = None if cursor is None else cursor.take(tile.rows - shard.first_row)
                 arrays = [] if kept is None else [column.combine_chunks() for column in kept.columns]
                 arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(tile.values.reshape(-1)), es.dim))
                 yield pa.record_batch(arrays, schema=schema)

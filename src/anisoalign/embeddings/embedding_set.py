@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 
 from anisoalign import compiled
+from anisoalign.embeddings.beside import Columns
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
 from anisoalign.embeddings.engines import carried_out
 from anisoalign.embeddings.errors import InputError
@@ -398,19 +399,24 @@ class EmbeddingSet:
         return look
 
     def metadata(self, shard: int) -> pa.Table | None:
-        """Return the columns beside a shard's vectors, one row a stored row, or None."""
+        """Return the columns beside a shard's vectors whole, one row a stored row, or None."""
+        columns = self.columns(shard)
+        return None if columns is None else columns.read()
+
+    def columns(self, shard: int) -> Columns | None:
+        """Return the columns beside a shard's vectors, to be read by name or in order, or None."""
         found = self.shards[shard]
-        table = found.source.metadata()
-        if table is not None and table.num_rows != found.rows:
-            raise InputError(f"{found.label} has {found.rows} vectors but {table.num_rows} rows beside them")
-        return table
+        columns = found.source.columns()
+        if columns is not None and columns.rows != found.rows:
+            raise InputError(f"{found.label} has {found.rows} vectors but {columns.rows} rows beside them")
+        return columns
 
     def shard_ids(self, shard: int) -> pa.ChunkedArray | None:
         """Return the ids of a shard's rows before dropping, or None if it has none."""
-        table = self.metadata(shard)
-        names = [] if table is None else table.column_names
+        columns = self.columns(shard)
+        names = [] if columns is None else columns.schema.names
         column = choose_ids(names, self.id_column, self.shards[shard].label)
-        return None if table is None or column is None else table.column(column)
+        return None if columns is None or column is None else columns.read([column]).column(0)
 
     def ids(self) -> pa.ChunkedArray | None:
         """Return the ids of all rows, dropped ones included (`ids.take(es.kept())` leaves them out).

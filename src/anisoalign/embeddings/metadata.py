@@ -8,11 +8,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from anisoalign.embeddings.errors import InputError, one_line
-from anisoalign.embeddings.remote import for_arrow
+from anisoalign.embeddings.beside import Columns
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.formats.parquet import parquet_columns
 from anisoalign.embeddings.shards import ID_COLUMNS, natural_key
 
 BESIDE = ".ids.parquet"
@@ -31,16 +29,12 @@ def trailing_number(stem: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def read_metadata(path: Path, label: str, rows: int) -> pa.Table:
-    """Read a metadata file and check that it has one row a vector."""
-    try:
-        with pq.ParquetFile(for_arrow(path)) as file:
-            table = file.read()
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {one_line(error)}") from error
-    if table.num_rows != rows:
-        raise InputError(f"{path} has {table.num_rows} rows, but {label} has {rows}")
-    return table
+def open_metadata(path: Path, label: str, rows: int) -> Columns:
+    """Open a metadata file and check that it has one row a vector."""
+    columns = parquet_columns(path)
+    if columns.rows != rows:
+        raise InputError(f"{path} has {columns.rows} rows, but {label} has {rows}")
+    return columns
 
 
 def match_metadata(shards: Sequence[Path], folder: Path) -> list[Path] | None:

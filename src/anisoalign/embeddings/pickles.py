@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from anisoalign.embeddings.beside import Columns
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.memory import MemorySource
 from anisoalign.embeddings.shards import Block
@@ -181,9 +182,9 @@ class PickleSource:
         """Return evenly spaced rows."""
         return self._peek[:: max(1, -(-len(self._peek) // count))]
 
-    def metadata(self) -> pa.Table | None:
+    def columns(self) -> Columns | None:
         """Return ids, captions and whatever else is one plain value a record."""
-        return load_pickle(self.path).metadata()
+        return load_pickle(self.path).columns()
 
 
 @functools.lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from anisoalign.embeddings.beside import rows_of_group
 from anisoalign.embeddings.manifest import crc32, file_checksum
 from anisoalign.embeddings.shards import Block, exact_blocks
 from anisoalign.embeddings.tiles import tile_rows_for
@@ -154,7 +155,7 @@ class TableBody:
         columns = [] if beside is None else list(beside.remove_metadata())
         vectors = pa.field(VECTORS, pa.list_(pa.from_numpy_dtype(dtype), dim))
         self._schema = pa.schema([*columns, vectors])
-        self._group = 4 * tile_rows_for(dim)
+        self._group = rows_of_group(self._schema, 4 * tile_rows_for(dim))
         self._waiting: list[tuple[np.ndarray, pa.Table | None]] = []
         self._count = 0
         if format == "parquet":

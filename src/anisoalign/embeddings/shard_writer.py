@@ -3,29 +3,37 @@
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from anisoalign import compiled
-from anisoalign.embeddings.shard_files import WITH_COLUMNS, PlainBody, Sink, open_body
+from anisoalign.embeddings.beside import Columns, ColumnsFile, Cursor, rows_of_group
+from anisoalign.embeddings.shard_files import PlainBody, Sink, open_body
 from anisoalign.embeddings.tiles import as_tensor, torch_dtype
 
 
 class ShardWriter:
     """One shard being written; see `EmbeddingWriter.shard`."""
 
-    def __init__(self, sink: Sink, format: str, rows: int | None, dim: int, dtype: np.dtype, beside: pa.Table | None):
+    def __init__(
+        self,
+        sink: Sink,
+        format: str,
+        rows: int | None,
+        dim: int,
+        dtype: np.dtype,
+        beside: Columns | None = None,
+        file: ColumnsFile | None = None,
+    ):
         self.rows = 0
         self.dropped: list[dict[str, Any]] = []
         self.notes: dict[str, Any] = {}
         """What else the manifest is to say of this shard."""
         self._dim, self._dtype = dim, dtype
-        self._beside = beside
-        self._written: list[pa.Table] = []
-        inside = beside is not None and format in WITH_COLUMNS
-        self._inside = inside
+        self._cursor = None if beside is None else Cursor(beside)
+        self._file = file
         self._scratch = self.memory(0)
-        self._body = open_body(sink, format, rows, dim, dtype, beside.schema if beside and inside else None)
+        inside = beside.schema if beside is not None and file is None else None
+        self._body = open_body(sink, format, rows, dim, dtype, inside)
 
     def write(self, values: np.ndarray | torch.Tensor, positions: np.ndarray | None = None) -> None:
         """Append rows, shape (m, d), cast to the writer's type.
@@ -93,24 +101,25 @@ class ShardWriter:
 
         `positions` tell the ids of the rows.
         """
-        columns = None
-        if self._beside is not None:
-            columns = self._beside.take(pa.array(positions))
-            if not self._inside:
-                self._written.append(columns)
-        self._body.write(stored.numpy(), columns)
+        values, step = stored.numpy(), len(stored)
+        if self._cursor is not None:
+            step = rows_of_group(self._cursor.schema, step)
+        for start in range(0, len(values), step or 1):
+            columns = None if self._cursor is None else self._cursor.take(positions[start : start + step])
+            if columns is not None and self._file is not None:
+                self._file.append(columns)
+            self._body.write(values[start : start + step], columns)
         self.rows += len(stored)
 
     def drop(self, row: int, reason: str, **more: str) -> None:
         """Note in the manifest that a row of the source's shard was left out, and what `more` there is to say."""
         self.dropped.append({"row": row, "reason": reason, **more})
 
-    def finish(self) -> pa.Table | None:
-        """End the file; return the columns that must lie beside it."""
+    def finish(self) -> None:
+        """End the file of vectors, and that of columns beside it."""
         self._body.finish(self.rows)
-        if self._beside is None or self._inside:
-            return None
-        return pa.concat_tables(self._written).combine_chunks() if self._written else self._beside.slice(0, 0)
+        if self._file is not None:
+            self._file.finish()
 
 
 def _small(values: torch.Tensor) -> bool:

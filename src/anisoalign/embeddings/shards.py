@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
+
+from anisoalign.embeddings.beside import Columns
 
 Block = tuple[np.ndarray, np.ndarray | None]
 """Stored values, shape (m, d), and a mask of rows that the file says are null, shape (m,), or None."""
@@ -68,7 +69,7 @@ class Source(Protocol):
         """Return about `count` rows that are cheap to reach, for a first look at the norms."""
         ...
 
-    def metadata(self) -> pa.Table | None:
+    def columns(self) -> Columns | None:
         """Return the columns beside the embeddings, one row a vector, or None."""
         ...
 

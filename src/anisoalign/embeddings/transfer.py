@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from anisoalign.embeddings.beside import Columns, joined
 from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.engines import carried_out, engine_for
 from anisoalign.embeddings.errors import InputError, one_line
@@ -102,7 +103,7 @@ def _shard_writer(
         index, stem = part
         shard = es.shards[index]
         known = shard.rows if es.bad_rows == "error" else None
-        with writer.shard(index, known, stem, es.metadata(index)) as out:
+        with writer.shard(index, known, stem, es.columns(index)) as out:
             whole, sweep = Span(index, 0, shard.rows), getattr(moved, "sweep", None)
             for tile in es.tiles(dtype, raw=raw, span=whole, buffer=buffer, divide=divide, sweep=sweep):
                 out.write(tile.values if moved is None else moved(tile), tile.rows - shard.first_row)
@@ -133,7 +134,7 @@ def _write_file(
     in_flight = (cores() + 2) * most * es.dim * (8 + writer.dtype.itemsize)
     # What a budget does not hold side by side is done by one thread, which holds one part.
     workers = None if es.memory is None or in_flight <= es.memory else 1
-    with writer.shard(0, known, ids=_all_metadata(es)) as out:
+    with writer.shard(0, known, ids=_all_columns(es)) as out:
         pool: SimpleQueue[torch.Tensor] = SimpleQueue()
 
         def worker() -> Callable[[Span], tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
@@ -179,17 +180,17 @@ def _within(es: EmbeddingSet, index: int, row: int) -> bool:
     return shard.first_row <= row < shard.first_row + shard.rows
 
 
-def _all_metadata(es: EmbeddingSet) -> pa.Table | None:
-    tables = [es.metadata(shard.index) for shard in es.shards if shard.rows]
-    found = [table for table in tables if table is not None]
+def _all_columns(es: EmbeddingSet) -> Columns | None:
+    parts = [es.columns(shard.index) for shard in es.shards if shard.rows]
+    found = [part for part in parts if part is not None]
     if not found:
         return None
-    if len(found) < len(tables):
+    if len(found) < len(parts):
         raise InputError(
             f"{es.name}: some shards have ids or other columns and some have none; write a folder of shards"
         )
     try:
-        return pa.concat_tables(found, promote_options="permissive").combine_chunks()
+        return joined(found)
     except pa.ArrowException as error:
         raise InputError(
             f"{es.name}: columns beside the vectors differ in type from shard to shard ({one_line(error)}); "

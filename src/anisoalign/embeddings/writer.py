@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from anisoalign.embeddings.atomic import (
     TEMPORARY,
@@ -28,6 +27,7 @@ from anisoalign.embeddings.atomic import (
     writable,
     write_synced,
 )
+from anisoalign.embeddings.beside import Columns, ColumnsFile
 from anisoalign.embeddings.errors import InputError, by_system
 from anisoalign.embeddings.manifest import (
     KIND,
@@ -41,7 +41,7 @@ from anisoalign.embeddings.manifest import (
 from anisoalign.embeddings.metadata import BESIDE
 from anisoalign.embeddings.provenance import Provenance, provenance_path
 from anisoalign.embeddings.remote import locate
-from anisoalign.embeddings.shard_files import FORMATS, Sink
+from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.tiles import torch_dtype
 
@@ -246,7 +246,7 @@ class EmbeddingWriter:
         index: int,
         rows: int | None = None,
         stem: str | None = None,
-        ids: "pa.Table | Sequence[Any] | np.ndarray | pa.Array | pa.ChunkedArray | None" = None,
+        ids: "Columns | pa.Table | Sequence[Any] | np.ndarray | pa.Array | pa.ChunkedArray | None" = None,
     ) -> Iterator[ShardWriter]:
         """Write one shard; it counts only once the block has ended without an error.
 
@@ -258,23 +258,25 @@ class EmbeddingWriter:
             Number of rows to come; None where rows may be dropped.
         stem : str, optional
             File name without ending; its number is zero-padded, or `index` appended if it has none.
-        ids : sequence or pyarrow.Table, optional
+        ids : sequence, pyarrow.Table or Columns, optional
             Ids of the rows, or all columns to keep beside them.
         """
-        name = self._file_name(index, stem)
-        beside = ids if ids is None or isinstance(ids, pa.Table) else pa.table({"id": ids})
-        with writable(self.out):
-            sink = Sink(self._temporary(name))
-        try:
-            writer = ShardWriter(sink, self.format, rows, self.dim, self.dtype, beside)
+        name, columns = self._file_name(index, stem), _as_columns(ids)
+        with contextlib.ExitStack() as opened, writable(self.out):
+            sink, file = Sink(self._temporary(name)), None
+            opened.callback(sink.abandon)
+            if columns is not None and self.format not in WITH_COLUMNS:
+                file = ColumnsFile(self._temporary(self._beside_name(name)), columns.schema)
+                opened.callback(file.abandon)
+            abandon = opened.pop_all()
+        with abandon:
+            writer = ShardWriter(sink, self.format, rows, self.dim, self.dtype, columns, file)
             yield writer
-            columns = writer.finish()
+            writer.finish()
             if rows is not None and writer.rows != rows:
                 raise ValueError(f"shard {name} was promised {rows} rows and given {writer.rows}")
-            self._complete(index, name, sink, writer, columns)
-        except BaseException:
-            sink.abandon()
-            raise
+            self._complete(index, name, sink, writer, file)
+            abandon.pop_all()
 
     def _temporary(self, name: str) -> Path:
         """Where a file of the result is written before it has its name."""
@@ -285,7 +287,7 @@ class EmbeddingWriter:
         path.parent.mkdir(exist_ok=True)
         rename_synced(temporary, path)
 
-    def _complete(self, index: int, name: str, sink: Sink, writer: ShardWriter, columns: pa.Table | None) -> None:
+    def _complete(self, index: int, name: str, sink: Sink, writer: ShardWriter, file: ColumnsFile | None) -> None:
         """Sync a shard, give it its name and note it."""
         path = (self.out.parent if self.single else self.partial) / name
         record: dict[str, Any] = {"file": path.name, "rows": writer.rows, "crc32": sink.finish()}
@@ -293,8 +295,8 @@ class EmbeddingWriter:
         record.update(writer.notes)
         if writer.dropped:
             record["dropped"] = writer.dropped
-        if columns is not None:
-            record["metadata"] = self._write_beside(path, columns)
+        if file is not None:
+            record["metadata"] = self._place_beside(path, file)
         elif self.single:
             # Ids that lay beside the file replaced here belong to other vectors.
             self.out.with_name(self.out.stem + BESIDE).unlink(missing_ok=True)
@@ -324,20 +326,17 @@ class EmbeddingWriter:
             raise ValueError(f"two shards of {self.out} would have the number {number}, one of them {name}")
         return name
 
-    def _write_beside(self, vectors: Path, columns: pa.Table) -> str:
-        """Write ids beside the vectors: in `metadata/`, or next to a single file."""
-        stem, folder = vectors.stem, vectors.parent
-        if self.single:
-            path = folder / (stem + BESIDE)
-        else:
-            path = folder / self._metadata / f"metadata_{stem.removeprefix(stem.rstrip('0123456789'))}.parquet"
-        temporary = self._temporary(path.name)
-        with temporary.open("wb") as file:
-            pq.write_table(columns.replace_schema_metadata(), file)
-            file.flush()
-            os.fsync(file.fileno())
-        self._place(temporary, path)
-        return path.name if self.single else f"{self._metadata}/{path.name}"
+    def _beside_name(self, name: str) -> str:
+        """What the file of columns beside a shard's file is called."""
+        stem = Path(name).stem
+        return stem + BESIDE if self.single else f"metadata_{stem.removeprefix(stem.rstrip('0123456789'))}.parquet"
+
+    def _place_beside(self, vectors: Path, file: ColumnsFile) -> str:
+        """Give columns their place beside the vectors: in `metadata/`, or next to a single file."""
+        name = self._beside_name(vectors.name)
+        place = name if self.single else f"{self._metadata}/{name}"
+        self._place(file.path, vectors.parent / place)
+        return place
 
     def _write_provenance(self) -> None:
         """Say beside a single file where its vectors come from; nothing where nothing is known."""
@@ -453,6 +452,12 @@ def told_apart(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 def _short(value: Any, most: int = 60) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _as_columns(ids: Any) -> Columns | None:
+    if ids is None or isinstance(ids, Columns):
+        return ids
+    return Columns.held(ids if isinstance(ids, pa.Table) else pa.table({"id": ids}))
 
 
 def choose_format(out: Path, format: str | None) -> tuple[str, bool]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from anisoalign.embeddings.beside import Columns
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.columns import choose_column, column_blocks, columns_beside, vector_type
 from anisoalign.embeddings.remote import is_remote
@@ -74,13 +75,19 @@ class ArrowSource:
         """Return the first rows."""
         return next(self.blocks(count))[0]
 
-    def metadata(self) -> pa.Table | None:
+    def columns(self) -> Columns | None:
         """Return the columns that hold no vectors."""
         if not self._beside:
             return None
-        schema, *batches = self._batches()
+        schema = next(self._batches())
+        assert isinstance(schema, pa.Schema)
         kept = pa.schema([schema.field(name) for name in self._beside])
-        return pa.Table.from_batches([batch.select(self._beside) for batch in batches], kept)
+        return Columns(kept, self.rows, self._stream)
+
+    def _stream(self, names: list[str]) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches():
+            if isinstance(batch, pa.RecordBatch):
+                yield batch.select(names).replace_schema_metadata()
 
 
 def _first_width(array: pa.Array) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from anisoalign.embeddings.beside import Columns, rows_to_read
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.columns import choose_column, column_blocks, columns_beside, vector_type
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
@@ -70,9 +71,17 @@ class LanceSource:
         """Return the first rows."""
         return next(self.blocks(count))[0]
 
-    def metadata(self) -> pa.Table | None:
+    def columns(self) -> Columns | None:
         """Return the columns that hold no vectors."""
-        return self._open().to_table(columns=self._beside) if self._beside else None
+        if not self._beside:
+            return None
+        whole = self._open().schema.remove_metadata()
+        return Columns(pa.schema([whole.field(name) for name in self._beside]), self.rows, self._stream)
+
+    def _stream(self, names: list[str]) -> Iterator[pa.RecordBatch]:
+        part = self._open()
+        for batch in part.to_batches(columns=names, batch_size=rows_to_read(part.schema)):
+            yield batch.select(names).replace_schema_metadata()
 
 
 def open_fragments(folder: Path, column: str | None) -> list[LanceSource]:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from anisoalign.embeddings.beside import Columns
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.shards import Block
 
@@ -41,9 +42,9 @@ class MemorySource:
         """Return evenly spaced rows."""
         return self._array[:: max(1, -(-self.rows // count))]
 
-    def metadata(self) -> pa.Table | None:
-        """Return the table given with the array, if any."""
-        return self._metadata
+    def columns(self) -> Columns | None:
+        """Return those of the table given with the array, if any."""
+        return None if self._metadata is None else Columns.held(self._metadata)
 
 
 def from_tensor(tensor: torch.Tensor, label: str) -> MemorySource:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from anisoalign.embeddings.beside import Columns
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.memory import check_array
 from anisoalign.embeddings.formats.spare import borrowed
@@ -124,11 +124,11 @@ class NpySource:
             return self.take(np.arange(min(count, self.rows)))[0] if self.rows else np.empty((0, self.dim), self.dtype)
         return self._map()[:: max(1, -(-self.rows // count))]
 
-    def metadata(self) -> pa.Table | None:
-        """Return the table of the parquet file beside, if there is one."""
-        from anisoalign.embeddings.metadata import read_metadata
+    def columns(self) -> Columns | None:
+        """Return those of the parquet file beside, if there is one."""
+        from anisoalign.embeddings.metadata import open_metadata
 
-        return None if self.metadata_path is None else read_metadata(self.metadata_path, self.label, self.rows)
+        return None if self.metadata_path is None else open_metadata(self.metadata_path, self.label, self.rows)
 
 
 def _runs(rows: np.ndarray, gap: int) -> list[np.ndarray]:

@@ -1,13 +1,15 @@
 """Shards in Parquet: a list or fixed-size-list column of vectors, other columns beside."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from anisoalign.embeddings.beside import Columns, rows_to_read
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.columns import choose_column, column_blocks, columns_beside, vector_type
 from anisoalign.embeddings.remote import for_arrow, is_remote
@@ -23,7 +25,7 @@ class ParquetSource:
     def __init__(self, path: Path, column: str | None = None):
         self.path = path
         self.label = str(path)
-        with self._open() as file, self._guarded():
+        with _open(path) as file, _guarded(path):
             schema = file.schema_arrow
             self.rows = file.metadata.num_rows
             self.column = choose_column(schema, column, self.label)
@@ -36,26 +38,9 @@ class ParquetSource:
             raise InputError(f"{path}: column {self.column!r} holds no vector of any width")
         self.nbytes = path.stat().st_size
 
-    def _open(self) -> pq.ParquetFile:
-        try:
-            # What is far away is asked for in few large pieces.
-            options = {"pre_buffer": True} if is_remote(self.path) else {"buffer_size": _STREAM, "pre_buffer": False}
-            return pq.ParquetFile(for_arrow(self.path), **options)
-        except (OSError, pa.ArrowException) as error:
-            raise InputError(f"{self.path} cannot be read as Parquet: {one_line(error)}") from error
-
-    @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Turn what Arrow says of a damaged file into a message of one line."""
-        try:
-            yield
-        except (OSError, pa.ArrowException) as error:
-            raise InputError(f"{self.path} is damaged: {one_line(error)}") from error
-
     def _arrays(self, size: int) -> Iterator[pa.Array]:
-        with self._open() as file, self._guarded():
-            for batch in file.iter_batches(size, columns=[self.column], use_threads=False):
-                yield batch.column(0)
+        for batch in _batches(self.path, [self.column], size):
+            yield batch.column(0)
 
     def blocks(self, size: int) -> Iterator[Block]:
         """Yield exact blocks across row groups."""
@@ -69,12 +54,41 @@ class ParquetSource:
         """Return the first rows."""
         return next(self.blocks(count))[0]
 
-    def metadata(self) -> pa.Table | None:
+    def columns(self) -> Columns | None:
         """Return the columns that hold no vectors."""
-        if not self._beside:
-            return None
-        with self._open() as file, self._guarded():
-            return file.read(columns=self._beside)
+        return parquet_columns(self.path, self._beside) if self._beside else None
+
+
+def parquet_columns(path: Path, names: Sequence[str] | None = None) -> Columns:
+    """Columns of a Parquet file, all by default: its footer is read now, its rows when they are asked for."""
+    with _open(path) as file, _guarded(path):
+        whole, rows = file.schema_arrow.remove_metadata(), file.metadata.num_rows
+    schema = whole if names is None else pa.schema([whole.field(name) for name in names])
+    return Columns(schema, rows, partial(_batches, path, size=rows_to_read(schema)))
+
+
+def _batches(path: Path, names: list[str], size: int) -> Iterator[pa.RecordBatch]:
+    with _open(path) as file, _guarded(path):
+        for batch in file.iter_batches(size, columns=names, use_threads=False):
+            yield batch.select(names).replace_schema_metadata()
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        # What is far away is asked for in few large pieces.
+        options = {"pre_buffer": True} if is_remote(path) else {"buffer_size": _STREAM, "pre_buffer": False}
+        return pq.ParquetFile(for_arrow(path), **options)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read as Parquet: {one_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _guarded(path: Path) -> Iterator[None]:
+    """Turn what Arrow says of a damaged file into a message of one line."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} is damaged: {one_line(error)}") from error
 
 
 def _first_width(file: pq.ParquetFile, column: str) -> int:

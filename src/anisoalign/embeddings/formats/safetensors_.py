@@ -8,6 +8,7 @@ import pyarrow as pa
 import torch
 from safetensors import SafetensorError, safe_open
 
+from anisoalign.embeddings.beside import Columns
 from anisoalign.embeddings.errors import ColumnError, InputError, one_line
 from anisoalign.embeddings.shards import ID_COLUMNS, Block
 
@@ -58,16 +59,16 @@ class SafetensorsSource:
         """Return evenly spaced rows."""
         return _as_numpy(self._tensor()[:: max(1, -(-self.rows // count))])
 
-    def metadata(self) -> pa.Table | None:
-        """Return the ids in the file, or the table of the parquet file beside."""
-        from anisoalign.embeddings.metadata import read_metadata
+    def columns(self) -> Columns | None:
+        """Return the ids in the file, or the columns of the parquet file beside."""
+        from anisoalign.embeddings.metadata import open_metadata
 
         if self.metadata_path is not None:
-            return read_metadata(self.metadata_path, self.label, self.rows)
+            return open_metadata(self.metadata_path, self.label, self.rows)
         if self._ids is None:
             return None
         with safe_open(self.path, framework="np") as file:
-            return pa.table({self._ids: file.get_tensor(self._ids)})
+            return Columns.held(pa.table({self._ids: file.get_tensor(self._ids)}))
 
 
 def _as_numpy(tensor: torch.Tensor) -> np.ndarray:
