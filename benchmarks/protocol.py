@@ -22,7 +22,7 @@ import torch
 
 from anisoalign.aligners.anisoalign.premise import AlignmentWarning
 from anisoalign.comparison.split import split
-from anisoalign.comparison.table import CONTROL, METHOD, ORACLE, REAL, REFERENCE, Comparison, MethodScores
+from anisoalign.comparison.table import CONTROL, METHOD, ORACLE, REAL, REFERENCE, Comparison, MethodScores, has_room
 from anisoalign.diagnostics import alignment_metrics, label_transfer
 from anisoalign.embeddings import read_labels
 from anisoalign.geometry import normalize
@@ -177,7 +177,10 @@ class Table:
     def has(self, metric: str) -> bool:
         """Whether a metric was measured on this set."""
         if metric == "closed":
-            return REAL in self.entries
+            if REAL not in self.entries or REFERENCE not in self.entries:
+                return False
+            base, real = (self.entries[name].scores["label_transfer"] for name in (REFERENCE, REAL))
+            return has_room(base, real)
         return metric == "mixing" or metric in self.entries[REFERENCE].scores
 
     def records(self) -> list[dict[str, Any]]:

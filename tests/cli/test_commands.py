@@ -64,6 +64,8 @@ def test_fit_takes_settings_from_the_line_over_those_of_a_file(run, sides, tmp_p
     arguments = ("fit", "c3", *both(sides), "--out", tmp_path / "m", "--config", tmp_path / "c3.toml")
     assert run(*arguments, "--set", "noise=0.1").code == 0
     assert aa.load(tmp_path / "m").get_params() == {"noise": 0.1, "seed": 3}
+    assert run(*arguments, "--seed", 0).code == 0
+    assert aa.load(tmp_path / "m").get_params() == {"noise": 0.5, "seed": 0}
 
 
 def test_a_model_can_be_replaced_but_nothing_else(run, sides, tmp_path):
@@ -104,15 +106,15 @@ def test_evaluate_agrees_with_python(run, sides, tmp_path):
 
 def test_compare_json_has_one_flat_object_a_method(run, sides):
     ended = run(
-        "compare", *both(sides), "--paired", "--labels", sides.labels, "--repeats", 2, "--json",
+        "compare", *both(sides), "--paired", "--labels", sides.labels, "--repeats", 4, "--json",
         "--method", "mean-shift", "--method", "gaussian-transport:strength=0.5,rank=6",
     )  # fmt: skip
     records = {record["method"]: record for record in json.loads(ended.out)}
     assert {"realign", "mean-shift", "gaussian-transport:strength=0.5,rank=6", "oracle-ridge", "real-target"} == set(
         records
     ) - {"oracle-procrustes"}
-    assert records["realign"]["closed"] == 0.0
-    assert records["real-target"]["closed"] == pytest.approx(1.0)
+    assert records["realign"]["label_transfer"] >= records["real-target"]["label_transfer"] - 0.02
+    assert not any("closed" in record for record in records.values()), "there is no way to close"
     assert records["mean-shift"]["rows_fit_source"] == 60
     assert records["mean-shift"]["label_transfer_se"] >= 0.0
 

@@ -1,8 +1,11 @@
 """Help with an example for every command; mistakes answered with what was probably meant."""
 
+import json
 import shlex
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -85,3 +88,29 @@ def test_captions_and_pictures_that_do_not_fit_are_refused_before_any_work(run, 
     assert "holds 1 captions for 150 rows" in run(*both, "--source-captions", tmp_path / "short.txt").err
     assert "holds 0 images" in run(*both, "--thumbnails", tmp_path / "pictures").err
     assert not (tmp_path / "r.json").exists()
+
+
+def test_rows_go_by_the_captions_and_paths_that_sets_hold_themselves(run, sides, tmp_path):
+    """As sets do that `encode` has written; a file of captions comes before them."""
+    for side, column in (("text", "caption"), ("image", "id")):
+        words = pa.table({"number": np.arange(150), column: [f"{side} that shows {i}" for i in range(150)]})
+        pq.write_table(words, sides.text.with_name(f"{side}.ids.parquet"))
+    methods = ("--method", "realign", "--repeats", 1, "--results", tmp_path / "r.json")
+    both = ("compare", "--source", sides.text, "--target", sides.image, "--paired", *methods)
+    assert run(*both).code == 0
+    found = json.loads((tmp_path / "r.json").read_text())["captions"]
+    assert found["source"]
+    assert all(text == f"text that shows {row}" for row, text in found["source"].items())
+    assert found["target"]
+    assert all(text == f"image that shows {row}" for row, text in found["target"].items())
+    (tmp_path / "lines.txt").write_text("".join(f"line {i}\n" for i in range(150)))
+    assert run(*both, "--source-captions", tmp_path / "lines.txt").code == 0
+    found = json.loads((tmp_path / "r.json").read_text())["captions"]
+    assert all(text == f"line {row}" for row, text in found["source"].items())
+
+
+def test_ids_that_are_mere_numbers_are_no_captions(run, sides, tmp_path):
+    pq.write_table(pa.table({"id": np.arange(150)}), sides.text.with_name("text.ids.parquet"))
+    both = ("compare", "--source", sides.text, "--target", sides.image, "--method", "realign", "--repeats", 1)
+    assert run(*both, "--results", tmp_path / "r.json").code == 0
+    assert "captions" not in json.loads((tmp_path / "r.json").read_text())

@@ -3,15 +3,28 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import anisoalign as aa
 from anisoalign.aligners import parse_method
-from anisoalign.comparison import Comparison, MethodScores, compare, compare_rows, split, split_in_step
+from anisoalign.comparison import (
+    Comparison,
+    MethodScores,
+    compare,
+    compare_rows,
+    split,
+    split_by_item,
+    split_in_step,
+)
+from anisoalign.comparison.items import items_by_ids
 from anisoalign.diagnostics.alignment import alignment_metrics
-from anisoalign.diagnostics.label_transfer import label_transfer
+from anisoalign.diagnostics.label_transfer import cross_fitted_label_transfer, label_transfer
+from anisoalign.embeddings import EmbeddingSet
+from anisoalign.embeddings.formats.memory import MemorySource
+from anisoalign.geometry import normalize
 
 
 @given(st.integers(50, 400), st.integers(0, 2**32 - 1))
@@ -184,3 +197,85 @@ def test_a_comparison_in_float32_is_one_in_float32_and_close(planted):
         assert small.get("label_transfer") == pytest.approx(wide.get("label_transfer"), abs=0.03)
     differing = [wide["method"] for wide, small in zip(auto, narrow, strict=True) if wide != small]
     assert len(differing) >= 10  # so it was really computed in another precision
+
+
+@given(st.integers(60, 200), st.integers(0, 2**32 - 1))
+def test_the_split_of_items_that_are_rows_is_the_split_in_step(rows, seed):
+    one_each = np.arange(rows)
+    part, other = split_by_item(one_each, one_each, seed), split_in_step(rows, seed)
+    for name in vars(other):
+        np.testing.assert_array_equal(getattr(part, name), getattr(other, name))
+
+
+@given(st.integers(60, 120), st.integers(0, 2**32 - 1))
+def test_no_item_of_several_captions_is_in_two_parts(items, seed):
+    generator = np.random.default_rng(seed)
+    source, target = generator.integers(0, items, 5 * items), generator.permutation(items)
+    part = split_by_item(source, target, seed)
+    held = [set(source[part.fit_source]), set(target[part.fit_target]), set(target[part.test_target])]
+    assert sum(map(len, held)) == len(set.union(*held))
+    assert set(source[part.test_source]) <= held[2]
+
+
+def with_ids(name, ids, width=8):
+    """A set whose ids are given, its rows drawn by their number."""
+    table = pa.table({"id": ids})
+    rows = np.random.default_rng(0).normal(size=(len(ids), width)) + 1.0
+    return EmbeddingSet([MemorySource(rows, name, table)], format="memory", name=name)
+
+
+def test_five_captions_an_image_are_split_by_the_ids_that_both_sets_have():
+    images = with_ids("images", [f"{i}.jpg" for i in range(100)])
+    texts = with_ids("texts", [f"{i}.jpg" for i in range(99, -1, -1) for _ in range(5)])
+    items = items_by_ids(texts, images, np.arange(500), np.arange(100))
+    assert items is not None
+    np.testing.assert_array_equal(items.source, np.repeat(np.arange(100), 5))
+    np.testing.assert_array_equal(items.target, np.arange(100)[::-1])
+    record = compare(texts, images, methods=["realign"], repeats=1).to_dicts()[0]
+    assert (record["split"], record["rows_fit_source"], record["rows_fit_target"]) == ("by item", 200, 40)
+
+
+def test_ids_that_name_nothing_in_common_do_not_split():
+    texts, images = with_ids("texts", list(range(150))), with_ids("images", list(range(100)))
+    assert items_by_ids(texts, images, np.arange(150), np.arange(100)) is None  # two counters
+    others = with_ids("images", [f"{i}.jpg" for i in range(100)])
+    assert items_by_ids(texts, others, np.arange(150), np.arange(100)) is None
+    assert compare(texts, others, methods=["realign"], repeats=1).to_dicts()[0]["split"] == "apart"
+
+
+def test_rows_without_an_id_are_items_of_their_own():
+    texts = with_ids("texts", ["a", None, "b", "b", None])
+    images = with_ids("images", ["b", "a", "c"])
+    items = items_by_ids(texts, images, np.arange(5), np.arange(3))
+    assert items is not None
+    assert items.source[2] == items.source[3] == items.target[0]
+    assert items.source[0] == items.target[1]
+    assert len({*items.source.tolist(), *items.target.tolist()}) == 5
+
+
+def test_pairs_with_equal_targets_stay_together():
+    generator = np.random.default_rng(0)
+    image = np.repeat(generator.normal(size=(80, 8)), 3, axis=0)
+    record = compare_rows(image + 0.1, image, paired=True, methods=["realign"], repeats=1).to_dicts()[0]
+    assert (record["rows_fit_source"], record["rows_test_target"], record["split"]) == (96, 48, "by item")
+
+
+def test_labels_learned_from_copies_of_the_tested_image_do_not_count():
+    """Random labels of images that stand once for each of five captions: nothing can be learned of them."""
+    generator = np.random.default_rng(0)
+    image = np.repeat(normalize(generator.normal(size=(60, 16))), 5, axis=0)
+    text = normalize(image + 0.02 * generator.normal(size=image.shape))
+    labels = np.repeat(generator.integers(0, 2, 60), 5)
+    assert cross_fitted_label_transfer(text, image, labels) < 0.7
+    alone = cross_fitted_label_transfer(text[::5], image[::5], labels[::5])
+    assert cross_fitted_label_transfer(text, image, labels) == pytest.approx(alone, abs=0.15)
+
+
+def test_labels_are_compared_as_text_and_must_meet():
+    numbers = np.arange(90) % 3
+    rows = normalize(np.eye(6)[numbers] + 0.1 * np.random.default_rng(0).normal(size=(90, 6)))
+    assert (
+        label_transfer(rows, numbers, rows, numbers.astype(str)) == label_transfer(rows, numbers, rows, numbers) > 0.5
+    )
+    with pytest.raises(aa.InputError, match="no source label is a target label"):
+        compare_rows(rows, rows, source_labels=["a", "b", "c"] * 30, target_labels=["A", "B", "C"] * 30)

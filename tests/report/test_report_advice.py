@@ -2,6 +2,8 @@
 
 import pytest
 
+from anisoalign.comparison import Comparison, MethodScores
+from anisoalign.report.answers import what_it_costs, what_kind, which_one
 from anisoalign.report.choosing import advise, methods_to_show, transfer_has_room
 from anisoalign.report.listings import methods_table
 
@@ -61,20 +63,77 @@ def test_the_methods_shown_begin_with_the_advised_one():
     assert methods_to_show(records) == ["best", "aniso-align", "realign"]
 
 
-def test_closed_is_shown_only_where_real_targets_beat_realign_beyond_noise():
-    def rows(real):
-        return [
-            record("realign", 0.9, 0.5, label_transfer=0.70, label_transfer_se=0.01, closed=0.0),
-            {
-                "method": "real-target",
-                "kind": "oracle",
-                "label_transfer": real,
-                "label_transfer_se": 0.01,
-                "closed": 1.0,
-            },
-        ]
+def test_what_is_within_noise_of_the_best_is_not_advised_where_it_is_no_better_than_raw_rows():
+    near = record("near", 0.9, 0.95, recall_at_10=0.49, recall_at_10_mark="within_noise")
+    best = record("best", 0.8, 0.9, recall_at_10=0.55, recall_at_10_mark="best")
+    found = by_metric([record("identity", 1.0, 0.0, "control", recall_at_10=0.50), near, best])["recall_at_10"]
+    assert (found.method, found.value) == ("best", 0.55)
 
-    assert transfer_has_room(rows(0.80))
-    assert not transfer_has_room(rows(0.71))
-    heads = [[name for name, _ in methods_table(rows(real)).head] for real in (0.80, 0.71)]
-    assert ["closed" in head for head in heads] == [True, False]
+
+def test_closed_is_shown_only_where_real_targets_beat_realign_beyond_noise():
+    """Differences of pairs of splits count, whose common part cancels."""
+
+    def rows(*real):
+        methods = [MethodScores(name) for name in ("realign", "a", "real-target")]
+        scores = {"geometry_consistency": 0.9, "target_penetration": 0.5, "target_coverage": 0.5}
+        for method, transfer in zip(methods, ([0.6, 0.7, 0.8], [0.65, 0.75, 0.84], real), strict=True):
+            for value in transfer:
+                method.add({**scores, "label_transfer": value})
+        return Comparison(methods, {"repeats": 3}).to_dicts()
+
+    clear, noise, below = rows(0.65, 0.76, 0.85), rows(0.75, 0.65, 0.75), rows(0.55, 0.65, 0.75)
+    assert [transfer_has_room(found) for found in (clear, noise, below)] == [True, False, False]
+    assert clear[1]["closed"] == pytest.approx(0.14 / 0.16)
+    heads = [[name for name, _ in methods_table(found).head] for found in (clear, noise, below)]
+    assert ["closed" in head for head in heads] == [True, False, False]
+
+
+def _gap(rows, dim, share, ratio):
+    """A diagnosis whose residuals fill that share of the dimensions."""
+    return {
+        "rows_source": rows,
+        "dim": dim,
+        "q": 4,
+        "centroid_gap": 0.05,
+        "subspace_overlap": 0.5,
+        "subspace_overlap_chance": 0.1,
+        "subspace_overlap_p": 0.001,
+        "residual_effective_dimension": share,
+        "residual_energy_k": [1, dim],
+        "residual_energy": [share, 1.0],
+        "residual_anisotropy": 4.0,
+        "residual_ratio": ratio,
+    }
+
+
+def test_a_rest_that_is_as_even_as_few_rows_can_show_is_not_called_lopsided(monkeypatch):
+    """Noise of equal size in all directions fills n / (n + d) of them, as far as n rows tell."""
+    monkeypatch.setattr("anisoalign.report.answers.gap_sentences", lambda gap: ["", "Shape.", ""])
+    even, lopsided = (what_kind(_gap(300, 300, share, 0.9), "text", "image") for share in (0.498, 0.1))
+    assert "a fairly even rest" in even.short
+    assert "no model" not in " ".join(even.sentences)
+    assert "a lopsided rest" in lopsided.short
+    assert "So moving the means is not enough" in " ".join(lopsided.sentences)
+    nearly = what_kind(_gap(300, 300, 0.1, 0.1), "text", "image")
+    assert "moving the means is not enough" not in " ".join(nearly.sentences)
+
+
+def test_costs_are_told_as_measured():
+    costs = {"fit_seconds": 1800.0, "transform_rows_per_second": 10.0, "model_bytes": 5e8}
+    slow = record("slow", 0.9, 0.9, rows_fit_source=10, rows_fit_target=10, **costs)
+    assert what_it_costs([slow], "slow", "text", "image").short == "1,800 s to fit here."
+    assert what_it_costs([slow], None, "text", "image").short == "Nothing: rows stay as they are."
+    assert what_it_costs([RAW], "slow", "text", "image").short == "Not measured here."
+
+
+def test_a_dial_is_held_against_the_method_over_the_same_splits():
+    dial = {"dial_strength": [0.0, 0.5], "dial_balance": [0.7, 0.82], "dial_own_balance": 0.82}
+    chose = {"strength_lowest": 0.4, "strength_highest": 0.5, "strength_used": 0.45}
+
+    def told(**more):
+        records = [RAW, record("aniso-align", 0.8, 0.8, balance=0.8, **{**dial, **more})]
+        return "sets its strength by itself" in " ".join(which_one(advise(records), records, "text", "image").sentences)
+
+    assert not told(**chose)
+    assert told(**chose, dial_own_balance=0.8)
+    assert not told(dial_own_balance=0.8), "who sets no strength is not said to"

@@ -106,6 +106,7 @@ class Aligner(Estimator):
             raise ValueError(f"source rows have width {source.dim}, target rows {target.dim}")
         if min(source.n, target.n) == 0:
             raise ValueError("moments of no rows: there is nothing to fit")
+        self.__dict__.pop("provenance_", None)  # of sets that were fitted before
         self.n_features_in_ = source.dim
         self.target_mean_ = target.mean.copy()
         self.calibration_mean_ = None

@@ -19,7 +19,7 @@ class GaussianTransport(Aligner):
 
     Inside U = span Q, the `rank` leading eigenvectors of Σx + Σy, A_t = (1 − t) s I + t T, with T the
     optimal transport map of the shrunk covariances; outside, (1 − t) s + t s_V, with s_V² the ratio of the
-    traces there. At t = 0 this is ReAlign exactly.
+    traces there, of covariances shrunk by the same amounts. At t = 0 this is ReAlign exactly.
 
     Parameters
     ----------
@@ -85,6 +85,16 @@ def frame_of(source: Moments, target: Moments, rank: int | float | None) -> Fram
     return joint_frame(target.covariance, source.covariance, rank=rank)
 
 
+def _outside(covariance: Float[np.ndarray, "d d"], frame: Frame, amount: float) -> float:
+    """Trace outside U of the covariance, shrunk as a whole towards its mean eigenvalue.
+
+    U takes in nearly all directions that a few rows vary in: what their own covariance leaves outside is next to
+    nothing, and a scale by it would blow up all other rows.
+    """
+    d, whole = len(covariance), float(np.trace(covariance))
+    return (1.0 - amount) * (whole - float(np.trace(frame.inside(covariance)))) + amount * whole * (d - frame.rank) / d
+
+
 def dialled_transport(
     source: Moments, target: Moments, frame: Frame, *, shrinkage: float | str = "auto", strength: float = 1.0
 ) -> Dialled:
@@ -94,8 +104,7 @@ def dialled_transport(
     amounts = [shrinkage_amount(m, shrinkage) for m in (source, target)]
     inside_y, inside_x = frame.inside(sy), frame.inside(sx)
     transport = gaussian_transport(shrink(inside_y, amounts[0]), shrink(inside_x, amounts[1]))
-    rest_y = np.trace(sy) - np.trace(inside_y)
-    rest_x = np.trace(sx) - np.trace(inside_x)
+    rest_y, rest_x = (_outside(s, frame, amount) for s, amount in ((sy, amounts[0]), (sx, amounts[1])))
     scale = trace_scale(source, target)
     s_v = float(np.sqrt(rest_x / rest_y)) if rest_y > 1e-12 and rest_x > 0 else scale
     outside = (1.0 - strength) * scale + strength * s_v

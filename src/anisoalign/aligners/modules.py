@@ -73,7 +73,7 @@ def draws(model: Aligner) -> bool:
 
 def unit(rows: Tensor) -> Tensor:
     """Rows divided by their norms."""
-    return rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp_min(1e-12)
+    return rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp_min(1e-30)
 
 
 class Served(nn.Module):

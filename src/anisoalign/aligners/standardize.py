@@ -7,6 +7,9 @@ import numpy as np
 from anisoalign.aligners.base import Aligner
 from anisoalign.statistics import Moments
 
+_CONSTANT = 1e-3
+"""Spread of a coordinate relative to its mean below which it does not vary but for rounding."""
+
 
 class Standardize(Aligner):
     """z = Norm(μx + (σx / σy) ∘ (y − μy)), per coordinate; depends on the basis.
@@ -26,6 +29,7 @@ class Standardize(Aligner):
 
     def _fit(self, source: Moments, target: Moments) -> None:
         sx, sy = np.sqrt(target.variance), np.sqrt(source.variance)
-        varies = sy > 1e-12
+        # What float16 makes of a constant varies by up to 5e-4 of it.
+        varies = sy > np.maximum(1e-12, _CONSTANT * np.abs(source.mean))
         self.weight_ = np.where(varies, sx / np.where(varies, sy, 1.0), 1.0)
         self.bias_ = target.mean - self.weight_ * source.mean

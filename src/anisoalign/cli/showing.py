@@ -81,7 +81,10 @@ def names_of(source: Path, target: Path) -> dict[str, str]:
 
 
 class Gallery:
-    """Captions and thumbnails of the rows that views show; read before any work, so that mistakes show early."""
+    """Captions and thumbnails of the rows that views show; files are read before any work, so that mistakes show early.
+
+    Where no file is given, captions are what the sets say themselves.
+    """
 
     def __init__(
         self,
@@ -95,6 +98,7 @@ class Gallery:
         from anisoalign.report.thumbnails import folder_thumbnails
 
         files = {"source": (source_captions, source.rows), "target": (target_captions, target.rows)}
+        self._sets = {"source": source, "target": target}
         self.captions = {
             side: read_labels(path, rows, column="caption") for side, (path, rows) in files.items() if path is not None
         }
@@ -108,10 +112,17 @@ class Gallery:
                 rows["source"].add(entry["row"])
                 for neighbour in [*entry["before"], *entry["after"]]:
                     rows[neighbour["side"]].add(neighbour["row"])
-        captions = {side: {str(row): texts[row] for row in sorted(rows[side])} for side, texts in self.captions.items()}
+        captions = {side: texts for side in rows if (texts := self._captions_of(side, rows[side]))}
         thumbnail = self.thumbnail
         pictures = {} if thumbnail is None else {str(row): thumbnail(row) for row in sorted(rows["target"])}
         return {"captions": captions, "thumbnails": pictures}
+
+    def _captions_of(self, side: str, rows: set[int]) -> dict[str, str]:
+        from anisoalign.report.row_words import words_of
+
+        given = self.captions.get(side)
+        found = words_of(self._sets[side], rows) if given is None else {row: given[row] for row in rows}
+        return {str(row): found[row] for row in sorted(found)}
 
 
 def view_of(
@@ -127,9 +138,10 @@ def view_of(
 
     from anisoalign.aligners import parse_method
     from anisoalign.comparison import before_after, split
+    from anisoalign.comparison.items import items_of
 
     y, x = source.take(rows[0], np.float64), target.take(rows[1], np.float64)
-    part = split(len(y), len(x), seed)
+    part = split(len(y), len(x), seed, items_of(source, target, y, x, paired))
     model = parse_method(spec).fit(y.values[part.fit_source], x.values[part.fit_target])
     tested = y.values[part.test_source]
     aligned = model.transform(tested, out_dtype="float64", first_row=len(part.fit_source))

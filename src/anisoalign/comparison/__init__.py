@@ -3,7 +3,7 @@
 from anisoalign.comparison.comparing import compare
 from anisoalign.comparison.repeating import DEFAULT_METHODS, compare_rows
 from anisoalign.comparison.showing import BeforeAfter, before_after
-from anisoalign.comparison.split import Split, split, split_in_step
+from anisoalign.comparison.split import Split, split, split_by_item, split_in_step
 from anisoalign.comparison.table import Comparison, MethodScores
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "compare",
     "compare_rows",
     "split",
+    "split_by_item",
     "split_in_step",
 ]

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from anisoalign.aligners.origins import open_sets
+from anisoalign.comparison.items import items_of
 from anisoalign.comparison.repeating import compare_rows
 from anisoalign.comparison.table import Comparison
-from anisoalign.diagnostics.repeats import warn_of_repeats_in_split
+from anisoalign.diagnostics.repeats import warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, InputError, Tile
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.pairs import check_paired
@@ -39,7 +40,8 @@ def compare(
     Parameters
     ----------
     source, target : array (n, d), tensor, path or EmbeddingSet
-        Where both have the same number of rows, the same row numbers are used and split in step.
+        Where both have the same number of rows, the same row numbers are used and split in step; where numbers
+        differ, by ids, if the sets have ids in common, else each set by itself.
     source_labels, target_labels : sequence, optional
         One label a row.
     sample : int
@@ -50,7 +52,7 @@ def compare(
         Compare although the sets say that they come from different encoders.
     **options
         Of `compare_rows`: ``paired``, ``methods``, ``repeats``, ``k``, ``progress``. With pairs a warning tells where
-        target rows repeat.
+        target rows repeat, and such pairs stay together in every split.
 
     Raises
     ------
@@ -76,12 +78,13 @@ def compare(
     a, b = read_in_step(y, x, sample, seed, float64_below(min(sample, max(y.rows, x.rows)), dtype))
     if options.get("paired"):
         check_ids(y, x)
-        warn_of_repeats_in_split(b.values)
+        warn_of_repeats_in_recall(b.values)
     return compare_rows(
         a.values,
         b.values,
         source_labels=None if source_labels is None else np.asarray(source_labels)[a.rows],
         target_labels=None if target_labels is None else np.asarray(target_labels)[b.rows],
+        items=items_of(y, x, a, b, options.get("paired", False)),
         seed=seed,
         **options,
     )

@@ -12,10 +12,11 @@ from anisoalign.aligners import Aligner, AnisoAlign, parse_method
 from anisoalign.aligners.anisoalign.premise import PremiseError
 from anisoalign.aligners.oracle import ORACLES
 from anisoalign.aligners.oracle.base import Oracle
+from anisoalign.comparison.items import items_of_pairs
 from anisoalign.comparison.split import MINIMUM_ROWS, Split, split
 from anisoalign.comparison.table import CONTROL, METHOD, ORACLE, REAL, REFERENCE, Comparison, MethodScores
 from anisoalign.diagnostics.alignment import alignment_metrics, default_k
-from anisoalign.diagnostics.label_transfer import label_transfer
+from anisoalign.diagnostics.label_transfer import check_labels_meet, label_transfer
 from anisoalign.embeddings import InputError
 from anisoalign.statistics import Moments, Order
 
@@ -56,6 +57,7 @@ def compare_rows(
     seed: int = 0,
     k: int | None = None,
     dials: bool = False,
+    items: tuple[np.ndarray, np.ndarray] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Compare methods on arrays of unit rows under the protocol of docs/benchmarks.md.
@@ -63,8 +65,8 @@ def compare_rows(
     Parameters
     ----------
     source, target : ndarray, shapes (m, d) and (n, d), unit rows
-        Where m = n they are split in step, since row i of both may be one item. Everything is done in their type,
-        float32 or float64.
+        Where m = n they are split in step, since row i of both may be one item; see `items`. Everything is done in
+        their type, float32 or float64.
     paired : bool
         Row i of both is one item: adds the metrics that need pairs, and the oracle rows.
     source_labels, target_labels : sequences, optional
@@ -75,6 +77,9 @@ def compare_rows(
         Splits, with seeds `seed`, `seed` + 1, ….
     dials : bool
         Also measure every method that has a strength at those of `DIAL`, in the first `DIAL_REPEATS` repeats.
+    items : two arrays of int, optional
+        Item of each source and each target row: all rows of an item go to one part of a split. By default, with
+        `paired`, pairs with equal targets are of one item, else every row is its own.
     progress : callable, optional
         Called with the name of each method after each repeat of it.
 
@@ -88,7 +93,9 @@ def compare_rows(
     InputError
         On pairs of unequal length, too few rows, or labels of the wrong length; where each of `methods` refuses.
     """
-    _check(source, target, paired, source_labels, target_labels, repeats, k)
+    _check(source, target, paired, source_labels, target_labels, repeats)
+    items = items_of_pairs(target) if paired and items is None else items
+    _check_parts(split(len(source), len(target), seed, items), k)
     labelled = source_labels is not None and target_labels is not None
     specs = list(dict.fromkeys(methods))
     if labelled and REFERENCE not in specs:
@@ -104,7 +111,7 @@ def compare_rows(
     yl, xl = (np.asarray(source_labels), np.asarray(target_labels)) if labelled else (None, None)
     part, refused = None, {}
     for repeat in range(repeats):
-        part = split(len(source), len(target), seed + repeat)
+        part = split(len(source), len(target), seed + repeat, items)
         fit_y, fit_x = source[part.fit_source], target[part.fit_target]
         test_y, test_x = source[part.test_source], target[part.test_target]
         moments: dict[Order, tuple[Moments, Moments]] = {}
@@ -165,6 +172,7 @@ def compare_rows(
         "rows_fit_target": len(part.fit_target),
         "rows_test_source": len(part.test_source),
         "rows_test_target": len(part.test_target),
+        "split": "apart" if items is None and len(source) != len(target) else "in step" if items is None else "by item",
         "k": default_k(len(part.test_source), len(part.test_target)) if k is None else k,
         "repeats": repeats,
         "seed": seed,
@@ -260,7 +268,6 @@ def _check(
     source_labels: Sequence[str] | np.ndarray | None,
     target_labels: Sequence[str] | np.ndarray | None,
     repeats: int,
-    k: int | None,
 ) -> None:
     if paired and len(source) != len(target):
         raise InputError(f"pairs need equal numbers of rows: source has {len(source)}, target {len(target)}")
@@ -270,12 +277,19 @@ def _check(
         )
     if repeats < 1:
         raise InputError(f"repeats must be at least 1, not {repeats}")
-    part = split(len(source), len(target), 0)
-    most = min(len(part.test_source), len(part.test_target)) - 1
-    if k is not None and not 2 <= k <= most:
-        raise InputError(f"k must be between 2 and {most}, not {k}")
     if (source_labels is None) != (target_labels is None):
         raise InputError("label transfer needs labels for both sides: give source and target labels, or neither")
     for name, labels, rows in (("source", source_labels, source), ("target", target_labels, target)):
         if labels is not None and len(labels) != len(rows):
             raise InputError(f"{len(labels)} labels for {len(rows)} {name} rows")
+    if source_labels is not None and target_labels is not None:
+        check_labels_meet(source_labels, target_labels)
+
+
+def _check_parts(part: Split, k: int | None) -> None:
+    least = min(map(len, (part.fit_source, part.fit_target, part.test_source, part.test_target)))
+    if least < MINIMUM_ROWS // 5:
+        raise InputError(f"too few different items: a part of a split has {least} rows, {MINIMUM_ROWS // 5} are needed")
+    most = min(len(part.test_source), len(part.test_target)) - 1
+    if k is not None and not 2 <= k <= most:
+        raise InputError(f"k must be between 2 and {most}, not {k}")

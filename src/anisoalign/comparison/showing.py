@@ -144,7 +144,9 @@ def projection(
     across = principal_subspace((flat + flat.T) / 2)[:, 0]
     axes = np.stack([line / max(length, 1e-9) if length > 1e-9 else line, across], axis=1)
     parts = {"source": source, "target": target, "aligned": aligned}
-    return {name: ((rows[:POINTS] - start) @ axes).round(_DIGITS).tolist() for name, rows in parts.items()}
+    # The same for sets of equal length, so that a pair is shown or left out together.
+    drawn = {name: np.random.default_rng(0).permutation(len(rows))[:POINTS] for name, rows in parts.items()}
+    return {name: ((rows[drawn[name]] - start) @ axes).round(_DIGITS).tolist() for name, rows in parts.items()}
 
 
 def examples(

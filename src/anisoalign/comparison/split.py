@@ -57,8 +57,51 @@ def split_apart(source_rows: int, target_rows: int, seed: int) -> Split:
     return Split(x[:b], y[:a], x[b:], y[a:])
 
 
-def split(source_rows: int, target_rows: int, seed: int) -> Split:
-    """The split for two sets: in step where they are equally long, since they may then be paired."""
+def split_by_item(source_items: Int[np.ndarray, " m"], target_items: Int[np.ndarray, " n"], seed: int) -> Split:
+    """`split_in_step` of items in place of rows: all rows of an item, which are of any number, go to one part.
+
+    Parameters
+    ----------
+    source_items, target_items : ndarray of int
+        Item of each row, the same numbers for the same items in both.
+
+    Examples
+    --------
+    >>> part = split_by_item(np.repeat(np.arange(100), 5), np.arange(100), seed=0)
+    >>> len(part.fit_target), len(part.fit_source), len(part.test_target), len(part.test_source)
+    (40, 200, 20, 100)
+    >>> set(part.fit_target) & set(part.fit_source // 5), set(part.test_target) == set(part.test_source // 5)
+    (set(), True)
+    """
+    items = int(max(source_items.max(), target_items.max())) + 1
+    place = np.argsort(np.random.default_rng(seed).permutation(items))
+    first, second = int(0.4 * items), int(0.8 * items)
+
+    def rows(of: np.ndarray, low: int, high: int) -> np.ndarray:
+        at = place[of]
+        found = np.flatnonzero((at >= low) & (at < high))
+        return found[np.argsort(at[found], kind="stable")]
+
+    return Split(
+        rows(target_items, 0, first),
+        rows(source_items, first, second),
+        rows(target_items, second, items),
+        rows(source_items, second, items),
+    )
+
+
+def split(
+    source_rows: int,
+    target_rows: int,
+    seed: int,
+    items: tuple[Int[np.ndarray, " m"], Int[np.ndarray, " n"]] | None = None,
+) -> Split:
+    """The split for two sets: by item where items are known, else in step where they are equally long.
+
+    Sets of equal length may be paired.
+    """
+    if items is not None:
+        return split_by_item(*items, seed)
     if source_rows == target_rows:
         return split_in_step(source_rows, seed)
     return split_apart(source_rows, target_rows, seed)

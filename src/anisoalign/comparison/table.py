@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,8 @@ DIAL_METRICS = ("geometry_consistency", "target_penetration", "target_coverage",
 REAL = "real-target"
 REFERENCE = "realign"
 METHOD, CONTROL, ORACLE = "method", "control", "oracle"
+_LEAST_ROOM = 0.005
+"""Accuracy that real targets must gain on ReAlign for shares of it to mean anything, where splits are few."""
 
 
 @dataclass
@@ -95,8 +98,9 @@ class Comparison:
 
         `<metric>_mark` is "best", or "within_noise" where the difference to the best, paired by repeat, is
         within two standard errors. `closed` is the share of the gap from ReAlign to real targets in label
-        transfer that the method closes. Where dials were turned, `dial_strength` is a list of strengths,
-        `dial_<metric>` the means there, over the first `dial_repeats` repeats only. The mean of the
+        transfer that the method closes, left out where real targets are not above ReAlign by two standard errors. Where
+        dials were turned, `dial_strength` is a list of strengths, `dial_<metric>` the means there, over the first
+        `dial_repeats` repeats only, and `dial_own_balance` the method's own balance in those. The mean of the
         strengths that AnisoAlign used is `strength_used`; where it chose them itself, their range is `strength_lowest`
         and `strength_highest`.
         """
@@ -130,6 +134,7 @@ class Comparison:
             strengths = sorted(entry.dial)
             record["dial_strength"] = strengths
             record["dial_repeats"] = len(entry.dial[strengths[0]]["geometry_consistency"])
+            record["dial_own_balance"] = float(np.mean(entry.scores["balance"][: record["dial_repeats"]]))
             for metric in entry.dial[strengths[0]]:
                 record[f"dial_{metric}"] = [float(np.mean(entry.dial[t][metric])) for t in strengths]
         closed = self.closed(entry)
@@ -145,15 +150,17 @@ class Comparison:
         return None
 
     def closed(self, entry: MethodScores) -> tuple[float, float] | None:
-        """Mean and standard error of (method − ReAlign) / (mean real − mean ReAlign) in label transfer."""
+        """Mean and standard error of (method − ReAlign) / (mean real − mean ReAlign) in label transfer.
+
+        None without labels, and where real targets are not above ReAlign: there is no share of a way that is none.
+        """
         own = entry.scores.get("label_transfer")
         base, real = self.scores_of(REFERENCE, "label_transfer"), self.scores_of(REAL, "label_transfer")
         if own is None or base is None or real is None:
             return None
-        room = float(np.mean(real) - np.mean(base))
-        if room == 0.0:
+        if not has_room(base, real):
             return None
-        gains = (np.asarray(own) - np.asarray(base)) / room
+        gains = (np.asarray(own) - np.asarray(base)) / (np.mean(real) - np.mean(base))
         return float(np.mean(gains)), standard_error(gains)
 
     def _marks(self, metric: str) -> dict[str, str]:
@@ -170,6 +177,18 @@ class Comparison:
             if name != best and behind.mean() <= 2.0 * standard_error(behind):
                 marks[name] = "within_noise"
         return marks
+
+
+def has_room(base: Sequence[float] | np.ndarray, real: Sequence[float] | np.ndarray) -> bool:
+    """Whether real targets are above ReAlign in label transfer by two standard errors of the paired difference.
+
+    Examples
+    --------
+    >>> has_room([0.70, 0.72], [0.80, 0.81]), has_room([0.70, 0.72], [0.75, 0.68])
+    (True, False)
+    """
+    way = np.asarray(real) - np.asarray(base)
+    return bool(way.mean() > max(2.0 * standard_error(way), _LEAST_ROOM))
 
 
 def standard_error(values: Any) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from anisoalign.diagnostics.cosines import cosines_of_pairs, row_pairs
-from anisoalign.diagnostics.label_transfer import cross_fitted_label_transfer, label_transfer
+from anisoalign.diagnostics.label_transfer import check_labels_meet, cross_fitted_label_transfer, label_transfer
 from anisoalign.diagnostics.mixing import mixing
 from anisoalign.diagnostics.neighbours import neighbours, ranks_of
 from anisoalign.diagnostics.record import Record
@@ -91,8 +91,9 @@ def neighbour_consistency(source: Float[np.ndarray, "n d"], aligned: Float[np.nd
     own = np.arange(len(source))
     before = neighbours(source, source, k, exclude=own)
     after = neighbours(aligned, aligned, k, exclude=own)
-    shared = (np.sort(before)[:, :, None] == np.sort(after)[:, None, :]).any(axis=2)
-    return float(shared.mean())
+    # A neighbour found both times stands twice, side by side, among the 2k sorted ones.
+    both = np.sort(np.concatenate([before, after], axis=1), axis=1)
+    return float((both[:, 1:] == both[:, :-1]).sum() / before.size)
 
 
 def residual_anisotropy_uncentered(target: Float[np.ndarray, "n d"], aligned: Float[np.ndarray, "n d"]) -> float:
@@ -178,6 +179,7 @@ def alignment_metrics(
         if labels is not None:
             report["label_transfer"] = cross_fitted_label_transfer(aligned, target, labels, seed=seed)
     elif source_labels is not None and target_labels is not None:
+        check_labels_meet(source_labels, target_labels)
         report["label_transfer"] = label_transfer(aligned, source_labels, target, target_labels)
     return AlignmentReport(**report)
 

@@ -30,7 +30,7 @@ def residual_path(
     covariance = residual.T @ residual / len(residual)
     vectors = principal_subspace(covariance)
     values = np.einsum("ij,ij->j", vectors, covariance @ vectors)
-    leading = int(np.searchsorted(np.cumsum(values) / values.sum(), energy)) + 1
+    leading = int(np.searchsorted(np.cumsum(values), energy * values.sum())) + 1
     step = (residual @ vectors[:, :leading]) @ vectors[:, :leading].T
     return [normalize(shifted + alpha * step) for alpha in alphas]
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
+from anisoalign.diagnostics.repeats import distinct
 from anisoalign.embeddings import InputError
 
+Labels = Sequence[Any] | np.ndarray
+"""One a row: strings, or numbers, which are compared as text."""
 C = 30.0
 """Inverse regularisation of the logistic regression, as in the protocol."""
 
 
 def label_transfer(
     train: Float[np.ndarray, "n d"],
-    train_labels: Sequence[str] | np.ndarray,
+    train_labels: Labels,
     test: Float[np.ndarray, "m d"],
-    test_labels: Sequence[str] | np.ndarray,
+    test_labels: Labels,
 ) -> float:
     """Accuracy on `test` of a logistic regression (C = 30) trained on `train`; in [0, 1].
 
@@ -30,6 +34,8 @@ def label_transfer(
     test : ndarray, shape (m, d)
         Real target rows of other items.
 
+    Labels are compared as text: 1 and "1" are the same.
+
     Raises
     ------
     InputError
@@ -37,7 +43,7 @@ def label_transfer(
     """
     from sklearn.linear_model import LogisticRegression
 
-    train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
+    train_labels, test_labels = as_text(train_labels), as_text(test_labels)
     if len(np.unique(train_labels)) < 2:
         raise InputError("label transfer needs at least two different labels among the training rows")
     # The products of a few hundred rows are too small to share: on a busy machine a second BLAS thread was
@@ -49,20 +55,47 @@ def label_transfer(
         return float(np.mean(model.predict(test) == test_labels))
 
 
+def as_text(labels: Labels) -> np.ndarray:
+    """Labels as strings, whatever they were given as."""
+    return np.asarray([str(label) for label in labels])
+
+
+def check_labels_meet(source_labels: Labels, target_labels: Labels) -> None:
+    """Raise InputError where no label of one side is one of the other's: accuracy would be 0 whatever the method.
+
+    Examples
+    --------
+    >>> check_labels_meet([0, 1], ["1", "2"])
+    >>> try:
+    ...     check_labels_meet(["Dog"], ["dog"])
+    ... except InputError as error:
+    ...     print(error)
+    no source label is a target label ('Dog' and 'dog', for example): label transfer needs the same names on both sides
+    """
+    source, target = as_text(source_labels), as_text(target_labels)
+    if len(source) and len(target) and not np.isin(source, target).any():
+        raise InputError(
+            f"no source label is a target label ({str(source[0])!r} and {str(target[0])!r}, for example): label "
+            "transfer needs the same names on both sides"
+        )
+
+
 def cross_fitted_label_transfer(
     aligned: Float[np.ndarray, "n d"],
     target: Float[np.ndarray, "n d"],
-    labels: Sequence[str] | np.ndarray,
+    labels: Labels,
     folds: int = 5,
     seed: int = 0,
 ) -> float:
     """Label transfer where row i of both sets is the same item; in [0, 1].
 
     Trained on the aligned rows of all folds but one and tested on the targets of that one, so no target is
-    tested with a classifier that saw its own text.
+    tested with a classifier that saw its own text. Equal targets, as of an image that stands once for each of its
+    captions, are in the same fold.
     """
-    labels = np.asarray(labels)
-    fold = np.random.default_rng(seed).permutation(len(labels)) % folds
+    labels, item = np.asarray(labels), distinct(target)
+    folds = min(folds, int(item.max()) + 1)
+    fold = (np.random.default_rng(seed).permutation(item.max() + 1) % folds)[item]
     hits = 0.0
     for held in range(folds):
         test = fold == held

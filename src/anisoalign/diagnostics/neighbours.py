@@ -37,7 +37,7 @@ def neighbours(
     Parameters
     ----------
     queries, pool : ndarray, unit rows
-        Searched in their own precision.
+        Searched in the wider of their precisions.
     k : int
         Number of neighbours; at most as many as there are candidates.
     exclude : ndarray, optional
@@ -60,6 +60,7 @@ def neighbours(
         raise ValueError(f"k must be between 1 and {candidates}, the number of candidates, not {k}")
     if len(pool) >= FAISS_ROWS and importlib.util.find_spec("faiss"):
         return _search_faiss(queries, pool, k, exclude)
+    queries, pool = _alike(queries, pool)
     tensor = torch.from_numpy(np.ascontiguousarray(pool)).T
     found = np.empty((len(queries), k), dtype=np.int64)
     step = max(1, _BLOCK // len(pool))
@@ -80,6 +81,7 @@ def ranks_of(
     exclude: Int[np.ndarray, " m"] | None = None,
 ) -> Int[np.ndarray, " m"]:
     """How many rows of `pool` come before row `answers[i]` for query i; shape (m,), 0 is best."""
+    queries, pool = _alike(queries, pool)
     tensor = torch.from_numpy(np.ascontiguousarray(pool)).T
     ranks = np.empty(len(queries), dtype=np.int64)
     step = max(1, _BLOCK // len(pool))
@@ -92,6 +94,12 @@ def ranks_of(
         answer = keys[rows, torch.from_numpy(answers[first : first + step])]
         ranks[first : first + step] = (keys > answer[:, None]).sum(dim=1).numpy()
     return ranks
+
+
+def _alike(queries: np.ndarray, pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both in the wider of their types: what was transformed may be float32 where its set is float64."""
+    kind = np.result_type(queries, pool)
+    return queries.astype(kind, copy=False), pool.astype(kind, copy=False)
 
 
 def _search_faiss(queries: np.ndarray, pool: np.ndarray, k: int, exclude: np.ndarray | None) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 WORTH_TELLING = 0.01
 """Share of repeated rows below which no figure changes enough to speak of."""
@@ -22,12 +22,36 @@ def count_repeats(rows: Float[np.ndarray, "n d"]) -> int:
     >>> count_repeats(np.eye(3)[[0, 1, 0, 0]])
     2
     """
+    return len(rows) - (int(distinct(rows).max()) + 1 if len(rows) else 0)
+
+
+def distinct(rows: Float[np.ndarray, "n d"]) -> Int[np.ndarray, " n"]:
+    """Number of the item that each unit row is: equal rows are the same, counted from 0 as they first come.
+
+    Examples
+    --------
+    >>> distinct(np.eye(3)[[0, 1, 0, 2]]).tolist()
+    [0, 1, 0, 2]
+    """
     keys = np.empty(len(rows), np.int64)
     for first in range(0, len(rows), _BLOCK):
         rounded = np.rint(rows[first : first + _BLOCK] * _STEPS).astype(np.int16)
         keys[first : first + len(rounded)] = [hash(row.tobytes()) for row in rounded]
-    keys.sort()
-    return int((np.diff(keys) == 0).sum())
+    return in_order_of_appearance(keys)
+
+
+def in_order_of_appearance(keys: np.ndarray) -> Int[np.ndarray, " n"]:
+    """Number keys from 0 as they first come.
+
+    Examples
+    --------
+    >>> in_order_of_appearance(np.array([7, 3, 7, 9])).tolist()
+    [0, 1, 0, 2]
+    """
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    place = np.empty(len(first), np.int64)
+    place[np.argsort(first)] = np.arange(len(first))
+    return place[inverse]
 
 
 def warn_of_repeats_in_recall(target: Float[np.ndarray, "n d"]) -> None:
@@ -38,16 +62,6 @@ def warn_of_repeats_in_recall(target: Float[np.ndarray, "n d"]) -> None:
             f"{_counted(repeats, target)}: of equal rows the first is taken for the nearest, so that no recall_at_1, "
             f"either way, can exceed {1 - repeats / len(target):.2f}, and recall at 10 and mixed recall are lowered; "
             "give each target one row"
-        )
-
-
-def warn_of_repeats_in_split(target: Float[np.ndarray, "n d"]) -> None:
-    """Warn that pairs are split row by row whose targets repeat."""
-    repeats = count_repeats(target)
-    if repeats > WORTH_TELLING * len(target):
-        _warn(
-            f"{_counted(repeats, target)}: rows are split one by one, so that fits see copies of targets they are "
-            "measured on, and recall counts the first of equal rows alone; give each target one row"
         )
 
 

@@ -57,9 +57,10 @@ def _place(gap: GapReport) -> str:
             f", and on average a source row has cosine {within:.2f} with another source row but {across:.2f} with a "
             f"target row, so in a mixed index, as a rule, {_outranked(gap, within)}."
         )
+    then = "treats both alike" if across <= within + 0.05 else "ranks unrelated targets before unrelated sources"
     return sentence + (
         f", and on average a source row has cosine {within:.2f} with another source row and {across:.2f} with a target "
-        "row, so a mixed index treats both alike."
+        f"row, so a mixed index {then}."
     )
 
 

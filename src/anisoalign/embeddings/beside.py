@@ -49,11 +49,15 @@ class Columns:
         """Columns that lie in memory."""
         return cls(table.schema, table.num_rows, lambda names: iter(table.select(names).to_batches()))
 
+    def select(self, names: Sequence[str]) -> "Columns":
+        """Some of the columns."""
+        return Columns(pa.schema([self.schema.field(name) for name in names]), self.rows, self.stream)
+
     def read(self, names: Sequence[str] | None = None) -> pa.Table:
         """Return columns whole, all by default."""
-        wanted = self.schema.names if names is None else list(names)
-        schema = pa.schema([self.schema.field(name) for name in wanted])
-        return pa.Table.from_batches(list(self.stream(wanted)), schema)
+        if names is not None:
+            return self.select(names).read()
+        return pa.Table.from_batches(list(self.stream(self.schema.names)), self.schema)
 
 
 def joined(parts: Sequence[Columns]) -> Columns:

@@ -16,7 +16,7 @@ REMEDY = (
     "bring both sets into one order, with the same items in both, or leave --paired (`paired`) out; if their ids do "
     "not name the same things, call the column of one set something else"
 )
-_NONE = 0
+NO_ID = 0
 """Stands for the id of a row that has none."""
 _BLOCK = 1 << 16
 """Ids that are Python's strings at the same time."""
@@ -24,7 +24,7 @@ _SHARED = 0.5
 """Share of the rows whose ids the other side must have, both ways, before whole numbers name the same things."""
 
 
-class _Ids(NamedTuple):
+class Ids(NamedTuple):
     """A number for each id, int64, shape (n,), and whether all ids are whole numbers."""
 
     keys: np.ndarray
@@ -71,13 +71,13 @@ def check_ids(
     ...     print(str(error)[:75])
     rows are no pairs by place: texts: texts, shard 0, row 1 has the id 'b', im
     """
-    left = _ids(a)
-    right = None if left is None else _ids(b)
+    left = id_keys(a)
+    right = None if left is None else id_keys(b)
     if left is None or right is None:
         return
     rows = _kept_so_far(a, b) if rows is None else rows
     keys_a, keys_b = left.keys[rows[0]], right.keys[rows[1]]
-    apart = np.flatnonzero((keys_a != keys_b) & (keys_a != _NONE) & (keys_b != _NONE))
+    apart = np.flatnonzero((keys_a != keys_b) & (keys_a != NO_ID) & (keys_b != NO_ID))
     met = _met(keys_a[apart], keys_b[apart])
     if not len(met) or (left.whole and right.whole and _meet_by_chance(keys_a, keys_b)):
         return
@@ -93,9 +93,9 @@ def check_ids(
     )
 
 
-def _ids(es: EmbeddingSet) -> _Ids | None:
+def id_keys(es: EmbeddingSet) -> Ids | None:
     """Ids as numbers, shard by shard, dropped rows included; None where there are none."""
-    keys, whole, found = np.full(es.rows, _NONE, np.int64), True, False
+    keys, whole, found = np.full(es.rows, NO_ID, np.int64), True, False
     for shard in es.shards:
         ids = es.shard_ids(shard.index) if shard.rows else None
         if ids is None:
@@ -107,7 +107,7 @@ def _ids(es: EmbeddingSet) -> _Ids | None:
             at = shard.first_row + start
             keys[at : at + len(texts)] = np.fromiter(map(hash, texts), np.int64, len(texts))
             whole = whole and all(text.isdecimal() for text in texts if text)
-    return _Ids(keys, whole) if found else None
+    return Ids(keys, whole) if found else None
 
 
 def _kept_so_far(a: EmbeddingSet, b: EmbeddingSet) -> tuple[np.ndarray, np.ndarray]:

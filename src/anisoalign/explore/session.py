@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from anisoalign.diagnostics.neighbours import neighbours
 from anisoalign.embeddings import EmbeddingSet, InputError
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.report.gap_charts import cosine_range, cosine_view
+from anisoalign.report.row_words import words_of
 from anisoalign.report.svg import Chart
 from anisoalign.statistics import Moments, check_widths, measure
 
@@ -35,12 +36,14 @@ class Shown:
     """Captions and pictures by row number in the sets; what is unknown is named by its number."""
 
     names: Mapping[str, str]
-    captions: Mapping[str, Sequence[str]]
+    captions: Mapping[str, Sequence[str] | Mapping[int, str]]
     thumbnail: Callable[[int], str] | None = None
 
     def caption(self, side: str, row: int) -> str:
         """What a row says or shows."""
-        return self.captions[side][row] if side in self.captions else f"{self.names[side]} {row}"
+        said = self.captions.get(side, {})
+        known = said.get(row) if isinstance(said, Mapping) else said[row]
+        return known or f"{self.names[side]} {row}"
 
     def picture(self, side: str, row: int) -> str:
         """Data address of a target row's picture, or nothing."""
@@ -87,7 +90,7 @@ class Session:
             raise InputError(f"the model was fitted on width {model.n_features_in_}, these rows have {source.dim}")
         if paired and source.rows != target.rows:
             raise InputError(f"pairs need equal numbers of rows: source has {source.rows}, target {target.rows}")
-        self.model, self.shown, self.paired, self.seed = model, shown, paired, seed
+        self.model, self.paired, self.seed = model, paired, seed
         y = source.take(source.sample_rows(sample, seed), np.float64)
         x = target.take(y.rows if paired else target.sample_rows(sample, seed + 1), np.float64)
         if paired and len(x) < len(y):  # a bad row takes its pair along
@@ -97,6 +100,12 @@ class Session:
         if min(len(y), len(x)) < 30:
             raise InputError(f"too few rows to explore: {len(y)} source and {len(x)} target rows, 30 are needed")
         self.rows_y, self.rows_x, self.y, self.x = y.rows, x.rows, y.values, x.values
+        # Rows lie in the order of their files, which may be sorted: the first would be no sample.
+        self._drawn_y, self._drawn_x = (
+            np.random.default_rng(seed).permutation(len(rows))[:MEASURED_ROWS] for rows in (self.y, self.x)
+        )
+        said = {"source": words_of(source, y.rows), "target": words_of(target, x.rows)}
+        self.shown = replace(shown, captions={**said, **shown.captions})
         self.of_rows = {"source": source.rows, "target": target.rows}
         self.dial = "strength" in model.get_params()
         self._moments = self._read_moments(source, target)
@@ -139,12 +148,12 @@ class Session:
         return type(self.model)(**{**self.model.get_params(), "strength": strength}).fit_from_statistics(*self._moments)
 
     def _measured(self, strength: float) -> tuple[float, float]:
-        """Ψ and the smaller of penetration and coverage, on the first rows of the sample."""
-        y, z, x = self.y[:MEASURED_ROWS], self.aligned(strength)[:MEASURED_ROWS], self.x[:MEASURED_ROWS]
+        """Ψ and the smaller of penetration and coverage, on rows drawn from the sample."""
+        y, z, x = self.y[self._drawn_y], self.aligned(strength)[self._drawn_y], self.x[self._drawn_x]
         return geometry_consistency(y, z, self.seed), min(mixing(x, z, default_k(len(z), len(x))))
 
     def _histograms(self, rows: np.ndarray) -> tuple[dict[str, list[int]], dict[str, float | None]]:
-        z, x = rows[:MEASURED_ROWS], self.x[:MEASURED_ROWS]
+        z, x = rows[self._drawn_y], self.x[self._drawn_x]
         found = {
             "within_source": cosines_of_pairs(z, *row_pairs(len(z))),
             "within_target": cosines_of_pairs(x, *row_pairs(len(x))),

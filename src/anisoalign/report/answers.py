@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from anisoalign.diagnostics.verdict import amount_shared
 from anisoalign.report.choosing import KEPT, Advice, balance_of, value_of
 from anisoalign.report.gap_charts import held
-from anisoalign.report.rivals import can_trade_off, strength_of, target_reached
+from anisoalign.report.rivals import can_trade_off, target_reached
 from anisoalign.report.sentences import alignment_sentences, gap_sentences
 from anisoalign.report.wording import RAW, Record, competing, fixed, many, one, short_name
 
@@ -59,9 +59,10 @@ def what_kind(gap: Record, source: str, target: str) -> Answer:
         short = f"{_SHARED[amount]} ({seen:.0%}; chance {chance:.0%})"
     if gap["centroid_gap"] > 0.1:
         short += ", means apart"
-    if inside is not None:
-        short += f", and a {'lopsided' if inside[0] < 0.5 else 'fairly even'} rest"
     ratio, lopsided = gap.get("residual_ratio"), gap.get("residual_anisotropy")
+    uneven = inside is not None and inside[0] < 0.5 * _share_of_noise(gap)
+    if inside is not None:
+        short += f", and a {'lopsided' if uneven else 'fairly even'} rest"
     numbers = [
         (_percent(seen), f"of {gap['q']} leading directions shared (chance {chance:.0%})"),
         (_percent(ratio), "of the distance of pairs is left when the means agree"),
@@ -72,11 +73,20 @@ def what_kind(gap: Record, source: str, target: str) -> Answer:
         pairs = f"the mean energy along the main direction of that rest, over all {gap['rows_source']:,} pairs"
         numbers.append((f"{lopsided:.0f}×", pairs))
     sentences = [named(gap_sentences(gap)[1], source, target)]
-    if inside is not None and inside[0] < 0.5:
-        sentences.append(
-            "So moving the means is not enough, and adding noise of equal size in all directions is no model of it."
-        )
+    if uneven:
+        noise = "adding noise of equal size in all directions is no model of what is left."
+        enough = ratio is not None and ratio < _LITTLE_LEFT
+        sentences.append(_begun(noise) if enough else f"So moving the means is not enough, and {noise}")
     return Answer(f"{short}.", sentences, [(text, what) for text, what in numbers if text is not None])
+
+
+_LITTLE_LEFT = 0.25
+"""Share of the distance of pairs below which matching the means has closed most of the gap."""
+
+
+def _share_of_noise(gap: Record) -> float:
+    """Share of the dimensions that noise of equal size in all directions would seem to fill: few rows show few."""
+    return gap["rows_source"] / (gap["rows_source"] + gap["dim"])
 
 
 def what_methods_do(records: Sequence[Record], source: str, target: str) -> Answer:
@@ -191,12 +201,12 @@ def _trades(advice: Sequence[Advice], records: Sequence[Record]) -> list[str]:
 
 
 def _better_along_the_dial(record: Record, advice: Advice) -> tuple[float, float] | None:
-    """The strength of a method that sets its own, and the balance there, where it beats what was chosen by 0.01."""
-    values = record.get("dial_balance")
-    if advice.metric != "balance" or not values or strength_of(record["method"]) is not None:
+    """The strength that beats by 0.01 what a method chose by itself, and the balance there, over the same splits."""
+    values, own = record.get("dial_balance"), record.get("dial_own_balance")
+    if advice.metric != "balance" or not values or own is None or "strength_lowest" not in record:
         return None
     at = max(range(len(values)), key=values.__getitem__)
-    return (record["dial_strength"][at], values[at]) if values[at] > advice.value + 0.01 else None
+    return (record["dial_strength"][at], values[at]) if values[at] > own + 0.01 else None
 
 
 def what_it_costs(records: Sequence[Record], method: str | None, source: str, target: str) -> Answer:
@@ -204,7 +214,11 @@ def what_it_costs(records: Sequence[Record], method: str | None, source: str, ta
     by_name = {record["method"]: record for record in records}
     record, raw = by_name.get(method or "", {}), by_name.get("identity", {})
     numbers: list[tuple[str, str]] = []
-    short, sentences, name = "Little time.", [], short_name(method or "")
+    short, sentences, name = "Not measured here.", [], short_name(method or "")
+    if method is None:
+        short = "Nothing: rows stay as they are."
+    elif record.get("fit_seconds") is not None:
+        short = f"{seconds(record['fit_seconds'])} to fit here."
     if record.get("fit_seconds") is not None:
         rows = f"{record['rows_fit_source']:,} + {record['rows_fit_target']:,}"
         numbers.append((seconds(record["fit_seconds"]), f"to fit {name} on {rows} rows here"))
@@ -222,8 +236,6 @@ def what_it_costs(records: Sequence[Record], method: str | None, source: str, ta
             f"ten in {before:.0%} of cases, rows aligned with {name} in {after:.0%}."
             + (f" Keep {RAW} for that use." if lost > 0.01 else "")
         )
-    elif not numbers:
-        short = "Not measured here."
     return Answer(short, sentences, numbers)
 
 

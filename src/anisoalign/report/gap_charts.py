@@ -13,7 +13,9 @@ from anisoalign.report.wording import Record, fixed, many, one, short_name
 _MERGED = 4  # bins of 0.01 are drawn in fours, which a thousand pairs fill evenly
 
 
-def cosines(gap: Record | None, views: Sequence[Record], source: str, target: str) -> Plate | None:
+def cosines(
+    gap: Record | None, views: Sequence[Record], source: str, target: str, held_out: bool = False
+) -> Plate | None:
     """Cosines within each set, across and of pairs, before and after."""
     states: list[tuple[str, dict[str, list[int]], dict[str, float | None]]] = []
     if gap is not None and gap.get("histogram_across"):
@@ -40,7 +42,8 @@ def cosines(gap: Record | None, views: Sequence[Record], source: str, target: st
         if count
     ]
     names = cosine_names(source, target)
-    after = f" After: {views[0]['rows_source']:,} {many(source)} that were not fitted." if views else ""
+    fitted = " that were not fitted" if held_out else ""
+    after = f" After: {views[0]['rows_source']:,} {many(source)}{fitted}." if views else ""
     return Plate(
         "cosines",
         "",

@@ -13,6 +13,7 @@ from anisoalign.report.wording import (
     COMPARED,
     CONTROLLED,
     GAP,
+    REAL_TARGET,
     Measure,
     Record,
     competing,
@@ -101,7 +102,7 @@ def _compared(records: Sequence[Record], key: str, caption: str, shown: Collecti
         )
     if not noted:
         notes = []
-    elif not room and any("closed" in record for record in records):
+    elif not room and any(record["method"] == REAL_TARGET for record in records):
         notes.append(
             "“Closed” is left out: on these rows ReAlign and real targets are not told apart in label transfer."
         )

@@ -149,7 +149,8 @@ def _point(chart: Chart, record: Record, advised: bool, on_dial: bool, low_x: fl
     chart.dot(
         at, f"{look} advised" if advised else f"{look} outside" if outside else look, shape, 6 if advised else 4.5
     )
-    chart.tip(at, f"{name}: Ψ {y:.3f} ± {dy:.3f}, target reached {x:.2f} ± {dx:.2f}")
+    psi, reached = f"{y:.3f}{_spread(record, dy, 3)}", f"{x:.2f}{_spread(record, dx, 2)}"
+    chart.tip(at, f"{name}: Ψ {psi}, target reached {reached}")
     if not on_dial or advised or ":" not in record["method"]:
         if record.get("strength_lowest") is not None:
             name += f", strength={record['strength_used']:.2g} (auto)"
@@ -171,7 +172,7 @@ def label_transfer(records: Sequence[Record], source: str, target: str) -> Plate
         f"accuracy on real {many(target)}, %",
         f"Labels learned on aligned {many(source)}, tried on real {many(target)}: best with {{best}}, {{value:.1f}}%",
         f"A classifier that has seen aligned {many(source)} only is tested on real {many(target)}. Bars are standard "
-        "errors over splits: methods whose bars overlap are not told apart.",
+        "errors over splits; which methods are told apart is decided split by split, and marked in the table.",
         rules,
         100.0,
     )
@@ -237,7 +238,7 @@ def _ranked(
         if inside:
             chart.bar((max(value - error, low), i), (value + error, i), look)
         chart.dot((value, i), look if inside else f"{look} outside", shape)
-        chart.tip((value, i), f"{names[i]}: {value:.1f} ± {error:.1f}%")
+        chart.tip((value, i), f"{names[i]}: {value:.1f}{_spread(record, error, 1)}%")
         if not inside:
             chart.text(chart.at_x(low) + 9, chart.at_y(i) + 4, f"{value:.1f}", "start", "small")
     best = max(rivals, key=lambda record: record[metric])
@@ -252,6 +253,11 @@ def _ranked(
         ["method", metric, "standard error"],
         [[r["method"], r[metric], r.get(f"{metric}_se", "")] for r in reversed(shown)],
     )
+
+
+def _spread(record: Record, error: float, digits: int) -> str:
+    """The standard error, nothing where a single split tells none."""
+    return f" ± {error:.{digits}f}" if record.get("repeats", 2) > 1 else ""
 
 
 def _in_lines(method: str) -> str:

@@ -188,7 +188,8 @@ def _sections(results: Results) -> list[Section]:
     if gap is not None and len(results.diagnose) > 1:
         source, target = str(gap.get("source", source)), str(gap.get("target", target))
     advice = advise(results.compare, source, target) if results.compare else []
-    found = [*_gap_sections(gap, results.views, source, target), _method_section(results, advice, source, target)]
+    found = _gap_sections(gap, results.views, source, target, held_out=bool(results.compare))
+    found.append(_method_section(results, advice, source, target))
     if results.compare:
         found += [_choice_section(results, advice, source, target), _cost_section(results, advice, source, target)]
     else:
@@ -216,8 +217,11 @@ def _about(results: Results) -> str:
     return ""
 
 
-def _gap_sections(gap: Record | None, views: Sequence[Record], source: str, target: str) -> list[Section]:
-    looks = [plate for plate in (cosines(gap, views, source, target), projection(views, source, target)) if plate]
+def _gap_sections(
+    gap: Record | None, views: Sequence[Record], source: str, target: str, held_out: bool
+) -> list[Section]:
+    plates = cosines(gap, views, source, target, held_out), projection(views, source, target)
+    looks = [plate for plate in plates if plate]
     if gap is None:
         command = "anisoalign diagnose --source TEXT --target IMAGE --paired --report page.html"
         first = _unknown("gap", "Is there a gap?", command)
@@ -379,5 +383,8 @@ def _found(entries: Sequence[Mapping[str, Any]], shown: Record, results: Results
         "it is nearly 1 wherever both kinds occur among the neighbours in fair numbers, as at one third."
     )
     if not results.captions:
-        words += " Rows go by their numbers; --source-captions and --target-captions give them words."
+        words += (
+            " Rows go by their numbers, since the sets hold no captions; "
+            "--source-captions and --target-captions give them words."
+        )
     return words

@@ -232,6 +232,7 @@ def protocol_line(records: Sequence[Record]) -> str:
     return (
         f"{spread}; fitted on {first['rows_fit_source']:,} source and {first['rows_fit_target']:,} target rows, "
         f"tested on {first['rows_test_source']:,} and {first['rows_test_target']:,} others; k = {first['k']}"
+        + ("; the sets were split each by itself" if first.get("split") == "apart" else "")
     )
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from anisoalign.aligners import Aligner
 from anisoalign.aligners.modules import serving_module
 from anisoalign.aligners.origins import check_source
+from anisoalign.aligners.transforming import transform_rows
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, writable
 from anisoalign.embeddings.remote import on_disk
@@ -123,7 +124,7 @@ def export(
         temporary.touch()
     try:
         _WRITERS[to](module, model.n_features_in_, temporary)
-        loss = _loss(reader(temporary, to)(rows), np.asarray(model.transform(rows)))
+        loss = _loss(reader(temporary, to)(rows), transform_rows(model, rows))
         if precision == "fp32" and not loss["largest_difference"] <= EQUAL:
             raise RuntimeError(f"{out} differs from its model by {loss['largest_difference']:.1e}: a fault of ours")
         with temporary.open("rb") as file:

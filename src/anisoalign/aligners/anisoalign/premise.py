@@ -15,6 +15,8 @@ from anisoalign.geometry.spectra import eigenvalues, numerical_rank, principal_s
 from anisoalign.statistics import Moments
 
 SIGNIFICANT = 0.01
+_SAME = 1e-12
+"""Variance of unit rows up to which they are all the same."""
 FEWEST = 20
 """Rows a side below which subspaces are too uncertain to be compared, and drift to be told from chance."""
 NARROWEST = 16
@@ -43,19 +45,22 @@ def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> f
     Raises
     ------
     PremiseError
-        If the leading subspaces overlap no more than chance, unless `force`.
+        If all rows of a set are the same, or the leading subspaces overlap no more than chance, unless `force`.
     """
     sx, sy = target.covariance, source.covariance
     d = source.dim
     q = min(max(d // 10, min(8, d // 3)), numerical_rank(eigenvalues(sx)), numerical_rank(eigenvalues(sy)))
     if min(source.n, target.n) < FEWEST or d < NARROWEST or q < 1:
         return None
-    p = overlap_p_value(principal_subspace(sx)[:, :q], principal_subspace(sy)[:, :q], seed)
+    same = [side for side, m in (("source", source), ("target", target)) if m.trace <= _SAME]
+    p = 1.0 if same else overlap_p_value(principal_subspace(sx)[:, :q], principal_subspace(sy)[:, :q], seed)
     if p > SIGNIFICANT:
         message = (
             f"source and target share no leading directions beyond chance (permutation p = {p:.2f}): "
             "are both from the same model, and about the same kind of thing? There is no shared frame to align in"
         )
+        if same:
+            message = f"all {same[0]} rows are the same: there is no direction that they vary in"
         if not force:
             raise PremiseError(message)
         warnings.warn(message, AlignmentWarning, stacklevel=3)
