@@ -74,6 +74,20 @@ def test_a_clip_of_sentence_transformers(model_folder, tmp_path):
     np.testing.assert_allclose(encoder.encode(images, "image"), plain.encode(images, "image"), atol=1e-5)
 
 
+def test_texts_are_counted_beside_the_model_and_not_with_its_tokenizer(tmp_path):
+    encoder = open_encoder(str(text_model(tmp_path)))
+    preparation, tokenizer = encoder.preparation("text"), encoder.model.tokenizer
+    long = "red rain " * 50
+    tokenizer([long], truncation=True, max_length=20)
+    before = tokenizer.backend_tokenizer.truncation
+    assert before is not None
+    assert preparation.stack([long, "a cat"]).truncated == 1
+    assert tokenizer.backend_tokenizer.truncation == before
+    # Threads change nothing of what they share: Rust refuses to change what another thread reads.
+    shared = preparation.counter.backend_tokenizer
+    assert (shared.truncation, shared.padding) == (None, None)
+
+
 VISION_CODE = """
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel, PretrainedConfig, PreTrainedModel

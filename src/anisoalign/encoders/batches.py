@@ -16,6 +16,7 @@ from typing import Any
 
 from anisoalign.encoders.items import Item
 from anisoalign.encoders.preparing import Preparation, Prepared
+from anisoalign.encoders.unicode import storable
 from anisoalign.encoders.unreadable import UnreadableError, UnreadableItem
 
 Preparations = dict[str, Preparation]
@@ -61,7 +62,7 @@ def prepare_batch(preparations: Preparations, items: list[Item]) -> Batch:
         try:
             made = {kind: _one(kind, preparation, item) for kind, preparation in preparations.items()}
         except UnreadableError as error:
-            bad.append(UnreadableItem(item.row, item.id, item.where, str(error)))
+            bad.append(UnreadableItem(item.row, item.id, item.where, storable(str(error))))
             continue
         kept.append(Item(item.row, item.id, item.where, {}, item.columns))
         for kind, piece in made.items():

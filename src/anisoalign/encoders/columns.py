@@ -11,6 +11,7 @@ from anisoalign.embeddings import ColumnError, InputError
 from anisoalign.embeddings.shards import ID_COLUMNS
 from anisoalign.encoders.fetching import content_at
 from anisoalign.encoders.items import TEXT_COLUMN
+from anisoalign.encoders.unicode import storable
 
 USUAL = {
     "image": (
@@ -70,6 +71,18 @@ class Columns:
         return self.id or next((name for name in ID_COLUMNS if name in names), None)
 
 
+def chosen_names(contents: dict[str, str], id_column: str | None) -> dict[str, str]:
+    """Return what a listing says of the columns that it reads.
+
+    Examples
+    --------
+    >>> chosen_names({"image": "thumb"}, "key")
+    {'image_column': 'thumb', 'id_column': 'key'}
+    """
+    chosen = {f"{kind}_column": name for kind, name in contents.items()}
+    return {key: storable(name) for key, name in (chosen | ({"id_column": id_column} if id_column else {})).items()}
+
+
 def flag_of(kind: str) -> str:
     """Option that names a modality's column."""
     return f"--{'sound' if kind == 'audio' else kind}-column"
@@ -104,4 +117,4 @@ def carried_names(names: Sequence[str], contents: dict[str, str], id_column: str
     taken = {"id", "embedding"} | ({TEXT_COLUMN} if text else set())
     given = {name: f"{name}_given" if name in taken else name for name in names if name not in (id_column, text)}
     named = {**given, **({text: TEXT_COLUMN} if text else {})}
-    return {name: named[name] for name in names if name in named}
+    return {name: storable(named[name]) for name in names if name in named}

@@ -14,9 +14,12 @@ from anisoalign.embeddings.finding import KINDS
 from anisoalign.embeddings.manifest import RUN, read_manifest, to_json
 from anisoalign.embeddings.remote import is_remote
 from anisoalign.embeddings.remote_writer import reopen
+from anisoalign.encoders.locks import locked
 
 REPORT = "unreadable.jsonl"
 """Name of the list of what could not be encoded, beside the vectors."""
+LOCK = ".lock"
+"""File within an unfinished result of several sets that its run holds; each set's own writer has another."""
 
 
 def growing(out: Path) -> Path:
@@ -43,7 +46,8 @@ def container(out: Path, kinds: Sequence[str], overwrite: bool) -> Iterator[dict
 def refuse_other_run(partial: Path, sets: set[str]) -> None:
     """Raise InputError where another kind of run is unfinished, whose files would end up among these."""
     found = {name.name.removesuffix(".partial") for name in partial.glob("*_emb*") if name.is_dir()}
-    if found - sets or (sets and (partial / RUN).exists()):
+    others = partial / (RUN if sets else LOCK)
+    if found - sets or others.exists():
         raise _other_run(partial)
 
 
@@ -60,24 +64,27 @@ def _local(out: Path, places: dict[str, Path], overwrite: bool) -> Iterator[None
     refuse_other_run(partial, {place.name for place in places.values()})
     with writable(out):
         partial.mkdir(parents=True, exist_ok=True)
-    for place in places.values():
-        if place.is_dir():
-            # The run ended after this set and before another; its writer knows how to go on from here.
-            place.rename(growing(place))
-    try:
-        yield
-    except BaseException:
-        if not any(partial.glob("*_emb*")):
-            shutil.rmtree(partial, ignore_errors=True)
-        raise
-    replace_folder(partial, out)
+    with locked(partial, LOCK):
+        try:
+            _check_container(out, overwrite)  # a run that held the lock until now may have made it
+            for place in places.values():
+                if place.is_dir():
+                    # The run ended after this set and before another; its writer knows how to go on from here.
+                    place.rename(growing(place))
+            yield
+        except BaseException:
+            if not any(partial.glob("*_emb*")):
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+        replace_folder(partial, out)
+        (out / LOCK).unlink(missing_ok=True)
 
 
 def _check_container(out: Path, overwrite: bool) -> None:
     """Raise InputError unless `out` is free, or holds what an earlier run made and may be replaced."""
     inside = {place.name for place in out.iterdir()} if out.is_dir() else set()
     sets = {name for name in inside if name.endswith("_emb")}
-    ours = sets and inside <= {*sets, "metadata", REPORT} and all(read_manifest(out / name) for name in sets)
+    ours = sets and inside <= {*sets, "metadata", REPORT, LOCK} and all(read_manifest(out / name) for name in sets)
     if not (overwrite and ours):
         check_free(out, overwrite)
 

@@ -155,12 +155,16 @@ class Encoder(ABC):
             found.append(self.forward(modality, preparation.stack(pieces)))
         return np.concatenate(found)
 
+    def weights(self, modality: str) -> dict[str, Any]:
+        """Return what tells the weights that make a modality's embeddings from all others, as JSON."""
+        return {"fingerprint": self.fingerprint}
+
     def provenance(self, modality: str) -> dict[str, Any]:
         """Return what a set of this encoder's embeddings should say of its origin, as JSON."""
         return {
             "encoder": self.name,
             "revision": self.revision,
-            "fingerprint": self.fingerprint,
+            **self.weights(modality),
             "modality": modality,
             "width": self.width,
             "preprocessing": self.preparation(modality).describe(),

@@ -31,7 +31,7 @@ def find_items(source: str | Path, kinds: tuple[str, ...], columns: Columns | No
     ----------
     source : str, Path or RemotePath
         A folder of files, a list (`.parquet`, `.jsonl`, `.txt`), a webdataset tar, or many of these by a pattern:
-        ``"tars/{000..009}.tar"``, ``"lists/*.parquet"``. A folder of tars or parquet files is such a pattern, too.
+        ``"tars/{000..009}.tar"``, ``"lists/**/*.parquet"``. A folder of tars or parquet files is such a pattern, too.
         Or a URI of any of these, where `?` begins the store's options and stars stand in the last part alone.
     kinds : tuple of str
         One modality, or the two of a pair.
@@ -44,31 +44,31 @@ def find_items(source: str | Path, kinds: tuple[str, ...], columns: Columns | No
         If there is nothing, or it cannot be read.
     """
     columns = columns or Columns()
-    paths = _expand(source)
+    notes: list[str] = []
     parts = []
-    for path in paths:
+    for path in _expand(source, notes):
         with reachable(path):
             parts.append(_open_one(path, kinds, columns))
-    listing = parts[0] if len(parts) == 1 else Joined(parts)
+    listing = Joined(parts, notes)
     if not listing.rows:
         raise InputError(f"{source} holds no items")
     return listing
 
 
-def _expand(source: str | Path) -> list[Path]:
+def _expand(source: str | Path, notes: list[str]) -> list[Path]:
     """Paths that a name or pattern stands for, in order: braces as written, stars in natural order."""
     if is_remote(source) or "://" in str(source):
-        return [path for name in _uris(source) for path in _expand_uri(name)]
+        return [path for name in _uris(source) for path in _expand_uri(name, notes)]
     text, path = str(source), Path(source)
     if path.is_dir():
-        return _inside(path)
+        return _inside(path, notes)
     if path.exists():
         return [path]
     found: list[Path] = []
     for name in braces(text):
         if any(letter in name for letter in "*?["):
-            matches = sorted(glob.glob(name), key=natural_key)  # noqa: PTH207 - Path.glob refuses absolute patterns
-            found += map(Path, matches)
+            matches = _matches(name)
+            found += matches
             if not matches:
                 raise InputError(f"no file is called as {name} asks")
         elif not Path(name).exists():
@@ -78,13 +78,45 @@ def _expand(source: str | Path) -> list[Path]:
     return found
 
 
-def _inside(folder: Path) -> list[Path]:
+def _matches(pattern: str) -> list[Path]:
+    """Paths that a pattern with stars matches, `**` any folders; a folder above another match is none itself."""
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob refuses absolute patterns
+    paths = [Path(name) for name in sorted(names, key=natural_key)]
+    above = {folder for path in paths for folder in path.parents}
+    return [path for path in paths if path not in above]
+
+
+def _inside(folder: Path, notes: list[str]) -> list[Path]:
     """The tars or parquet files that a folder is a pattern of, or the folder itself."""
     inside = sorted(
         (file for file in folder.iterdir() if _is_container(file.name) and not file.name.startswith(".")),
         key=lambda file: natural_key(file.name),
     )
-    return inside or [folder]
+    return _of_one_kind(folder, inside, notes) or [folder]
+
+
+def _of_one_kind(folder: Path, inside: list[Path], notes: list[str]) -> list[Path]:
+    """Return tars or tables; where each table lies beside the tar of its samples, as img2dataset leaves it, the tars.
+
+    Both hold the same samples then, which are to be encoded once.
+    """
+    tars = {_stem(file.name, TARS): file for file in inside if file.name.lower().endswith(TARS)}
+    tables = [file for file in inside if not file.name.lower().endswith(TARS)]
+    if not tars or not tables:
+        return inside
+    if any(_stem(table.name, (".parquet",)) not in tars for table in tables):
+        raise InputError(
+            f"{folder} holds tars and .parquet files, say which by a pattern: '{folder}/*.tar' or '{folder}/*.parquet'"
+        )
+    notes.append(
+        f"{folder}: the tars are taken ({len(tars)}), the .parquet files of the same names are not; "
+        f"'{folder}/*.parquet' names those"
+    )
+    return [file for file in inside if file not in tables]
+
+
+def _stem(name: str, endings: tuple[str, ...]) -> str:
+    return name[: -len(next(ending for ending in endings if name.lower().endswith(ending)))]
 
 
 def _uris(source: Any) -> list[Any]:
@@ -92,11 +124,11 @@ def _uris(source: Any) -> list[Any]:
     return [source] if is_remote(source) else list(braces(str(source)))
 
 
-def _expand_uri(source: Any) -> list[Path]:
+def _expand_uri(source: Any, notes: list[str]) -> list[Path]:
     path = locate(source)
     with reachable(path):
         if path.is_dir():
-            return _inside(path)
+            return _inside(path, notes)
         if path.exists():
             return [path]
         if not any(letter in str(path) for letter in "*["):
@@ -112,6 +144,11 @@ def _expand_uri(source: Any) -> list[Path]:
 def braces(pattern: str) -> Iterator[str]:
     """Yield what braces stand for, as shells and webdataset write them.
 
+    Raises
+    ------
+    InputError
+        For numbers that count down, which shells read backwards and others not at all.
+
     Examples
     --------
     >>> list(braces("{a,b}-{08..11}.tar"))[2:6]
@@ -123,6 +160,8 @@ def braces(pattern: str) -> Iterator[str]:
         return
     inside = match[1]
     span = re.fullmatch(r"(\d+)\.\.(\d+)", inside)
+    if span and int(span[1]) > int(span[2]):
+        raise InputError(f"{{{inside}}} stands for nothing: write {{{span[2]}..{span[1]}}}")
     if span:
         width = len(span[1]) if span[1].startswith("0") else 0
         choices = [f"{number:0{width}d}" for number in range(int(span[1]), int(span[2]) + 1)]

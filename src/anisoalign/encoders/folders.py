@@ -16,6 +16,7 @@ from anisoalign.embeddings.shards import natural_key
 from anisoalign.encoders.fetching import AHEAD, read_content
 from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, digest_of
 from anisoalign.encoders.preparing import read_text
+from anisoalign.encoders.unicode import storable
 from anisoalign.encoders.unreadable import UnreadableError
 
 
@@ -37,15 +38,16 @@ class FolderListing:
 
     numbered = False
     tabular = False
+    long_integers: frozenset[str] = frozenset()
 
     def __init__(self, folder: Path, kind: str, paired: bool = False):
         self.folder, self.kind, self.paired = folder, kind, paired
+        self.chosen: dict[str, Any] = {}
         found = _walk_remote(folder) if is_remote(folder) else _walk(folder)
         self._files = [name for name, _ in found if name.lower().endswith(ENDINGS[kind])]
         if not self._files:
             raise InputError(f"{folder} holds no {kind} files ({', '.join(ENDINGS[kind])})")
-        texts = {Path(name).with_suffix("").as_posix() for name, _ in found if name.lower().endswith(".txt")}
-        self._texts = set() if kind == "text" else texts
+        self._texts = {} if kind == "text" else _texts_by_stem([name for name, _ in found])
         self._others = Counter(
             Path(name).suffix or "no ending"
             for name, _ in found
@@ -71,7 +73,7 @@ class FolderListing:
         for first in range(start, stop, AHEAD):
             rows = range(first, min(first + AHEAD, stop))
             stems = [Path(self._files[row]).with_suffix("").as_posix() for row in rows]
-            beside = [self.folder / f"{stem}.txt" if stem in self._texts else None for stem in stems]
+            beside = [self.folder / self._texts[stem] if stem in self._texts else None for stem in stems]
             captions: list[str | None] = [None] * len(stems)
             if self._captioned or self.paired:
                 captions = asked_together(_caption, beside, is_remote(self.folder))
@@ -90,7 +92,7 @@ class FolderListing:
 
     def state(self) -> list[Any]:
         """Folder, number of files, and digits of their names, sizes and times."""
-        return [[str(self.folder), self.rows, self._digest]]
+        return [[storable(str(self.folder)), self.rows, self._digest]]
 
     def notes(self) -> list[str]:
         """Say which files were not taken for items."""
@@ -98,6 +100,14 @@ class FolderListing:
             return []
         listed = ", ".join(f"{count} x {ending}" for ending, count in sorted(self._others.items()))
         return [f"{self.folder}: other files, not taken for {self.kind} files: {listed}"]
+
+
+def _texts_by_stem(names: list[str]) -> dict[str, str]:
+    """Return name without ending -> name of the text files; of `a.TXT` and `a.txt`, the latter."""
+    texts = [name for name in names if name.lower().endswith(".txt")]
+    return {
+        Path(name).with_suffix("").as_posix(): name for name in sorted(texts, key=lambda name: name.endswith(".txt"))
+    }
 
 
 def _walk(folder: Path) -> list[tuple[str, tuple[int, int]]]:
@@ -142,5 +152,5 @@ def _caption(path: Path | None) -> str | None:
     try:
         content = read_content(path) if isinstance(path, RemotePath) else path
         return None if isinstance(content, UnreadableError) else read_text(content)
-    except (UnreadableError, OSError):
+    except UnreadableError:
         return None

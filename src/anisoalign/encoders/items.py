@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from anisoalign.embeddings.remote import is_remote
+from anisoalign.encoders.column_types import as_text, common_schema, names_as_text
+from anisoalign.encoders.unicode import storable
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".avif")
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf")
@@ -20,6 +22,8 @@ ENDINGS = {"image": PICTURES, "audio": SOUNDS, "text": (".txt",)}
 """Endings of the files that hold one item of a modality."""
 TEXT_COLUMN = "caption"
 """What a text is called among the columns beside vectors, as clip-retrieval calls it."""
+_NOTES = 5
+"""Notes on a source that are said; thousands of shards may have the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,14 @@ class Item:
     where: str
     content: dict[str, Any]
     columns: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # What is written must be Unicode, and file names need not be; `content` keeps the name that opens the file.
+        object.__setattr__(self, "id", storable(self.id))
+        object.__setattr__(self, "where", storable(self.where))
+        for name, value in self.columns.items():
+            if isinstance(value, str):
+                self.columns[name] = storable(value)
 
 
 class Listing(Protocol):
@@ -72,6 +84,16 @@ class Listing(Protocol):
         """Whether it has columns that can be named."""
         ...
 
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Which columns hold what is encoded, and the ids: `image_column`, `id_column` and the like -> name."""
+        ...
+
+    @property
+    def long_integers(self) -> frozenset[str]:
+        """Columns of integers that a float may not hold exactly."""
+        ...
+
     def read(self, start: int, stop: int) -> Iterator[Item]:
         """Yield the items of positions start … stop − 1, in order."""
         ...
@@ -86,15 +108,23 @@ class Listing(Protocol):
 
 
 class Joined:
-    """Listings one after another, as one."""
+    """Listings one after another, as one; a column in which they differ has a type that takes all of it.
 
-    def __init__(self, parts: Sequence[Listing]):
-        self.parts = list(parts)
+    Parameters
+    ----------
+    parts : sequence of Listing
+    notes : sequence of str
+        What a person should know of how the parts were found.
+    """
+
+    def __init__(self, parts: Sequence[Listing], notes: Sequence[str] = ()):
+        self.parts, self._notes = list(parts), list(notes)
         self._first = np.cumsum([0, *(part.rows for part in parts)])
-        schemas = [part.columns for part in parts]
-        self.columns = pa.unify_schemas(schemas, promote_options="permissive")
+        self.columns = common_schema([(part.columns, part.long_integers) for part in parts])
+        self._as_text = [names_as_text(part.columns, self.columns) for part in parts]
         self.numbered = all(part.numbered for part in parts)
         self.tabular = any(part.tabular for part in parts)
+        self.long_integers = frozenset[str]().union(*(part.long_integers for part in parts))
 
     @property
     def rows(self) -> int:
@@ -103,20 +133,32 @@ class Joined:
 
     def read(self, start: int, stop: int) -> Iterator[Item]:
         """Yield items across the parts, positions counted through."""
-        for part, first in zip(self.parts, self._first[:-1].tolist(), strict=True):
+        for part, first, names in zip(self.parts, self._first[:-1].tolist(), self._as_text, strict=True):
             low, high = max(start - first, 0), min(stop - first, part.rows)
             if low < high:
                 for item in part.read(low, high):
                     name = str(item.row + first) if part.numbered else item.id
-                    yield Item(item.row + first, name, item.where, item.content, item.columns)
+                    columns = item.columns | {key: as_text(item.columns.get(key)) for key in names}
+                    yield Item(item.row + first, name, item.where, item.content, columns)
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What the parts say; the different names where they differ."""
+        found: dict[str, dict[str, None]] = {}
+        for part in self.parts:
+            for key, name in part.chosen.items():
+                found.setdefault(key, {})[name] = None
+        return {key: next(iter(names)) if len(names) == 1 else list(names) for key, names in found.items()}
 
     def state(self) -> list[Any]:
         """States of the parts."""
         return [entry for part in self.parts for entry in part.state()]
 
     def notes(self) -> list[str]:
-        """Notes of the parts."""
-        return [note for part in self.parts for note in part.notes()]
+        """Notes of how the parts were found and of the parts, the first of many."""
+        found = [*self._notes, *(note for part in self.parts for note in part.notes())]
+        more = len(found) - _NOTES
+        return found if more <= 1 else [*found[:_NOTES], f"and {more} more notes like these"]
 
 
 def opened(path: Path) -> IO[bytes]:
@@ -127,7 +169,7 @@ def opened(path: Path) -> IO[bytes]:
 def file_state(path: Path) -> list[Any]:
     """Name, size and time of change of a file."""
     about = path.stat()
-    return [str(path), about.st_size, about.st_mtime_ns]
+    return [storable(str(path)), about.st_size, about.st_mtime_ns]
 
 
 def digest_of(entries: Iterable[Any]) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from anisoalign.embeddings import InputError
-from anisoalign.encoders.columns import Columns, carried_names, cell_content
+from anisoalign.encoders.column_types import EXACT, as_text
+from anisoalign.encoders.columns import Columns, carried_names, cell_content, chosen_names
 from anisoalign.encoders.fetching import content_at
 from anisoalign.encoders.items import TEXT_COLUMN, Item, file_state, opened
 from anisoalign.encoders.preparing import read_text
@@ -39,6 +40,8 @@ class LineIndex:
 
     def lines(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         """Yield number and bytes of the lines start … stop − 1."""
+        if start >= min(stop, self.rows):
+            return
         first = start // _EVERY
         with opened(self.path) as file:
             file.seek(self._offsets[first])
@@ -57,9 +60,11 @@ class TextListing:
 
     numbered = True
     tabular = False
+    long_integers: frozenset[str] = frozenset()
 
     def __init__(self, path: Path, kind: str):
         self.path, self.kind = path, kind
+        self.chosen: dict[str, Any] = {}
         self._index = LineIndex(path)
         for _ in self._index.scan():
             pass
@@ -114,8 +119,10 @@ class JsonLinesListing:
         self._contents = columns.choose(kinds, names, str(path)) if names else {}
         self._id = columns.choose_id(names, str(path))
         self.numbered = self._id is None
+        self.chosen = chosen_names(self._contents, self._id)
         self._carried = carried_names(names, self._contents, self._id)
-        found = {name: pa.string() if types[name] == pa.null() else types[name] for name in self._carried}
+        self.long_integers = frozenset(new for name, new in self._carried.items() if types[name] == _LONG)
+        found = {name: pa.int64() if types[name] == _LONG else types[name] for name in self._carried}
         self.columns = pa.schema([pa.field(new, found[name]) for name, new in self._carried.items()])
 
     @property
@@ -155,20 +162,30 @@ class JsonLinesListing:
         return []
 
 
+_LONG = pa.decimal128(19)
+"""Stands for the integers of a column that int64 holds and a float does not."""
+
+
 def _widened(known: pa.DataType | None, value: Any) -> pa.DataType:
     """Return the narrowest type that holds what was seen of a column and one more value."""
     if value is None:
         return pa.null() if known is None else known
-    kinds = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
-    kind = kinds.get(type(value), pa.string())
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        kind = pa.string()
+    kind = _kind_of(value)
     if known is None or known == pa.null() or known == kind:
         return kind
-    return pa.float64() if {known, kind} == {pa.int64(), pa.float64()} else pa.string()
+    return {
+        frozenset((pa.int64(), pa.float64())): pa.float64(),
+        frozenset((pa.int64(), _LONG)): _LONG,
+    }.get(frozenset((known, kind)), pa.string())
+
+
+def _kind_of(value: Any) -> pa.DataType:
+    if type(value) is int:
+        if -EXACT <= value <= EXACT:
+            return pa.int64()
+        return _LONG if -(2**63) <= value < 2**63 else pa.string()
+    return {bool: pa.bool_(), float: pa.float64()}.get(type(value), pa.string())
 
 
 def _fitted(value: Any, kind: pa.DataType) -> Any:
-    if value is None or kind != pa.string() or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    return as_text(value) if kind == pa.string() else value

@@ -80,6 +80,11 @@ class _TextSide:
         return model.to(self._settings.device).eval().requires_grad_(False)
 
     @cached_property
+    def weights(self) -> dict[str, str]:
+        name = short_name(split_revision(self.name)[0])
+        return {"name": name, "fingerprint": fingerprint_of(self.model)}
+
+    @cached_property
     def preparation(self) -> _TextPreparation:
         base, at = split_revision(self.name)
         with loading(self.name):
@@ -112,15 +117,9 @@ class Llm2ClipEncoder(Encoder):
         mean = (states * pooled).sum(1) / pooled.sum(1).clamp_min(1)
         return _tensor(model.get_text_features(mean))
 
-    def provenance(self, modality: str) -> dict[str, Any]:
-        """As `Encoder.provenance`; of texts, also which language model read them."""
-        about = super().provenance(modality)
-        if modality == "text":
-            about["text_encoder"] = {
-                "name": short_name(split_revision(self.text_side.name)[0]),
-                "fingerprint": fingerprint_of(self.language_model),
-            }
-        return about
+    def weights(self, modality: str) -> dict[str, Any]:
+        """As `Encoder.weights`; of texts, also which language model read them."""
+        return super().weights(modality) | ({"text_encoder": self.text_side.weights} if modality == "text" else {})
 
 
 def open_model(name: str, settings: Settings) -> Llm2ClipEncoder:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from anisoalign.embeddings.errors import one_line
 from anisoalign.encoders import pictures, sounds
 from anisoalign.encoders.unreadable import UnreadableError
 
@@ -176,10 +177,10 @@ def read_text(content: Any) -> str:
     Raises
     ------
     UnreadableError
-        If it is none, or empty: an empty text has an embedding but says nothing.
+        If it is none, cannot be opened, or is empty: an empty text has an embedding but says nothing.
     """
     if isinstance(content, Path):
-        content = content.read_bytes()
+        content = _bytes_of(content)
     if isinstance(content, bytes | bytearray | memoryview):
         try:
             content = bytes(content).decode("utf-8")
@@ -187,6 +188,19 @@ def read_text(content: Any) -> str:
             raise UnreadableError(f"the text is not UTF-8 (byte {error.start})") from error
     if not isinstance(content, str):
         raise UnreadableError("there is no text" if content is None else f"{type(content).__name__} is no text")
+    try:
+        content.encode()
+    except UnicodeEncodeError as error:  # JSON may hold half of a character, which no tokenizer takes
+        raise UnreadableError(f"the text is not Unicode (character {error.start})") from error
     if not content.strip():
         raise UnreadableError("the text is empty")
     return content
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UnreadableError("there is no such file") from error
+    except OSError as error:
+        raise UnreadableError(f"the file cannot be read: {one_line(error)}") from error

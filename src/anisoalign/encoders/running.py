@@ -254,7 +254,10 @@ def _writer(encoder: Encoder, kind: str, job: Job, place: Path, settings: Settin
     provenance = encoder.provenance(kind)
     plan = {
         "command": "encode",
-        "encoder": {key: provenance[key] for key in ("encoder", "revision", "fingerprint", "preprocessing", "dtype")},
+        "encoder": {
+            **{key: provenance[key] for key in ("encoder", "revision", "preprocessing", "dtype")},
+            **encoder.weights(kind),
+        },
         "device": device_kind(encoder, engine_in_use()),
         "modalities": list(job.kinds),
         "batch_size": settings.batch_size,
@@ -262,6 +265,8 @@ def _writer(encoder: Encoder, kind: str, job: Job, place: Path, settings: Settin
         "items": job.items.rows,
         "columns": job.items.columns.names,
     }
+    if job.items.chosen:
+        plan["read_from"] = job.items.chosen
     return writer_for(
         place,
         encoder.width,

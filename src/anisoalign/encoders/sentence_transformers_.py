@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ class _SentenceTransformerPreparation:
 
     def __init__(self, model: Any, kind: str):
         self.model, self.kind = model, kind
+        self.counter = _counter(model) if kind == "text" else None
 
     def one(self, content: Any) -> Any:
         """Decode one item."""
@@ -35,14 +37,13 @@ class _SentenceTransformerPreparation:
         return Prepared({"items": pieces}, self._count_truncated(pieces) if self.kind == "text" else 0)
 
     def _count_truncated(self, pieces: list[str]) -> int:
-        limit, found = self.model.max_seq_length, self.model.tokenizer
-        tokenizer: Any = getattr(found, "tokenizer", found)  # of a processor, its tokenizer
-        if not limit or tokenizer is None:
+        limit, counter = self.model.max_seq_length, self.counter
+        if not limit or counter is None:
             return 0
         long = [text for text in pieces if 4 * len(text) + 2 > limit]
         if not long:
             return 0
-        return sum(len(ids) > limit for ids in tokenizer(long, truncation=False, verbose=False)["input_ids"])
+        return sum(len(ids) > limit for ids in counter(long, truncation=False, verbose=False)["input_ids"])
 
     def describe(self) -> dict[str, Any]:
         """What is known of the model's own preprocessing."""
@@ -93,6 +94,21 @@ def open_model(name: str, settings: Settings) -> SentenceTransformerEncoder:
         getattr(getattr(inner, "config", None), "_commit_hash", None) or revision,
         ("sentence-transformers", "transformers"),
     )
+
+
+def _counter(model: Any) -> Any:
+    """Return a tokenizer of one's own to count with, None if the model has none that can.
+
+    Threads count while the model tokenizes, and whether texts are cut is a setting of the tokenizer that both would
+    change. The copy is set once, here: from then on threads only read it.
+    """
+    found = model.tokenizer
+    tokenizer: Any = getattr(found, "tokenizer", found)  # of a processor, its tokenizer
+    if not callable(tokenizer):
+        return None
+    counter: Any = copy.deepcopy(tokenizer)
+    counter(["a"], truncation=False, verbose=False)
+    return counter
 
 
 def _rate(model: Any) -> int:

@@ -73,8 +73,8 @@ class ShardJob:
     Attributes
     ----------
     reopen : callable
-    fingerprint : str
-        Of the sender's weights.
+    weights : dict
+        Modality -> what tells the sender's weights from others.
     task : ShardTask
     device : str
         Kind of device that the run is planned for, see `device_kind`.
@@ -83,7 +83,7 @@ class ShardJob:
     """
 
     reopen: Callable[[], Encoder]
-    fingerprint: str
+    weights: dict[str, dict[str, Any]]
     task: ShardTask
     device: str
     decoders: int = 0
@@ -110,11 +110,12 @@ class ShardJob:
 
     def _open(self) -> tuple[Encoder, Workers]:
         encoder = self.reopen()
-        if encoder.fingerprint != self.fingerprint:
-            raise InputError(
-                f"{encoder.name} has other weights on a worker (fingerprint {encoder.fingerprint}) than here "
-                f"({self.fingerprint}): every machine must load the same model"
-            )
+        for kind, ours in self.weights.items():
+            if (found := encoder.weights(kind)) != ours:
+                raise InputError(
+                    f"{encoder.name} has other weights on a worker ({_in_words(found)}) than here ({_in_words(ours)}): "
+                    "every machine must load the same model"
+                )
         if encoder.device.type != self.device:
             raise InputError(
                 f"a worker computes on {encoder.device.type}, where this run is planned for {self.device}: "
@@ -150,7 +151,8 @@ def write_away(
     """
     if encoder.reopen is None:
         raise InputError(f"{encoder.name} was not opened by name, so that an engine's workers cannot open it again")
-    job = ShardJob(encoder.reopen, encoder.fingerprint, task, device_kind(encoder, engine), decoders)
+    weights = {kind: encoder.weights(kind) for kind in task.writers}
+    job = ShardJob(encoder.reopen, weights, task, device_kind(encoder, engine), decoders)
     with closing(engine.map(job, parts)) as outcomes:
         for (index, _), outcome in zip(parts, outcomes, strict=True):
             if outcome.fault is not None:
@@ -160,6 +162,18 @@ def write_away(
                 task.writers[kind].adopt(index, record)
             if progress is not None:
                 progress(task.rows_of(index))
+
+
+def _in_words(weights: dict[str, Any]) -> str:
+    """Fingerprint of the model, and of the language model beside it where there is one.
+
+    Examples
+    --------
+    >>> _in_words({"fingerprint": "01", "text_encoder": {"name": "llama", "fingerprint": "ab"}})
+    'fingerprint 01, llama ab'
+    """
+    beside = weights.get("text_encoder")
+    return f"fingerprint {weights['fingerprint']}" + (f", {beside['name']} {beside['fingerprint']}" if beside else "")
 
 
 def _refuse_unreadable(encoded: EncodedRows) -> None:

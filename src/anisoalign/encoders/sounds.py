@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def _read(content: Any) -> tuple[np.ndarray, int]:
         import soundfile
     except ImportError as error:
         raise InputError('sounds need soundfile: pip install "anisoalign[encode]"') from error
+    file: Any
     if isinstance(content, bytes | bytearray | memoryview):
         size, file = len(content), io.BytesIO(content)
     elif not isinstance(content, str | Path):
@@ -52,7 +54,9 @@ def _read(content: Any) -> tuple[np.ndarray, int]:
     else:
         if not Path(content).is_file():
             raise UnreadableError("there is no such file")
-        size, file = Path(content).stat().st_size, str(content)
+        # soundfile encodes names itself and refuses those that are not UTF-8; Windows has none.
+        name = str(content) if os.name == "nt" else os.fsencode(content)
+        size, file = Path(content).stat().st_size, name
     if not size:
         raise UnreadableError("the file is empty")
     try:

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
-from anisoalign.embeddings.remote import for_arrow
-from anisoalign.encoders.columns import Columns, carried_names, cell_content
+from anisoalign.embeddings.formats.columns import vector_type
+from anisoalign.embeddings.formats.parquet import open_parquet
+from anisoalign.encoders.column_types import EXACT
+from anisoalign.encoders.columns import Columns, carried_names, cell_content, chosen_names
 from anisoalign.encoders.items import Item, file_state
 
 _BATCH = 64
@@ -35,7 +37,7 @@ class ParquetListing:
 
     def __init__(self, path: Path, kinds: tuple[str, ...], columns: Columns):
         self.path, self.kinds = path, kinds
-        with _opened(path) as file:
+        with open_parquet(path) as file:
             schema, about = file.schema_arrow, file.metadata
         self._rows = about.num_rows
         groups = [about.row_group(i).num_rows for i in range(about.num_row_groups)]
@@ -43,10 +45,15 @@ class ParquetListing:
         self._contents = columns.choose(kinds, schema.names, str(path))
         self._id = columns.choose_id(schema.names, str(path))
         self.numbered = self._id is None
+        self.chosen = chosen_names(self._contents, self._id)
         plain = [name for name in schema.names if not _is_media(schema.field(name).type)]
+        self._vectors = [name for name in plain if vector_type(schema.field(name).type) is not None]
+        plain = [name for name in plain if name not in self._vectors]
         self._carried = carried_names(plain, self._contents, self._id)
         fields = [pa.field(new, schema.field(name).type) for name, new in self._carried.items()]
         self.columns = pa.schema(fields)
+        long = _long_integers(about, {item.name for item in schema if pa.types.is_integer(item.type)})
+        self.long_integers = frozenset(new for name, new in self._carried.items() if name in long)
 
     @property
     def rows(self) -> int:
@@ -59,16 +66,17 @@ class ParquetListing:
         high = int(np.searchsorted(self._first, stop, side="left"))
         wanted = list(dict.fromkeys([*self._contents.values(), *self._carried, *([self._id] if self._id else [])]))
         row = int(self._first[low])
-        with _opened(self.path) as file:
+        with open_parquet(self.path) as file:
             try:
-                for batch in file.iter_batches(_BATCH, row_groups=list(range(low, high)), columns=wanted):
+                groups, size = list(range(low, high)), max(min(_BATCH, stop - row), 1)
+                for batch in file.iter_batches(size, row_groups=groups, columns=wanted, use_threads=False):
                     skip, keep = max(start - row, 0), stop - row
-                    for offset, record in enumerate(batch.slice(skip, max(keep - skip, 0)).to_pylist(), skip):
+                    for offset, record in enumerate(_records(batch.slice(skip, max(keep - skip, 0))), skip):
                         yield self._item(row + offset, record)
                     row += len(batch)
                     if row >= stop:
                         return
-            except (OSError, pa.ArrowException) as error:
+            except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
                 raise InputError(f"{self.path} cannot be read as Parquet: {one_line(error)}") from error
 
     def _item(self, row: int, record: dict[str, Any]) -> Item:
@@ -83,15 +91,45 @@ class ParquetListing:
         return [file_state(self.path)]
 
     def notes(self) -> list[str]:
-        """Nothing."""
-        return []
+        """Say which columns do not go along: a result with two columns of vectors would not tell which are its own."""
+        if not self._vectors:
+            return []
+        listed = ", ".join(self._vectors)
+        return [f"{self.path}: lists of floats do not go along, only one may be the vectors: {listed}"]
 
 
-def _opened(path: Path) -> pq.ParquetFile:
+def _long_integers(about: pq.FileMetaData, names: set[str]) -> set[str]:
+    """Return the columns of integers that a float may not hold, as far as the footer knows their range."""
+    numbers = [number for number in range(about.num_columns) if about.schema.column(number).path in names]
+    groups = [about.row_group(group) for group in range(about.num_row_groups)]
+    columns = [group.column(number) for number in numbers for group in groups]
+    return {column.path_in_schema for column in columns if not _within_floats(column)}
+
+
+def _within_floats(column: pq.ColumnChunkMetaData) -> bool:
+    known = column.statistics
+    if known is not None and known.has_min_max:
+        return known.min >= -EXACT and known.max <= EXACT
+    return known is not None and known.num_values == 0  # nothing but nulls
+
+
+def _records(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return rows as dicts; texts that are not UTF-8, which Parquet does not rule out, as Python keeps such names."""
     try:
-        return pq.ParquetFile(for_arrow(path))
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {one_line(error)}") from error
+        return batch.to_pylist()
+    except UnicodeDecodeError:
+        columns = [_lenient(column) for column in batch.columns]
+        return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _lenient(column: pa.Array) -> list[Any]:
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        if not pa.types.is_string(column.type):
+            raise
+        raw = column.view(pa.binary()).to_pylist()
+        return [None if cell is None else cell.decode("utf-8", "surrogateescape") for cell in raw]
 
 
 def _is_media(kind: pa.DataType) -> bool:

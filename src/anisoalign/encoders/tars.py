@@ -7,10 +7,11 @@ decoders unpickle some endings), and any stretch of samples can be read without 
 from __future__ import annotations
 
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import pyarrow as pa
 
@@ -33,15 +34,18 @@ class TarListing:
 
     numbered = False
     tabular = False
+    long_integers: frozenset[str] = frozenset()
 
     def __init__(self, path: Path, kinds: tuple[str, ...]):
         self.path, self.kinds = path, kinds
-        self._rows = 0
+        self.chosen: dict[str, Any] = {}
+        self._rows, self._last = 0, ""
         endings: set[str] = set()
         with _opened(path) as tar:
-            for _, members in _samples(tar, path):
+            for self._last, members in _samples(tar, path):
                 self._rows += 1
                 endings.update(members)
+            self._says_its_end = _says_its_end(tar)
         if not self._rows:
             raise InputError(f"{path} holds no samples")
         known = tuple(ending for kind in kinds for ending in ENDINGS[kind])
@@ -93,8 +97,29 @@ class TarListing:
         return [file_state(self.path)]
 
     def notes(self) -> list[str]:
-        """Nothing."""
-        return []
+        """Say where the tar may have been cut, which only a missing mark at its end tells."""
+        if self._says_its_end:
+            return []
+        return [f"{self.path} ends without the mark of an end, after {self._last}: it may be cut short"]
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is refused where it is damaged or cut: tarfile takes any but the first for the end of the tar."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buf.strip(b"\0"):
+                raise tarfile.ReadError(str(error)) from error
+            raise
+
+
+def _says_its_end(tar: tarfile.TarFile) -> bool:
+    """Tell whether a tar that was read to its end has a block of zeros there; tarfile takes the file's end for it."""
+    assert tar.fileobj is not None
+    return tar.fileobj.tell() >= tar.offset + tarfile.BLOCKSIZE
 
 
 @contextmanager
@@ -105,7 +130,7 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
 
 def _as_tar(file: IO[bytes], path: Path) -> tarfile.TarFile:
     try:
-        return tarfile.open(fileobj=file)
+        return tarfile.open(fileobj=file, tarinfo=_Header)
     except (OSError, tarfile.TarError, EOFError) as error:
         raise InputError(f"{path} cannot be read as a tar: {one_line(error)}") from error
 
@@ -126,8 +151,11 @@ def _samples(tar: tarfile.TarFile, path: Path) -> Iterator[tuple[str, dict[str, 
                     yield key, members
                 key, members = f"{folder}{slash}{stem}", {}
             members[ending] = member
-    except (OSError, tarfile.TarError, EOFError) as error:
+    except OSError as error:
         raise InputError(f"{path} cannot be read to its end: {one_line(error)}") from error
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        place = f"byte {tar.offset}" + (f", after {key}" if key is not None else "")
+        raise InputError(f"{path} is damaged at {place}: {one_line(error)}") from error
     if key is not None:
         yield key, members
 

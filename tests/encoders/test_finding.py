@@ -1,0 +1,111 @@
+"""What folders and patterns stand for: each item once, and all of them."""
+
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_items import PNG, write_tar
+
+from anisoalign.embeddings import InputError
+from anisoalign.encoders.finding import find_items
+
+
+@pytest.fixture
+def img2dataset(tmp_path):
+    """Shards as img2dataset leaves them: a tar, its table and its statistics."""
+    folder = tmp_path / "laion"
+    folder.mkdir()
+    for shard in range(2):
+        samples, rows = [], []
+        for i in range(3):
+            key, text = f"{shard:05d}{i:04d}", f"text {shard} {i}"
+            samples += [(f"{key}.jpg", PNG), (f"{key}.json", b"{}"), (f"{key}.txt", text.encode())]
+            rows.append({"key": key, "caption": text, "url": "http://x", "status": "success"})
+        write_tar(folder / f"{shard:05d}.tar", samples)
+        pq.write_table(pa.Table.from_pylist(rows), folder / f"{shard:05d}.parquet")
+        (folder / f"{shard:05d}_stats.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("kinds", [("text",), ("image", "text")])
+def test_a_folder_of_img2dataset_is_its_tars(img2dataset, kinds):
+    items = find_items(img2dataset, kinds)
+    assert items.rows == 6
+    assert [item.columns["caption"] for item in items.read(2, 4)] == ["text 0 2", "text 1 0"]
+    (note,) = items.notes()
+    assert note == (
+        f"{img2dataset}: the tars are taken (2), the .parquet files of the same names are not; "
+        f"'{img2dataset}/*.parquet' names those"
+    )
+
+
+def test_tars_beside_other_tables_are_not_guessed_about(img2dataset):
+    shutil.copy(img2dataset / "00000.parquet", img2dataset / "00002.parquet")
+    with pytest.raises(InputError, match=r"holds tars and .parquet files.*laion/\*\.tar.*laion/\*\.parquet"):
+        find_items(img2dataset, ("text",))
+    assert find_items(f"{img2dataset}/*.parquet", ("text",)).rows == 9
+    assert find_items(f"{img2dataset}/*.tar", ("text",)).rows == 6
+
+
+def test_two_stars_reach_all_folders(tmp_path):
+    for place in ("", "a/", "a/b/", "a/b/c/"):
+        (tmp_path / "lists" / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "lists" / place / "x.txt").write_text(f"text {place}\n")
+    items = find_items(f"{tmp_path}/lists/**/*.txt", ("text",))
+    assert sorted(item.columns["caption"] for item in items.read(0, items.rows)) == [
+        "text ",
+        "text a/",
+        "text a/b/",
+        "text a/b/c/",
+    ]
+
+
+def test_two_stars_take_nothing_twice(tmp_path):
+    for place in ("a", "a/b"):
+        (tmp_path / "lists" / place).mkdir(parents=True)
+        (tmp_path / "lists" / place / "x.txt").write_text("text\n")
+    assert find_items(f"{tmp_path}/lists/**", ("text",)).rows == 2
+
+
+def test_braces_that_count_down_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"\{5\.\.2\} stands for nothing: write \{2\.\.5\}"):
+        find_items(f"{tmp_path}/x-{{5..2}}.tar", ("image",))
+
+
+def test_many_notes_are_cut(tmp_path):
+    table = pa.table({"text": ["a"], "box": pa.array([[0.5, 1.0]])})
+    for part in range(9):
+        pq.write_table(table, tmp_path / f"{part}.parquet")
+    notes = find_items(tmp_path, ("text",)).notes()
+    assert len(notes) == 6
+    assert notes[-1] == "and 4 more notes like these"
+
+
+def test_a_text_beside_a_picture_is_opened_by_its_own_name(tmp_path):
+    (tmp_path / "a.JPG").write_bytes(PNG)
+    (tmp_path / "a.TXT").write_text("a cat")
+    (tmp_path / "b.jpg").write_bytes(PNG)
+    (tmp_path / "b.TXT").write_text("other")
+    (tmp_path / "b.txt").write_text("a dog")
+    (item, other) = find_items(tmp_path, ("image", "text")).read(0, 2)
+    assert (item.content["text"].name, item.columns["caption"]) == ("a.TXT", "a cat")
+    assert (other.content["text"].name, other.columns["caption"]) == ("b.txt", "a dog")
+
+
+def test_an_empty_list_has_nothing_to_read(tmp_path):
+    from anisoalign.encoders.columns import Columns
+    from anisoalign.encoders.lines import JsonLinesListing, TextListing
+
+    (tmp_path / "a.txt").write_bytes(b"")
+    (tmp_path / "a.jsonl").write_bytes(b"")
+    assert list(TextListing(tmp_path / "a.txt", "text").read(0, 0)) == []
+    assert list(JsonLinesListing(tmp_path / "a.jsonl", ("text",), Columns()).read(0, 0)) == []
+
+
+def test_a_list_of_floats_in_json_is_a_text(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "t", "box": [0.5, 1.5]}) + "\n")
+    items = find_items(tmp_path / "a.jsonl", ("text",))
+    assert items.columns.field("box").type == pa.string()
+    assert items.notes() == []
