@@ -116,3 +116,78 @@ def test_an_aligner_that_does_not_fit_is_refused(clip):
         model.encode(WORDS[:2])
     with pytest.raises(NotFittedError):
         appended(clip, aa.ReAlign())
+
+
+@pytest.fixture(scope="module")
+def talking(tmp_path_factory):
+    """A text model with a chat template: whatever it encodes it makes messages of."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+    from tiny_clip import write_tiny_talker
+
+    folder = write_tiny_talker(tmp_path_factory.mktemp("talker"))
+    body = Transformer(str(folder), model_kwargs={"local_files_only": True})
+    return SentenceTransformer(modules=[body, Pooling(16, pooling_mode="mean")], device="cpu")
+
+
+def test_texts_that_a_model_makes_messages_of_are_aligned(talking):
+    assert talking.preprocess(WORDS[:2])["modality"] == "message"
+    texts = talking.encode(WORDS)
+    aligner = aa.MeanShift().fit(source=texts, target=texts[:, ::-1] + 1)
+    np.testing.assert_allclose(appended(talking, aligner).encode(WORDS), aligner.transform(texts), atol=1e-5)
+
+
+def message_batch(**features):
+    import torch
+
+    rows = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32))
+    return {"sentence_embedding": rows, "modality": "message", **features}
+
+
+@pytest.mark.parametrize(
+    ("features", "texts"),
+    [
+        ({}, [0, 1, 2, 3]),
+        ({"pixel_values": "tensor", "num_images_per_sample": [1, 0, 2, 0]}, [1, 3]),
+        ({"pixel_values_videos": "tensor", "video_grid_thw": "tensor", "num_videos_per_sample": [0, 1, 1, 1]}, [0]),
+        (
+            {
+                "pixel_values": "tensor",
+                "num_images_per_sample": [1, 0, 0, 0],
+                "pixel_values_videos": "tensor",
+                "num_videos_per_sample": [0, 1, 0, 0],
+            },
+            [2, 3],
+        ),
+        ({"input_features": "tensor"}, []),
+    ],
+)
+def test_of_a_batch_of_messages_the_texts_are_aligned(features, texts):
+    import torch
+
+    from anisoalign.integrations.sentence_transformers import Align
+
+    made = {key: torch.ones(4, 3) if value == "tensor" else torch.tensor(value) for key, value in features.items()}
+    batch = message_batch(**made)
+    before = batch["sentence_embedding"].numpy().copy()
+    aligner = aa.MeanShift().fit(source=before, target=before + 1)
+    found = Align(aligner)(batch)["sentence_embedding"].numpy()
+    others = [row for row in range(4) if row not in texts]
+    np.testing.assert_array_equal(found[others], before[others])
+    np.testing.assert_allclose(found[texts], aligner.transform(before)[texts], atol=1e-6)
+
+
+def test_messages_that_do_not_show_what_they_hold_are_refused():
+    import torch
+
+    from anisoalign.integrations.sentence_transformers import Align
+
+    rows = message_batch()["sentence_embedding"].numpy()
+    aligner = aa.MeanShift().fit(source=rows, target=rows + 1)
+    with pytest.raises(aa.InputError, match="4 messages, some with input_features: which are text alone cannot be"):
+        Align(aligner)(message_batch(input_features=torch.ones(3, 5)))
+    with pytest.raises(aa.InputError, match="whether its rows are of 'image' alone cannot be known"):
+        Align(aligner, "image")(message_batch(pixel_values=torch.ones(4, 5)))
+    # No picture is in it, so that none is moved.
+    np.testing.assert_array_equal(Align(aligner, "image")(message_batch())["sentence_embedding"], rows)

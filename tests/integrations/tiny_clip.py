@@ -1,4 +1,4 @@
-"""A CLIP of random weights in the files that transformers writes, 16 wide."""
+"""Encoders of random weights in the files that transformers writes, 16 wide: a CLIP, and a text model that talks."""
 
 import json
 from pathlib import Path
@@ -27,3 +27,20 @@ def write_tiny_clip(folder: Path) -> Path:
     CLIPModel(config).save_pretrained(folder / "clip")
     CLIPProcessor(pictures, tokenizer).save_pretrained(folder / "clip")
     return folder / "clip"
+
+
+def write_tiny_talker(folder: Path) -> Path:
+    """A Llama of letters whose tokenizer has a chat template; returns its folder."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    backend = Tokenizer(models.WordLevel({token: i for i, token in enumerate(["<pad>", "<unk>", *letters])}, "<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", pad_token="<pad>")
+    tokenizer.chat_template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaModel(LlamaConfig(**sizes, vocab_size=28, pad_token_id=0)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

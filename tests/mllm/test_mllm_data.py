@@ -54,6 +54,10 @@ def test_files_give_back_their_records(tmp_path, monkeypatch, indent, size):
         (talk("x", answer="<image>"), "in what is not a question"),
         (talk("x", answer=" \n"), "the answer of turn 2 is empty"),
         ({"id": "x", "caption": ""}, "the answer of turn 2 is empty"),
+        ({"id": "x", "caption": None}, "neither 'conversations'"),
+        ({"id": "x\udc00", "caption": "a"}, "its id is not Unicode text"),
+        (talk("x", answer="a ring \ud83d"), "turn 2 is not Unicode text: surrogates not allowed at character 7"),
+        ({"name": "x", "caption": "a ring"}, "it has no 'id'"),
         ({"caption": "a ring"}, "it has no 'id'"),
         ({"id": "x"}, "neither 'conversations'"),
         ({"id": "x", "conversations": [{"from": "human", "value": "<image>"}]}, "does not end with an answer"),
@@ -118,6 +122,27 @@ def test_conversations_without_picture_are_taken_only_where_asked():
     assert talks.pictures.tolist() == [True, False]
     with pytest.raises(InputError, match="stands nowhere"):
         Conversations([*records, talk("c", "what is it?", image="c.png")], text_only=True)
+
+
+def test_a_conversation_without_picture_needs_no_embedding_and_no_key():
+    records = [
+        talk("a", image="a.png"),
+        talk("b", "how are you?"),
+        {"messages": talk("c", "and you?")["conversations"]},
+    ]
+    talks = Conversations(records, text_only=True, key="image")
+    assert talks.ids.to_pylist() == ["a.png", "b", ""]
+    assert talks.pictures.tolist() == [True, False, False]
+    with pytest.raises(InputError, match="id 'd': it has no 'image' to find its embedding by"):
+        Conversations([*records, talk("d")], text_only=True, key="image")
+
+
+def test_what_is_null_is_not_there():
+    said = talk("a")["conversations"]
+    turns = [{**turn, "role": None, "content": None} for turn in said]
+    chat = [{"from": None, "value": None, "role": t["from"], "content": t["value"]} for t in said]
+    for record in ({"conversations": None, "messages": turns}, {"conversations": chat, "messages": None}):
+        assert Conversations([{"id": "a", "caption": None, **record}])[0] == Conversations([talk("a")])[0]
 
 
 @pytest.fixture
@@ -202,6 +227,8 @@ def test_an_aligner_moves_rows_as_transform_does(rows, method):
 
 def test_an_aligner_of_another_width_or_encoder_is_refused(tmp_path, rows):
     model = ReAlign().fit(rows, rows + 1)
+    with pytest.raises(InputError, match="has width 5, the aligner was fitted on width 6"):
+        EmbeddingStore(rows[:, :5], ids=range(30)).with_aligner(model)
     with pytest.raises(InputError, match="has width 5, the aligner was fitted on width 6"):
         EmbeddingStore(rows[:, :5], ids=range(30), aligner=model)
     with pytest.raises(InputError, match="these are called 'image'"):

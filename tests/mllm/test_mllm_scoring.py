@@ -73,6 +73,35 @@ def test_exact_match_looks_past_case_articles_and_punctuation_only():
     assert found.kinds["exact"]["accuracy"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("answer", "right", "wrong"),
+    [
+        ("-5", ["-5.", "the -5", "(-5)", "\u22125"], ["5", "- 5", "3-5"]),
+        ("5", ["5.", "the 5"], ["-5", ".5", "0.5"]),
+        ("3.5", ["3.5.", "3.5 "], ["35", "3 5", "-3.5"]),
+        ("in-between", ["in between", "In-between."], ["inbetween"]),
+        ("1-2", ["1-2", "1 2"], ["1 -2"]),
+    ],
+)
+def test_a_number_keeps_its_sign_and_point(answer, right, wrong):
+    for said, share in ((right, 1.0), (wrong, 0.0)):
+        asked = ask(*[{"answer": answer}] * len(said))
+        assert summarise(asked, said).kinds["exact"]["accuracy"] == share
+
+
+def test_true_and_false_are_yes_and_no():
+    asked = ask({"answer": True}, {"answers": [False]}, {"answer": False, "choices": [True, False]})
+    assert [(one.kind, one.answers) for one in asked] == [
+        ("yes/no", ("yes",)),
+        ("yes/no", ("no",)),
+        ("choice", ("no",)),
+    ]
+
+
+def test_answers_that_are_null_are_not_there():
+    assert ask({"answers": None, "answer": "yes"}, {"answers": ["yes"], "answer": None})[0].answers == ("yes",)
+
+
 def test_groups_are_scored_apart():
     asked = ask({"answer": "a b", "group": "x"}, {"answer": "c", "group": "y"}, {"answer": "c", "group": "y"})
     found = summarise(asked, ["a b", "c", "d"])
@@ -88,6 +117,9 @@ def test_groups_are_scored_apart():
         ({"id": 1, "question": "q"}, "no 'answer'"),
         ({"id": 1, "question": "q", "answer": " "}, "no 'answer', or an empty one"),
         ({"id": 1, "question": " ", "answer": "a"}, "the question is empty"),
+        ({"id": 1, "question": "q \ud83d", "answer": "a"}, "the question is not Unicode text"),
+        ({"id": 1, "question": "q", "choices": ["a", "\udc00"], "answer": "a"}, "an answer or choice is not Unicode"),
+        ({"id": 1, "question": "q", "answers": None}, "no 'answer'"),
         ({"id": 1, "question": "q", "choices": ["a", "b"], "answer": "c"}, "'answer' among them"),
         ({"id": 1, "question": "q", "choices": ["a", "b"], "answer": 2}, "answer 2 is none of the 2 choices"),
         ({"id": 1, "question": "q", "kind": "yes/no", "answer": "red"}, "must be yes or no"),

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from sentence_transformers.base.modules import Module
+from torch import Tensor
 
 from anisoalign.aligners import Aligner, load
 from anisoalign.embeddings import InputError
 from anisoalign.integrations.batches import transform_batch
+from anisoalign.integrations.modalities import rows_of
 
 ALIGNER = "aligner"
 """Folder of the fitted model inside the module's own."""
@@ -25,7 +27,8 @@ class Align(Module):
         passes. Draws of methods that draw at random (`C3`, `RandomTarget`) start anew with every batch.
     modality : str or None
         What the aligner's source was: "text", "image", "audio", …; None aligns whatever comes. A CLIP model encodes
-        texts and images, and only its texts are to move.
+        texts and images, and only its texts are to move. Models with a chat template make messages of everything; of
+        these, texts are known by having neither pictures, sound nor videos, other modalities are refused.
 
     Raises
     ------
@@ -45,11 +48,28 @@ class Align(Module):
         self.aligner, self.modality = aligner, modality
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Replace `sentence_embedding`, (batch, d), by unit aligned rows where the batch is of the modality."""
-        if self.modality is None or features.get("modality", "text") == self.modality:
-            rows = features["sentence_embedding"]
-            features["sentence_embedding"] = transform_batch(self.aligner, rows).to(rows.dtype)
+        """Replace `sentence_embedding`, (batch, d), by unit aligned rows where they are of the modality.
+
+        Raises
+        ------
+        InputError
+            If a batch of messages does not show which of its rows are.
+        """
+        rows = features["sentence_embedding"]
+        if self.modality is None:
+            features["sentence_embedding"] = self._aligned(rows)
+            return features
+        chosen = rows_of(self.modality, features).to(rows.device)
+        if chosen.all():
+            features["sentence_embedding"] = self._aligned(rows)
+        elif chosen.any():
+            moved = rows.clone()
+            moved[chosen] = self._aligned(rows[chosen])
+            features["sentence_embedding"] = moved
         return features
+
+    def _aligned(self, rows: Tensor) -> Tensor:
+        return transform_batch(self.aligner, rows).to(rows.dtype)
 
     def get_embedding_dimension(self) -> int:
         """Width d."""

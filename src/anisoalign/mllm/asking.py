@@ -69,7 +69,7 @@ def reply(
     max_new_tokens: int = 128,
     **options: Any,
 ) -> list[str]:
-    """What the model says next in each conversation; `embeddings` as `prepare` gives them."""
+    """What the model says next in each conversation, without its thoughts; `embeddings` as `prepare` gives them."""
     prompts = [model.chat.prompt(talk) for talk in talks]
     padding = model.tokenizer.pad_token_id or 0
     made = model.generate(
@@ -79,7 +79,18 @@ def reply(
         max_new_tokens,
         **options,
     )
-    return [text.strip() for text in model.tokenizer.batch_decode(made, skip_special_tokens=True)]
+    return [_answer(text) for text in model.tokenizer.batch_decode(made, skip_special_tokens=True)]
+
+
+def _answer(text: str) -> str:
+    r"""What follows the thoughts, if there are any: their mark is no special token, so that decoding keeps it.
+
+    Examples
+    --------
+    >>> _answer("<think>\n\n</think>\n\nyes"), _answer(" no")
+    ('yes', 'no')
+    """
+    return text.rpartition("</think>")[2].strip()
 
 
 def prepare(model: EmbeddingLanguageModel, embeddings: Any, side: str = "image") -> torch.Tensor | None:

@@ -115,10 +115,11 @@ class Chat:
         Raises
         ------
         InputError
-            If the template does not show which tokens are answers; `TooLongError` if the cut leaves no answer or no
-            picture.
+            If the template does not show which tokens are answers, or leaves a system message out; `TooLongError` if
+            the cut leaves no answer or no picture.
         """
         try:
+            self._check_system(talk)
             ids, learned = self._by_marks(talk) if self.marked else self._by_difference(talk)
         except InputError as error:
             raise InputError(f"id {talk.id!r}: {error}") from error
@@ -151,6 +152,15 @@ class Chat:
     def _options(self) -> dict[str, Any]:
         return {"enable_thinking": self.settings.thinking}
 
+    def _check_system(self, talk: Conversation) -> None:
+        """Refuse a template that shows a system message only where a question comes last: in prompts, not here."""
+        first = talk.turns[0]
+        own = first.role == "system"
+        if not (first.text if own else self.settings.system):
+            return
+        if _MARK not in self.render((Turn("system", _MARK), *talk.turns[own:])):
+            raise InputError(f"the chat template leaves the system message out of what is learned; {_WAY}")
+
     def _by_marks(self, talk: Conversation) -> tuple[np.ndarray, np.ndarray]:
         made = self.tokenizer.apply_chat_template(
             self._messages(talk.turns),
@@ -176,7 +186,8 @@ class Chat:
         offsets = np.asarray(made["offset_mapping"], np.int64).reshape(-1, 2)
         learned = np.zeros(len(offsets), bool)
         for start, stop in self._spans(talk, text):
-            found = (offsets[:, 0] >= start) & (offsets[:, 0] < stop) & (offsets[:, 1] > offsets[:, 0])
+            # A token may begin before its answer, with the space in between: it is what a model has to write.
+            found = (offsets[:, 1] > start) & (offsets[:, 0] < stop) & (offsets[:, 1] > offsets[:, 0])
             if not found.any():
                 raise InputError("the tokenizer leaves no token for an answer")
             learned |= found
@@ -253,7 +264,7 @@ class TooLongError(InputError):
 
 
 _MARK = "\ue000answer\ue000"
-"""Stands for an answer while its place is looked for; private characters, which no text holds."""
+"""Stands for a message while its place is looked for; private characters, which no text holds."""
 
 _PROBE = (Turn("user", "question"), Turn("assistant", _MARK))
 """A conversation by which a template is got to know."""

@@ -64,7 +64,8 @@ def read_state(folder: Path, plan: dict[str, Any]) -> tuple[int, dict[str, Tenso
         step, begun, file = int(record["step"]), record["plan"], folder / record["file"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged: {one_line(error)}; remove {folder} to begin anew") from error
-    differing = [key for key in sorted(begun.keys() | plan.keys()) if begun.get(key) != plan.get(key)]
+    # What an older version did not note cannot be compared.
+    differing = [key for key in sorted(begun) if begun[key] != plan.get(key)]
     if differing:
         listed = "; ".join(f"{key}: {begun.get(key)!r} then, {plan.get(key)!r} now" for key in differing[:5])
         raise InputError(f"{folder} was begun with other settings or data ({listed}); remove it to begin anew")

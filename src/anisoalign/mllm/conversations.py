@@ -49,6 +49,8 @@ class Conversations:
         Bytes as UTF-8, and turns.
     pictures : ndarray of bool, shape (n,)
         Which have a picture.
+    tagged : ndarray of bool, shape (n,)
+        Which hold a `<` beside the placeholder: some chat templates look for tags in what is said.
     left_out : Unusable
         Those that cannot be used, with ``on_bad="skip"``.
 
@@ -120,13 +122,13 @@ class Conversations:
         """The same conversations but for those of the given numbers; the state stays that of all that were read."""
         other = copy(self)
         kept = np.delete(np.arange(len(self)), numbers)
-        for name in ("lengths", "sizes", "turns", "pictures", "_places"):
+        for name in ("lengths", "sizes", "turns", "pictures", "tagged", "_places"):
             setattr(other, name, getattr(self, name)[kept])
         other.ids, other.left_out = self.ids.take(pa.array(kept)), left_out
         return other
 
     def _index(self) -> None:
-        ids, counts, pictures, places = [], [], [], []
+        ids, counts, pictures, tagged, places = [], [], [], [], []
         said = hashlib.sha256()
         for where, record, place in self._walk():
             try:
@@ -137,11 +139,12 @@ class Conversations:
             ids.append(talk.id)
             counts.append((talk.characters, talk.size, len(talk.turns)))
             pictures.append(talk.picture)
+            tagged.append(any("<" in turn.text.replace(self.reading.placeholder, "") for turn in talk.turns))
             places.append(place)
             said.update(_spoken(talk))
         self.ids = pa.array(ids, pa.string())
         self.lengths, self.sizes, self.turns = np.array(counts, np.int32).reshape(-1, 3).T
-        self.pictures = np.array(pictures, bool)
+        self.pictures, self.tagged = np.array(pictures, bool), np.array(tagged, bool)
         self._places = np.array(places, np.int64).reshape(-1, 2)
         self._state = {
             "rows": len(ids),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,13 @@ def begin(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
     """Make ready what a stage trains.
 
     * `projector`: the language model is frozen in evaluation mode, without gradients or optimizer state.
-    * `lora`: adapters on the language model, which begin as no change; those of an earlier stage go on.
+    * `lora`: adapters on the language model, which begin as no change; those of an earlier stage go on, with the
+      dropout of this one.
     * `full`: all weights, in float32; adapters of an earlier stage become part of them.
     """
     if stage.learns == "full" and is_adapted(model):
+        # In float32 before they are added: a bfloat16 cannot hold the small changes that adapters have learned.
+        model.lm.get_base_model().float()
         model.lm = model.lm.merge_and_unload()
         model.lm_changed = True
     model.requires_grad_(False)
@@ -55,18 +58,15 @@ def _adapt(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
     from peft import LoraConfig, get_peft_model
 
     if is_adapted(model):
-        rank = model.lm.peft_config["default"].r
-        if rank != stage.lora_rank:
-            raise InputError(
-                f"the model has adapters of rank {rank}; lora_rank = {stage.lora_rank} cannot go on from them"
-            )
+        _check_same(model, stage)
+        _set_dropout(model, stage.lora_dropout)
     else:
         targets = stage.lora_targets
         config = LoraConfig(
             r=stage.lora_rank,
             lora_alpha=stage.lora_alpha,
             lora_dropout=stage.lora_dropout,
-            target_modules=targets if targets == "all-linear" else [name.strip() for name in targets.split(",")],
+            target_modules=targets if targets == "all-linear" else sorted(_layers(targets)),
             task_type="CAUSAL_LM",
         )
         with torch.random.fork_rng(devices=[]):
@@ -80,6 +80,47 @@ def _adapt(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
         if "lora_" in name:
             value.data = value.data.float()
             value.requires_grad_(True)
+
+
+def _check_same(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
+    """Refuse a stage that asks for other adapters than the model carries: they cannot become those."""
+    config = model.lm.peft_config["default"]
+    for name, was in (("lora_rank", config.r), ("lora_alpha", config.lora_alpha)):
+        if getattr(stage, name) != was:
+            raise _another(name, was, getattr(stage, name))
+    # Not those of peft, which writes the names of all layers for "all-linear".
+    targets = _targets(model.stages)
+    if targets is not None and _layers(targets) != _layers(stage.lora_targets):
+        raise _another("lora_targets", targets, stage.lora_targets)
+
+
+def _another(name: str, was: Any, now: Any) -> InputError:
+    return InputError(f"the model has adapters of {name} = {was!r}; {name} = {now!r} cannot go on from them")
+
+
+def _targets(stages: Sequence[Mapping[str, Any]]) -> str | None:
+    """`lora_targets` of the stage that made a model's adapters, or None where that was not noted."""
+    found = None
+    for settings in (stage["settings"] for stage in stages):
+        if settings.get("learns") == "full":  # took the adapters in
+            found = None
+        elif settings.get("learns") == "lora":
+            found = found or settings.get("lora_targets")
+    return found
+
+
+def _layers(targets: str) -> set[str]:
+    return {name.strip() for name in targets.split(",")}
+
+
+def _set_dropout(model: EmbeddingLanguageModel, share: float) -> None:
+    """Dropout of adapters that are there already."""
+    from peft.tuners.lora import LoraLayer
+
+    model.lm.peft_config["default"].lora_dropout = share
+    for module in model.lm.modules():
+        if isinstance(module, LoraLayer):
+            module.lora_dropout["default"] = torch.nn.Dropout(share) if share else torch.nn.Identity()
 
 
 def _checkpoint_activations(model: EmbeddingLanguageModel, wanted: bool) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from anisoalign.embeddings import InputError
-from anisoalign.mllm.chat import Chat
+from anisoalign.mllm.chat import Chat, Tokens
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.language_models import lm_config, load_tokenizer
 from anisoalign.mllm.order import Order
@@ -175,11 +175,25 @@ def _lengths(
     except InputError:  # a configuration without a tokenizer
         found = np.array([[talks.lengths[i] / _CHARACTERS + 16 + model.visual_tokens] * 2 for i in chosen])
     else:
-        read = [chat.tokens(talks[int(i)]) for i in chosen]
+        read = _tokens(talks, chat, chosen, stage.on_bad == "skip")
         found = np.array([[len(one), (one.labels >= 0).sum()] for one in read], float)
     found = np.minimum(found, stage.max_length)
     mean, high = found.mean(0), np.quantile(found, 0.99, axis=0)
     return conversations or len(talks), tokens or float(mean[0]), float(high[0]), float(high[1])
+
+
+def _tokens(talks: Conversations, chat: Chat, chosen: np.ndarray, skip: bool) -> list[Tokens]:
+    """The chosen conversations as tokens, without those that the template refuses where training leaves them out."""
+    found = []
+    for number in chosen:
+        try:
+            found.append(chat.tokens(talks[int(number)]))
+        except InputError:
+            if not skip:
+                raise
+    if not found:
+        raise InputError(f"{talks.name}: of {len(chosen)} conversations the chat template takes none")
+    return found
 
 
 def _adapters(layers: list[tuple[str, tuple[int, int]]], stage: StageSettings) -> int:

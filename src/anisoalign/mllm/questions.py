@@ -3,7 +3,7 @@
 One JSON object a line: `id` of the embedding, `question`, and what is asked for:
 
 * `choices` and `answer` (one of them, or its number from 0): multiple choice, by likelihood
-* `answer` yes or no: accuracy, precision, recall
+* `answer` yes or no, or true or false: accuracy, precision, recall
 * `answer`, or several `answers` of which any will do: exact match
 * `"kind": "caption"` with `answers`, the references: CIDEr-D
 
@@ -20,6 +20,7 @@ from typing import Any
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.text_lines import read_lines
+from anisoalign.mllm.records import check_text, first_of
 
 KINDS = ("choice", "yes/no", "exact", "caption")
 
@@ -93,7 +94,8 @@ def _checked(records: list[tuple[str, Any]], name: str) -> list[Question]:
 def _question(record: Any) -> Question:
     if not isinstance(record, Mapping) or "id" not in record or not isinstance(record.get("question"), str):
         raise InputError("a question needs 'id' and 'question'")
-    choices = tuple(str(choice) for choice in record.get("choices") or ())
+    check_text(record["question"], "the question")
+    choices = tuple(_said(choice) for choice in record.get("choices") or ())
     answers = _answers(record, choices)
     kind = record.get("kind") or _kind(choices, answers)
     if kind not in KINDS:
@@ -108,7 +110,7 @@ def _question(record: Any) -> Question:
 
 
 def _answers(record: Mapping[str, Any], choices: tuple[str, ...]) -> tuple[str, ...]:
-    given = record.get("answers", record.get("answer"))
+    given = first_of(record, "answers", "answer")
     if isinstance(given, int) and not isinstance(given, bool) and choices:
         if not 0 <= given < len(choices):
             raise InputError(f"answer {given} is none of the {len(choices)} choices")
@@ -116,7 +118,14 @@ def _answers(record: Mapping[str, Any], choices: tuple[str, ...]) -> tuple[str, 
     found = given if isinstance(given, list | tuple) else [given]
     if not found or not all(isinstance(one, str | int | float) and str(one).strip() for one in found):
         raise InputError("it has no 'answer', or an empty one")
-    return tuple(str(one) for one in found)
+    return tuple(_said(one) for one in found)
+
+
+def _said(value: Any) -> str:
+    """An answer or choice as it is said: JSON's true is yes."""
+    said = ("no", "yes")[value] if isinstance(value, bool) else str(value)
+    check_text(said, "an answer or choice")
+    return said
 
 
 def _kind(choices: tuple[str, ...], answers: tuple[str, ...]) -> str:

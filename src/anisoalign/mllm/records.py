@@ -33,7 +33,7 @@ class Conversation:
     Attributes
     ----------
     id : str
-        By which the embedding is found.
+        By which the embedding is found; of a conversation without a picture perhaps empty.
     turns : tuple of Turn
         Perhaps a system message, then questions and answers in alternation. One question holds the placeholder.
     picture : bool
@@ -52,7 +52,7 @@ class Conversation:
     @property
     def size(self) -> int:
         """Bytes of all turns as UTF-8, than which they can hardly have more tokens."""
-        return sum(len(turn.text.encode(errors="replace")) for turn in self.turns)
+        return sum(len(turn.text.encode()) for turn in self.turns)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def parse_record(record: Any, reading: Reading) -> Conversation:
     Raises
     ------
     InputError
-        If it has no id, no answer, an empty answer, turns that do not alternate, or not exactly one placeholder.
+        If it has a picture and no id, no answer, an empty answer, turns that do not alternate, text that is not
+        Unicode, or not exactly one placeholder.
 
     Examples
     --------
@@ -84,21 +85,47 @@ def parse_record(record: Any, reading: Reading) -> Conversation:
     """
     if not isinstance(record, Mapping):
         raise InputError(f"a record must be an object with {reading.key!r} and 'conversations', not {record!r:.60}")
-    key = record.get(reading.key)
-    if isinstance(key, bool) or not isinstance(key, str | int) or key == "":
-        raise InputError(f"it has no {reading.key!r} to find its embedding by")
+    name = _name(record, reading.key) or _name(record, "id")
     try:
         turns = _turns(record, reading)
         _check_order(turns)
         picture = _check_placeholder(turns, record, reading)
+        if picture and not _name(record, reading.key):
+            raise InputError(f"it has no {reading.key!r} to find its embedding by")
+        check_text(name, "its id")
     except InputError as error:
-        raise InputError(f"id {str(key)!r}: {error}") from error
-    return Conversation(str(key), turns, picture)
+        raise InputError(f"id {name!r}: {error}" if name else str(error)) from error
+    return Conversation(name, turns, picture)
+
+
+def first_of(record: Mapping[str, Any], *keys: str) -> Any:
+    """The first value under any of the keys that is not null: tables with a column for each key fill up with nulls.
+
+    Examples
+    --------
+    >>> first_of({"messages": None, "conversations": []}, "messages", "conversations")
+    []
+    """
+    return next((record[key] for key in keys if record.get(key) is not None), None)
+
+
+def check_text(text: str, what: str) -> None:
+    """Raise InputError for text that no tokenizer takes: half a surrogate pair, which JSON may hold alone."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{what} is not Unicode text: {error.reason} at character {error.start}") from error
+
+
+def _name(record: Mapping[str, Any], key: str) -> str:
+    """What a record is called under a key; empty where that is no text or number."""
+    value = record.get(key)
+    return "" if isinstance(value, bool) or not isinstance(value, str | int) else str(value)
 
 
 def _turns(record: Mapping[str, Any], reading: Reading) -> tuple[Turn, ...]:
-    found = record.get("conversations", record.get("messages"))
-    if found is None and "caption" in record:
+    found = first_of(record, "conversations", "messages")
+    if found is None and record.get("caption") is not None:
         found = [
             {"from": "human", "value": f"{reading.placeholder}\n{reading.prompt}"},
             {"from": "gpt", "value": record["caption"]},
@@ -111,7 +138,7 @@ def _turns(record: Mapping[str, Any], reading: Reading) -> tuple[Turn, ...]:
 def _turn(turn: Any, number: int) -> Turn:
     if not isinstance(turn, Mapping):
         raise InputError(f"turn {number} is no object with 'from' and 'value'")
-    who, text = turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))
+    who, text = first_of(turn, "from", "role"), first_of(turn, "value", "content")
     role = _ROLES.get(who) if isinstance(who, str) else None
     if role is None:
         raise InputError(f"turn {number} is said by {who!r}; there are human, gpt and system")
@@ -119,6 +146,7 @@ def _turn(turn: Any, number: int) -> Turn:
         raise InputError(f"turn {number} holds {type(text).__name__} where text is needed")
     if role == "assistant" and not text.strip():
         raise InputError(f"the answer of turn {number} is empty")
+    check_text(text, f"turn {number}")
     return Turn(role, text.strip())
 
 

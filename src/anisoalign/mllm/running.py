@@ -6,20 +6,21 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from anisoalign.aligners import Aligner
+from anisoalign.aligners import load as load_aligner
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import writable, write_synced
 from anisoalign.mllm.chat import Chat
 from anisoalign.mllm.conversations import Conversations
-from anisoalign.mllm.dial import dialled
 from anisoalign.mllm.finished import Finished, open_talks
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.language_models import load_tokenizer
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.processes import Processes
-from anisoalign.mllm.saving import TOKENIZER, load_mllm, read_config
+from anisoalign.mllm.saving import ALIGNER, TOKENIZER, load_mllm, read_config
 from anisoalign.mllm.settings import TrainSettings
 from anisoalign.mllm.store import EmbeddingStore
-from anisoalign.mllm.training import train_fitting
+from anisoalign.mllm.training import moved, train_fitting
 
 StageProgress = Callable[[str, int, int, float], None]
 """Called with a stage's name, the steps done, the steps in all, and the last loss."""
@@ -75,7 +76,7 @@ def run(
             raise InputError(
                 f"stage {only!r} begins with the model of stage {before!r}, which is not in {out / before}"
             )
-    data = {name: _open(settings, name) for name in todo}
+    data = _moved({name: _open(settings, name) for name in todo}, names, out)
     for talks, store in data.values():
         store.rows_of(talks.ids.filter(talks.pictures))  # ids that do not match, before hours of training
     data = _fitting(settings, names, data, out)
@@ -121,6 +122,24 @@ def _open(settings: TrainSettings, name: str) -> tuple[Conversations, EmbeddingS
     return talks, store
 
 
+def _moved(data: Data, names: list[str], out: Path) -> Data:
+    """The data of every stage, texts moved by its own aligner, or by the one that the stages before it leave."""
+    found, used = {}, _aligner_before(names, next(iter(data)), out) if data else None
+    for name, (talks, store) in data.items():
+        store = moved(store, used)
+        found[name], used = (talks, store), store.aligner or used
+    return found
+
+
+def _aligner_before(names: list[str], first: str, out: Path) -> Aligner | None:
+    """The aligner of the model that the first stage to be trained begins with."""
+    place = names.index(first)
+    if not place:
+        return None
+    before = out / names[place - 1]
+    return load_aligner(before / ALIGNER) if read_config(before)["aligner"] else None
+
+
 def _fitting(settings: TrainSettings, names: list[str], data: Data, out: Path) -> Data:
     """The data of every stage, of conversations only those that keep an answer within `max_length`."""
     if not data:
@@ -137,7 +156,7 @@ def _fitting(settings: TrainSettings, names: list[str], data: Data, out: Path) -
 
 def _side(store: EmbeddingStore) -> str:
     """What the rows are, and how texts are moved."""
-    aligner = dialled(store.aligner) if store.side == "text" else None
+    aligner = store.aligner if store.side == "text" else None
     strength = getattr(aligner, "strength_", None)
     at = "" if strength is None else f" at strength {strength:g}"
     return store.side if aligner is None else f"{store.side}, moved by {aligner.name}{at}"

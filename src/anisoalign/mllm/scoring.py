@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 
 from anisoalign.mllm.asking import prepare, reply
 from anisoalign.mllm.chat import IGNORED
-from anisoalign.mllm.cider import cider_d, words
+from anisoalign.mllm.cider import cider_d
 from anisoalign.mllm.joined import collate
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.questions import KINDS, Question, read_questions, yes_or_no
@@ -25,6 +26,12 @@ SCHEMA_VERSION = 1
 
 _LENGTHS = {"yes/no": 8, "exact": 32, "caption": 64}
 """New tokens at most, by kind."""
+
+_THOUGHTS = 512
+"""More of them where an answer is preceded by thoughts."""
+
+_VALUE = re.compile(r"(?:(?<![\w.])-?\.?(?=\d))?[^\W_]+(?:(?:['’]|(?<=\d)\.(?=\d))[^\W_]+)*")
+"""Words as captions are compared by, but numbers with their sign and decimal point."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def score(
         What they are embeddings of; those of texts are moved by the aligner the model was trained with.
     batch_size : int
     max_new_tokens : int, optional
-        By default 8 for yes or no, 32 for a short answer, 64 for a caption.
+        By default 8 for yes or no, 32 for a short answer, 64 for a caption; 512 more for a model with `thinking`.
     progress : callable, optional
         Called with the questions done and in all.
 
@@ -85,6 +92,7 @@ def score(
         For questions that cannot be scored, ids without embedding, or embeddings that do not fit the model.
     """
     asked = read_questions(questions)
+    more = _THOUGHTS if model.settings.thinking else 0
     rows = _rows(model, asked, embeddings, side)
     said = [""] * len(asked)
     done = 0
@@ -97,7 +105,7 @@ def score(
             if kind == "choice":
                 answered = _choose(model, batch, given, batch_size)
             else:
-                answered = _say(model, batch, given, max_new_tokens or _LENGTHS[kind])
+                answered = _say(model, batch, given, max_new_tokens or _LENGTHS[kind] + more)
             for number, text in zip(part, answered, strict=True):
                 said[number] = text
             done += len(part)
@@ -142,14 +150,15 @@ def _by_kind(
 
 
 def _right(question: Question, said: str) -> bool:
-    """Whether an answer is one of the right ones, but for case, punctuation and articles."""
+    """Whether an answer is one of the right ones, but for case, articles and punctuation outside numbers."""
     if question.kind == "choice":
         return said == question.answers[0]
     return _bare(said) in {_bare(answer) for answer in question.answers}
 
 
 def _bare(text: str) -> tuple[str, ...]:
-    found = tuple(word for word in words(text) if word not in ("a", "an", "the"))
+    spoken = _VALUE.findall(text.lower().replace("\u2212", "-"))  # the minus sign as typesetters write it
+    found = tuple(word for word in spoken if word not in ("a", "an", "the"))
     return found or (text.strip(),)
 
 

@@ -89,7 +89,15 @@ class EmbeddingStore:
         self._lock = threading.Lock()
 
     def with_aligner(self, aligner: Aligner | None) -> EmbeddingStore:
-        """The same rows, moved by another aligner."""
+        """The same rows, moved by another aligner.
+
+        Raises
+        ------
+        InputError
+            If it was fitted for another encoder or width.
+        """
+        if aligner is not None:
+            check_aligner(aligner, self.set)
         other = copy(self)
         other.aligner = aligner
         return other

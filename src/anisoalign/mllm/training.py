@@ -25,6 +25,7 @@ from anisoalign.mllm.draws import hash_of, seeded
 from anisoalign.mllm.finished import plain_settings, trained_on
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.joined import Batch, Joined
+from anisoalign.mllm.language_models import fingerprint
 from anisoalign.mllm.logging import TRACKED, open_tracker
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.optimizing import make_optimizer
@@ -145,11 +146,29 @@ def train_fitting(
     progress: Progress | None,
 ) -> TrainLog:
     """`train` on conversations that `fitting` has looked at."""
-    if store.side == "text":
-        store = store.with_aligner(dialled(store.aligner, model.aligner))
+    store = moved(store, model.aligner)
     check_store(model, store)
     _check_place(out)
     return _Run(model, talks, store, settings, None if out is None else Path(out), name, progress)()
+
+
+def moved(store: EmbeddingStore, used: Aligner | None) -> EmbeddingStore:
+    """A stage's rows as it is trained on them: of texts, moved by the aligner named for it, or else the one `used`.
+
+    Parameters
+    ----------
+    store : EmbeddingStore
+    used : Aligner or None
+        The one the model was trained with before.
+
+    Raises
+    ------
+    InputError
+        If the one `used` was fitted for another encoder or width.
+    """
+    if store.side != "text":
+        return store
+    return store.with_aligner(dialled(store.aligner or used, used))
 
 
 def _check_place(out: str | Path | None) -> None:
@@ -341,7 +360,20 @@ class _Run:
             "embedding_rows": given["embeddings"],
             "aligner": given["aligner"],
             "first_weights": checkpoint.weights_checksum(self.parameters),
+            "frozen_weights": fingerprint(self._frozen),
+            **self._model_settings,
         }
+
+    @property
+    def _frozen(self) -> dict[str, torch.Tensor]:
+        """Weights that do not learn in this stage: what is learned stands on them all the same."""
+        return {name: value for name, value in self.model.named_parameters() if not value.requires_grad}
+
+    @property
+    def _model_settings(self) -> dict[str, Any]:
+        """Settings of the model, but for where its language model lies: its weights tell whether it is the same."""
+        settings = asdict(self.model.settings)
+        return {f"model.{key}": value for key, value in settings.items() if key not in ("lm", "revision")}
 
     @property
     def _partial(self) -> Path | None:

@@ -51,6 +51,21 @@ LAST_ALONE = (
 )
 """Ends the last answer alone; what the others are followed by begins the next turn."""
 
+MISTRAL = (
+    "{%- if messages[0].role == 'system' %}{%- set system, messages = messages[0].content, messages[1:] %}{%- endif %}"
+    "{{- bos_token }}{%- for message in messages %}{%- if message.role == 'user' %}{%- if loop.last and system %}"
+    "{{- '[INST] ' + system + '\n\n' + message.content + '[/INST]' }}{%- else %}"
+    "{{- '[INST] ' + message.content + '[/INST]' }}{%- endif %}{%- else %}{{- ' ' + message.content + eos_token }}"
+    "{%- endif %}{%- endfor %}"
+)
+"""As Mistral 7B v0.3 has it: the system message stands in the last question alone, and only where it is still open."""
+
+SPACED = (
+    "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + eos_token + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+)
+"""A prompt ends in a space, which many tokenizers make one token with the word that follows."""
+
 TALK = [
     {"from": "human", "value": "<image>\nuser or assistant?"},
     {"from": "gpt", "value": "a"},
@@ -106,6 +121,26 @@ def test_a_prompt_is_what_training_saw_before_the_last_answer(name):
     np.testing.assert_array_equal(tokens.ids[: len(prompt)], prompt)
     last = np.flatnonzero((tokens.labels[1:] >= 0) & (tokens.labels[:-1] < 0))[-1] + 1
     assert last == len(prompt)
+
+
+def test_the_first_token_is_learned_where_the_space_before_it_is_the_prompt_s():
+    chat = Chat(make_tokenizer(SPACED), ModelSettings())
+    talk = Conversations([{"id": 1, "conversations": [TALK[0], {"from": "gpt", "value": "red ring"}]}])[0]
+    assert [text.strip() for text in learned(chat, chat.tokens(talk))] == ["red ring</s>"]
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_template_that_shows_a_system_message_to_prompts_alone_is_refused(inside):
+    said = {"from": "system", "value": "be brief"}
+    talk = Conversations([{"id": 1, "conversations": [said, *TALK] if inside else TALK}])[0]
+    tokenizer = make_tokenizer(MISTRAL, ("[INST]", "[/INST]", "<end>"))
+    chat = Chat(tokenizer, ModelSettings(system="" if inside else "be brief"))
+    assert "be brief" in chat.render(talk.turns[:-1], answer_next=True)
+    with pytest.raises(InputError, match=r'leaves the system message out of what is learned; chat = "plain"'):
+        chat.tokens(talk)
+    # Nothing is lost where there is no message.
+    bare, chat = Conversations([{"id": 1, "conversations": TALK}])[0], Chat(tokenizer, ModelSettings())
+    assert learned(chat, chat.tokens(bare)) == [" a<end>", " assistant<end>"]
 
 
 def test_marks_and_differences_agree():
@@ -176,3 +211,31 @@ def test_a_slow_tokenizer_is_refused():
 
     with pytest.raises(InputError, match="must be a fast one"):
         Chat(Slow(), ModelSettings())
+
+
+@pytest.mark.parametrize("thinking", [True, False])
+def test_empty_thoughts_are_no_part_of_an_answer(thinking):
+    from tiny_models import make_qwen
+
+    from anisoalign.mllm import EmbeddingLanguageModel, ask, score
+    from anisoalign.mllm.model import pad
+
+    tokenizer = make_tokenizer(QWEN3, ("<|im_start|>", "<|im_end|>"))
+    model = EmbeddingLanguageModel.from_parts(make_qwen(tokenizer), tokenizer, 16, ModelSettings(thinking=thinking))
+    talk = Conversations([{"id": 1, "conversations": [TALK[0], {"from": "gpt", "value": "yes"}]}])[0]
+    # What the model would say that has learned to: the labels of this answer, as far as it may go on.
+    labels = model.chat.tokens(talk).labels
+    said, lengths = labels[labels >= 0], []
+    assert ("<think>" in tokenizer.decode(said)) == thinking
+
+    def generate(ids, mask, rows, length):
+        lengths.append(length)
+        return pad([said[:length]] * len(ids), 0)
+
+    model.generate = generate
+    assert ask(model, "Is it?", np.ones(16)) == "yes"
+    asked = [{"id": 1, "question": "Is it?", "answer": answer} for answer in ("yes", "no")]
+    found = score(model, [*asked, {**asked[0], "kind": "exact"}]).kinds
+    assert (found["yes/no"]["accuracy"], found["yes/no"]["unanswered"]) == (0.5, 0)
+    assert found["exact"]["accuracy"] == 1
+    assert min(lengths) >= len(said)

@@ -148,6 +148,22 @@ def test_stages_name_columns_of_one_table(world, saved_lm, run):
     assert run(*call).err.count("finished already") == 2
 
 
+def test_a_stage_of_texts_that_names_no_aligner_takes_that_of_the_stage_before(world, saved_lm, run):
+    settings = write_settings(world, saved_lm("llama"))
+    changes = ["side=text", f"embeddings={world.folder / 'text.npy'}"]
+    call = ["train", settings, *(part for change in changes for part in ("--set", f"stages.tune.{change}")), "--out"]
+    named = ["--set", f"stages.tune.aligner={world.folder / 'aligner'}"]
+    assert run(*call, world.folder / "named", *named).code == 0
+    ended = run(*call, world.folder / "run")
+    assert re.search(r"tune: 40 conversations, .* \(text, moved by realign\)", ended.err), ended.err
+    assert losses(world.folder / "run" / "tune") == losses(world.folder / "named" / "tune")
+    again = run(*call, world.folder / "run")
+    assert (again.code, again.err.count("finished already")) == (0, 2), again.err
+    assert run(*call, world.folder / "parted", "--stage", "pretrain").code == 0
+    assert "moved by realign" in run(*call, world.folder / "parted").err
+    assert losses(world.folder / "parted" / "tune") == losses(world.folder / "named" / "tune")
+
+
 def test_conversations_that_cannot_be_used_are_left_out_where_asked(world, saved_lm, run):
     settings = write_settings(world, saved_lm("llama"))
     question = {"from": "human", "value": "<image>\n" + "what colour is it? " * 60}

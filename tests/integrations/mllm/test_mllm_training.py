@@ -270,6 +270,26 @@ class TestRefused:
         with pytest.raises(InputError, match="on_bad: 'error' then, 'skip' now"):
             train(make_model(), *self.data, settings, out=tmp_path / "out")
 
+    @pytest.mark.parametrize("settings", [{"system": "be brief"}, {"thinking": True}])
+    def test_another_model_goes_on_with_no_run(self, begun, make_model, tmp_path, settings):
+        (key,) = settings
+        with pytest.raises(InputError, match=rf"model.{key}: .* then, {settings[key]!r} now"):
+            train(make_model(**settings), *self.data, self.settings, out=tmp_path / "out")
+
+    def test_another_frozen_language_model_goes_on_with_no_run(self, begun, make_model, tmp_path):
+        other = make_model()
+        with torch.no_grad():
+            other.lm.lm_head.weight[0, 0] += 1
+        with pytest.raises(InputError, match=r"frozen_weights: '.*' then, '.*' now"):
+            train(other, *self.data, self.settings, out=tmp_path / "out")
+
+    def test_what_an_older_version_did_not_note_is_not_compared(self, begun, make_model, tmp_path):
+        state = json.loads((begun / "state.json").read_text())
+        kept = {key: value for key, value in state["plan"].items() if key != "frozen_weights" and "model." not in key}
+        assert len(kept) < len(state["plan"])
+        (begun / "state.json").write_text(json.dumps({**state, "plan": kept}))
+        assert train(make_model(), *self.data, self.settings, out=tmp_path / "out").resumed_at == 3
+
     def test_what_does_not_matter_may_change(self, begun, make_model, tmp_path):
         settings = StageSettings(checkpoint_every=2, **{**STAGE, "micro_batch": 8})
         assert train(make_model(), *self.data, settings, out=tmp_path / "out").resumed_at == 3
@@ -325,7 +345,7 @@ class TestRefused:
 
     def test_conversations_of_which_none_is_left(self, world, make_model):
         settings = StageSettings(max_length=100, on_bad="skip")
-        with pytest.raises(InputError, match="no conversation that can be used: all are longer than max_length"):
+        with pytest.raises(InputError, match=r"no conversation that can be used: 1 .*\n  id '000': the first 100 of"):
             train(make_model(), [long(0)], (world.text, [t["id"] for t in world.talks]), settings)
 
     def test_a_loss_that_is_not_finite(self, world, make_model, tmp_path):
@@ -341,6 +361,112 @@ def _left_open(world):
     """An aligner whose strength is "auto", between sets that share their leading directions."""
     stretched = world.text * np.linspace(1.5, 0.5, world.text.shape[1], dtype=np.float32) + 0.5
     return AnisoAlign().fit(world.text, stretched)
+
+
+class TestAdaptersOfAnEarlierStage:
+    """They go on as they are; what a later stage asks of them is carried out or refused."""
+
+    @pytest.fixture
+    def adapted(self, world, make_model):
+        """A model with adapters, and a function that trains it on with other settings."""
+        model, data = make_model("qwen"), (world.talks, (world.text, [t["id"] for t in world.talks]))
+
+        def more(**changes):
+            return train(model, *data, StageSettings(learns="lora", **{**STAGE, "lora_alpha": 8, **changes}))
+
+        more(lora_targets="q_proj,v_proj")
+        return model, more
+
+    @pytest.mark.parametrize("change", [{"lora_rank": 2}, {"lora_alpha": 16}, {"lora_targets": "all-linear"}])
+    def test_another_shape_is_refused(self, adapted, change):
+        _, more = adapted
+        ((name, value),) = change.items()
+        with pytest.raises(InputError, match=f"adapters of {name} = .*; {name} = {value!r} cannot go on from them"):
+            more(**{"lora_targets": "q_proj,v_proj", **change})
+
+    def test_the_same_layers_in_another_order_are_the_same(self, adapted):
+        model, more = adapted
+        more(lora_targets="v_proj, q_proj")
+        assert len(model.stages) == 2
+
+    def test_all_layers_go_on_as_all_layers(self, world, make_model):
+        model, data = make_model(), (world.talks, (world.text, [t["id"] for t in world.talks]))
+        for _ in range(2):
+            train(model, *data, StageSettings(learns="lora", **STAGE))
+
+    def test_another_dropout_is_taken(self, adapted, tmp_path):
+        model, more = adapted
+        for share, kind in ((0.5, torch.nn.Dropout), (0.0, torch.nn.Identity)):
+            more(lora_targets="q_proj,v_proj", lora_dropout=share)
+            layers = [
+                module.lora_dropout["default"] for module in model.lm.modules() if hasattr(module, "lora_dropout")
+            ]
+            assert {type(layer) for layer in layers} == {kind}
+            assert {getattr(layer, "p", 0.0) for layer in layers} == {share}
+            assert model.lm.peft_config["default"].lora_dropout == share
+
+    def test_adapters_are_taken_in_without_rounding(self, world, make_model):
+        model = make_model("qwen")
+        model.lm.bfloat16()
+        data = world.talks, (world.text, [t["id"] for t in world.talks])
+        train(model, *data, StageSettings(learns="lora", **STAGE))
+        layer = model.lm.get_base_model().model.layers[0].self_attn.q_proj
+        expected = layer.base_layer.weight.float() + layer.get_delta_weight("default")
+        model.begin(StageSettings(learns="full"))
+        merged = model.lm.model.layers[0].self_attn.q_proj.weight
+        assert merged.dtype == torch.float32
+        torch.testing.assert_close(merged, expected, rtol=0, atol=1e-7)
+        assert not torch.equal(merged, merged.bfloat16().float())
+
+
+class TestRefusedByTheTemplate:
+    """Conversations that a chat template does not take are found before anything is trained."""
+
+    @pytest.fixture
+    def data(self, world):
+        """Conversations of which three begin with a system message, and their embeddings."""
+        system = {"from": "system", "value": "be brief"}
+        some = [{**t, "conversations": [system, *t["conversations"]]} for t in world.talks[:3]]
+        return [*some, *world.talks[3:]], (world.text, [t["id"] for t in world.talks])
+
+    @pytest.fixture
+    def model(self, make_model):
+        """A model whose template takes no system message, as Gemma's, and drops thoughts, as Qwen's."""
+        from tiny_models import CHATML
+
+        model = make_model("qwen")
+        refusing = "{%- if messages[0].role == 'system' %}{{ raise_exception('no system') }}{%- endif %}"
+        said = "message.content.split('</think>')[-1]"
+        model.tokenizer.chat_template = refusing + CHATML.replace("message.content", said)
+        return model
+
+    def test_they_are_listed_before_training(self, model, data):
+        message = r"3 conversation\(s\) cannot be used, these:\n  id '000': the chat template refuses .*: no system"
+        with pytest.raises(InputError, match=message):
+            train(model, *data, StageSettings(**STAGE), progress=kill_at(1))
+
+    def test_they_are_left_out_where_asked(self, model, data):
+        log = train(model, *data, StageSettings(on_bad="skip", **STAGE))
+        assert log.left_out.count == 3
+        assert model.stages[-1]["conversations"] == 37
+
+    def test_a_plan_leaves_out_what_training_leaves_out(self, model, data, world):
+        for name in ("lm", "tokenizer"):
+            getattr(model, name).save_pretrained(world.folder / "qwen")
+        (world.folder / "some.json").write_text(json.dumps(data[0]))
+        lm, some = ModelSettings(lm=str(world.folder / "qwen")), str(world.folder / "some.json")
+        (planned,) = plan_training(TrainSettings(lm, {"a": StageSettings(conversations=some, on_bad="skip")}), 16)
+        assert planned["mean_tokens"] > 0
+        with pytest.raises(InputError, match=r"id '00.': the chat template refuses"):
+            plan_training(TrainSettings(lm, {"a": StageSettings(conversations=some)}), 16)
+
+    def test_what_is_said_may_be_refused_too(self, model, world):
+        turns = [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "<think>red</think>ring"}]
+        talks = [*world.talks[:2], {"id": "002", "conversations": turns}]
+        with pytest.raises(
+            InputError, match=r"1 conversation\(s\) .*\n  id '002': .* does not show where the answer of"
+        ):
+            train(model, talks, (world.text, [t["id"] for t in world.talks]), StageSettings(**STAGE))
 
 
 def test_texts_are_trained_on_at_full_strength_where_the_strength_was_left_open(make_model, world):
