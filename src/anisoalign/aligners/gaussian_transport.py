@@ -13,13 +13,16 @@ from anisoalign.aligners.shrinking import shrinkage_amount
 from anisoalign.geometry import Frame, gaussian_transport, joint_frame
 from anisoalign.statistics import Moments, shrink
 
+_ROUNDING = 1e-7
+"""Share of a trace that rows stored as float16 may owe to rounding."""
+
 
 class GaussianTransport(Aligner):
     """z = Norm(μx + A_t (y − μy)), calibrated, with A_t between ReAlign's scale and optimal transport.
 
     Inside U = span Q, the `rank` leading eigenvectors of Σx + Σy, A_t = (1 − t) s I + t T, with T the
     optimal transport map of the shrunk covariances; outside, (1 − t) s + t s_V, with s_V² the ratio of the
-    traces there, of covariances shrunk by the same amounts. At t = 0 this is ReAlign exactly.
+    traces there; the source's is shrunk where it has fewer rows. At t = 0 this is ReAlign exactly.
 
     Parameters
     ----------
@@ -85,16 +88,6 @@ def frame_of(source: Moments, target: Moments, rank: int | float | None) -> Fram
     return joint_frame(target.covariance, source.covariance, rank=rank)
 
 
-def _outside(covariance: Float[np.ndarray, "d d"], frame: Frame, amount: float) -> float:
-    """Trace outside U of the covariance, shrunk as a whole towards its mean eigenvalue.
-
-    U takes in nearly all directions that a few rows vary in: what their own covariance leaves outside is next to
-    nothing, and a scale by it would blow up all other rows.
-    """
-    d, whole = len(covariance), float(np.trace(covariance))
-    return (1.0 - amount) * (whole - float(np.trace(frame.inside(covariance)))) + amount * whole * (d - frame.rank) / d
-
-
 def dialled_transport(
     source: Moments, target: Moments, frame: Frame, *, shrinkage: float | str = "auto", strength: float = 1.0
 ) -> Dialled:
@@ -104,11 +97,27 @@ def dialled_transport(
     amounts = [shrinkage_amount(m, shrinkage) for m in (source, target)]
     inside_y, inside_x = frame.inside(sy), frame.inside(sx)
     transport = gaussian_transport(shrink(inside_y, amounts[0]), shrink(inside_x, amounts[1]))
-    rest_y, rest_x = (_outside(s, frame, amount) for s, amount in ((sy, amounts[0]), (sx, amounts[1])))
     scale = trace_scale(source, target)
-    s_v = float(np.sqrt(rest_x / rest_y)) if rest_y > 1e-12 and rest_x > 0 else scale
+    s_v = _scale_outside(source, target, frame) or scale
     outside = (1.0 - strength) * scale + strength * s_v
     inside = (1.0 - strength) * scale * np.eye(frame.rank) + strength * transport
     q = frame.basis
     weight = outside * np.eye(d) + q @ (inside - outside * np.eye(frame.rank)) @ q.T
     return Dialled(weight, frame.rank, amounts, scale)
+
+
+def _scale_outside(source: Moments, target: Moments, frame: Frame) -> float | None:
+    """s_V, the root of the ratio of traces outside U; None where a set does not vary there but for rounding.
+
+    U takes in nearly all that a few rows vary in, so that the trace they leave outside is too small. Where the target
+    has no more rows, its trace is so too, and their ratio stands. Where the source has fewer, its covariance is first
+    shrunk as a whole, by Ledoit and Wolf's amount times the share of rows that it lacks: a ratio to next to nothing
+    would blow up all other rows.
+    """
+    rest_y, rest_x = (m.trace - float(np.trace(frame.inside(m.covariance))) for m in (source, target))
+    lacking = 1.0 - source.n / target.n
+    if lacking > 0:
+        amount = lacking * shrinkage_amount(source, "auto")
+        rest_y = (1.0 - amount) * rest_y + amount * source.trace * (source.dim - frame.rank) / source.dim
+    varied = rest_y > _ROUNDING * source.trace and rest_x > _ROUNDING * target.trace
+    return float(np.sqrt(rest_x / rest_y)) if varied else None
