@@ -54,6 +54,13 @@ def test_convert_names_its_flag_and_takes_a_column_out(run, table, sides, tmp_pa
     np.testing.assert_array_equal(np.load(tmp_path / "image2.npy"), np.load(sides.image))
 
 
+def test_convert_refuses_a_column_of_ids_that_is_none(run, table, tmp_path):
+    ended = run("convert", table, tmp_path / "text2.npy", "--column", "text", "--id-column", "uid")
+    assert (ended.code, ended.out) == (2, "")
+    assert "has no column 'uid'" in ended.err
+    assert not list(tmp_path.glob("text2*"))
+
+
 def test_columns_that_do_not_go_along_are_named(run, table, sides, tmp_path):
     read = pq.read_table(table)
     box = pa.array(np.zeros((150, 4)).tolist(), pa.list_(pa.float32()))

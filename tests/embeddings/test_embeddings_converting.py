@@ -76,6 +76,27 @@ def test_columns_beside_the_vectors_come_along(tmp_path):
         assert found.select(["id", "caption"]).to_pydict() == {"id": [1, 2], "caption": ["a", "b"]}
 
 
+@pytest.mark.parametrize("output", [*OUTPUTS, "lance"])
+def test_a_column_that_is_called_as_the_vectors_are_goes_along_under_another_name(tmp_path, output):
+    if output == "lance":
+        pytest.importorskip("lance", reason="the library that writes Lance is optional")
+    vectors = pa.array([[1.0, 0.0], [0.0, 1.0]], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"vec": vectors, "embedding": [b"a", b"b"], "n": [1, 2]}), tmp_path / "x.parquet")
+    out = convert(tmp_path / "x.parquet", tmp_path / "out", output, id_column="embedding")
+    np.testing.assert_array_equal(raw(out), [[1, 0], [0, 1]])
+    name = "embedding" if output in ("npy", "safetensors") else "embedding_given"
+    assert out.metadata(0).to_pydict() == {name: [b"a", b"b"], "n": [1, 2]}
+    assert out.ids().to_pylist() == [b"a", b"b"]
+
+
+def test_a_column_of_ids_that_is_none_is_refused_before_any_work(tmp_path):
+    vectors = pa.array([[1.0, 0.0], [0.0, 1.0]], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"vec": vectors, "n": [1, 2]}), tmp_path / "x.parquet")
+    with pytest.raises(InputError, match=r"x\.parquet has no column 'uid'; its columns: n"):
+        convert(tmp_path / "x.parquet", tmp_path / "out", id_column="uid")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+
+
 def records(kind: str, dtype=np.float32, captions: bool = True) -> tuple[list[dict], np.ndarray]:
     values = np.random.default_rng(2).normal(size=(7, 5)).astype(dtype)
     found = []

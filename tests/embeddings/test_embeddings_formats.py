@@ -35,7 +35,7 @@ def test_id_column_may_be_named_and_must_exist(make_set, tmp_path, values):
     assert open_embeddings(file).ids().to_pylist() == list(range(10))
     assert open_embeddings(file, id_column="url").ids().to_pylist() == list("qrstuvwxyz")
     with pytest.raises(InputError, match=r"no column 'uid'; its columns: key, url"):
-        open_embeddings(file, id_column="uid").ids()
+        open_embeddings(file, id_column="uid")
 
 
 @pytest.mark.parametrize("format", [f for f in FORMATS if f.startswith(("parquet", "arrow"))])
@@ -57,7 +57,7 @@ def test_null_rows_are_bad_rows(tmp_path, values, format):
         open_embeddings(path).read()
     es = open_embeddings(path, bad_rows="drop")
     np.testing.assert_allclose(es.read(), unit(np.delete(values, [4, 8], axis=0)), rtol=1e-14)
-    assert [(row.row, row.reason) for row in es.dropped] == [(4, "is null"), (8, "is null")]
+    assert [(row.row, row.reason) for row in es.dropped] == [(4, "is null or empty"), (8, "is null or empty")]
     assert es.kept().tolist() == [0, 1, 2, 3, 5, 6, 7, 9]
 
 
@@ -74,6 +74,48 @@ def test_sliced_arrow_columns_keep_their_offsets(tmp_path, values):
             np.testing.assert_array_equal(block[good], values[3:8][good])
             assert (nulls is not None) == with_null
             assert not with_null or nulls.tolist() == [False, False, True, False, False]
+
+
+def write_lists(path, rows):
+    table = pa.table({"id": range(len(rows)), "vector": pa.array(rows, pa.list_(pa.float32()))})
+    if path.suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=2)
+    elif path.suffix == ".arrow":
+        with pa.ipc.new_stream(str(path), table.schema) as out:
+            out.write_table(table, max_chunksize=2)
+    else:
+        lance = pytest.importorskip("lance", reason="the library that writes Lance is optional")
+        lance.write_dataset(table, str(path), mode="append" if path.exists() else "create")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow", "lance"])
+def test_empty_lists_are_bad_rows_wherever_they_stand(tmp_path, ending):
+    path = tmp_path / f"x.{ending}"
+    write_lists(path, [[], None, [3.0, 4.0], [], [0.0, 2.0]])
+    with pytest.raises(InputError, match=r"row 0 is null or empty.*--bad-rows drop"):
+        open_embeddings(path).read()
+    es = open_embeddings(path, bad_rows="drop")
+    np.testing.assert_allclose(es.read(), [[0.6, 0.8], [0.0, 1.0]])
+    assert [row.row for row in es.dropped] == [0, 1, 3]
+    write_lists(tmp_path / f"other.{ending}", [[1.0, 2.0], [], [1.0]])
+    with pytest.raises(InputError, match="row 2: a vector of width 1 among others of width 2"):
+        open_embeddings(tmp_path / f"other.{ending}", bad_rows="drop").read()
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow", "lance"])
+def test_a_shard_without_any_vector_has_the_width_of_the_others(tmp_path, ending):
+    shards = [[None, []], [[3.0, 4.0], [0.0, 2.0]], [None]]
+    for number, rows in enumerate(shards):
+        write_lists(tmp_path / ("x.lance" if ending == "lance" else f"x_{number}.{ending}"), rows)
+    path = tmp_path / "x.lance" if ending == "lance" else tmp_path
+    with pytest.raises(InputError, match=r"shard 0, row 0 .*is null or empty"):
+        open_embeddings(path).read()
+    es = open_embeddings(path, bad_rows="drop")
+    np.testing.assert_allclose(es.read(), [[0.6, 0.8], [0.0, 1.0]])
+    assert [row.global_row for row in es.dropped] == [0, 1, 4]
+    write_lists(tmp_path / f"none.{ending}", shards[0])
+    with pytest.raises(InputError, match="holds no vector of any width"):
+        open_embeddings(tmp_path / f"none.{ending}", bad_rows="drop")
 
 
 @pytest.mark.parametrize("format", ["parquet list", "arrow stream"])
@@ -168,6 +210,19 @@ def test_metadata_that_does_not_fit_is_refused(clip_folder):
     first.unlink()
     with pytest.raises(InputError, match=r"does not fit its vectors: 2 shards .* 1 metadata files"):
         open_embeddings(clip_folder, column="image")
+
+
+def test_metadata_go_by_number_only_where_numbers_differ(tmp_path, values):
+    (tmp_path / "metadata").mkdir()
+    for name, part in (("train_0", values[:4]), ("train_1", values[4:7]), ("val_0", values[:4])):
+        np.save(tmp_path / f"{name}.npy", part)
+    for number, ids in ((0, list("abcd")), (1, list("efg"))):
+        pq.write_table(pa.table({"id": ids}), tmp_path / "metadata" / f"metadata_{number}.parquet")
+    for path in (tmp_path, tmp_path / "val_0.npy"):
+        with pytest.raises(InputError, match=r"train_0\.npy and val_0\.npy have the same number"):
+            open_embeddings(path)
+    (tmp_path / "val_0.npy").unlink()
+    assert open_embeddings(tmp_path).ids().to_pylist() == list("abcdefg")
 
 
 def hf_folder(path, values, **state):

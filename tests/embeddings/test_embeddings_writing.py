@@ -1,6 +1,8 @@
+import contextlib
 import itertools
 import json
 import os
+import pickle
 import subprocess
 import sys
 import zlib
@@ -12,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from anisoalign.embeddings import EmbeddingWriter, InputError, convert, open_embeddings, write_tiles
+from anisoalign.embeddings import EmbeddingWriter, InputError, convert, engine_used, open_embeddings, write_tiles
+from anisoalign.embeddings.errors import by_system
 
 FORMATS = ("npy", "parquet", "safetensors", "arrow", "hf")
 SIZES = (5, 3, 4)
@@ -215,6 +218,24 @@ def test_what_exists_is_not_written_over_unasked(tmp_path):
     assert open_embeddings(tmp_path / "empty").rows == 12
 
 
+def test_a_folder_never_takes_the_place_of_a_file_nor_a_file_that_of_a_folder(tmp_path):
+    pytest.importorskip("lance", reason="the library that writes Lance is optional")
+    (tmp_path / "notes").write_text("mine")
+    (tmp_path / "x.lance").write_text("mine")
+    (tmp_path / "x.npy").mkdir()
+    before = tree(tmp_path)
+    for name, message in (
+        ("notes", "is a file and the result would be a folder"),
+        ("x.lance", "is a file and the result would be a folder"),
+        ("x.npy", "is a folder and the result would be a file"),
+    ):
+        told: list[int] = []
+        with pytest.raises(InputError, match=message):
+            convert(np.eye(3), tmp_path / name, overwrite=True, progress=told.append)
+        assert not told
+    assert tree(tmp_path) == before
+
+
 @pytest.mark.parametrize("ending", ["npy", "parquet", "safetensors", "arrow"])
 def test_single_files_appear_whole_or_not_at_all(make_set, ragged, tmp_path, ending):
     ids = list(range(17))
@@ -357,6 +378,88 @@ def test_progress_counts_every_row_once(make_set, ragged, tmp_path):
     told = []
     convert(make_set(ragged), tmp_path / "out", bad_rows="drop", progress=told.append)
     assert sum(told) == 17
+
+
+class Elsewhere:
+    """An engine that does its parts with a copy, and hands copies back."""
+
+    hands = 1
+
+    def map(self, job, parts):
+        run = pickle.loads(pickle.dumps(job)).begin()
+        for part in parts:
+            yield pickle.loads(pickle.dumps(run(part)))
+
+
+class Failing:
+    """A change of tiles that ends at the third shard."""
+
+    def __init__(self, cause: Exception | None):
+        self.cause = cause
+
+    def __call__(self):
+        return self.change
+
+    def change(self, tile):
+        if tile.shard == 2:
+            raise InputError("the third shard cannot be had") from self.cause
+        return tile.values
+
+
+@pytest.mark.parametrize("engine", [True, False])
+def test_shards_written_before_the_system_refused_are_kept_wherever_it_did(make_set, ragged, tmp_path, engine):
+    es = open_embeddings(make_set(ragged))
+    for name, cause, kept in (("full", OSError("no space left"), 2), ("bad", None, 0)):
+        with contextlib.ExitStack() as stack:
+            if engine:
+                stack.enter_context(engine_used(Elsewhere()))
+            told = stack.enter_context(pytest.raises(InputError, match="the third shard cannot be had"))
+            writer = stack.enter_context(EmbeddingWriter(tmp_path / name, 6))
+            write_tiles(es, writer, Failing(cause))
+        assert by_system(told.value) == (cause is not None)
+        found = list((tmp_path / f"{name}.partial").glob("*.npy"))
+        assert len(found) >= kept  # threads may have come to the last one too
+        assert kept or not (tmp_path / f"{name}.partial").exists()
+
+
+@pytest.fixture(scope="module")
+def long_shards(tmp_path_factory):
+    """Two shards of Parquet, one of more tiles than a thread is given at once: 80 MB."""
+    folder = tmp_path_factory.mktemp("long")
+    for number, rows in enumerate((20_000, 500)):
+        values = np.random.default_rng(number).random((rows, 1024), np.float32)
+        values[7] = np.nan
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), 1024)
+        table = pa.table({"id": np.arange(rows), "embedding": vectors})
+        pq.write_table(table, folder / f"{number}.parquet", use_dictionary=False)
+    return folder
+
+
+def test_one_file_of_long_shards_is_written_tile_by_tile(long_shards, tmp_path):
+    if not Path("/proc/self/status").exists():
+        pytest.skip("needs /proc to tell anonymous memory from mapped files")
+    script = (
+        "import sys; from anisoalign.embeddings import convert\n"
+        "held = lambda: next(int(line.split()[1]) for line in open('/proc/self/status') if 'RssAnon' in line)\n"
+        "source, out = sys.argv[1:]; convert(source + '/1.parquet', out + '/short.npy', bad_rows='drop')\n"
+        "before, seen = held(), []\n"
+        "convert(source, out + '/all.npy', bad_rows='drop', progress=lambda rows: seen.append(held()))\n"
+        "print(max(seen) - before)"
+    )
+    command = [sys.executable, "-c", script, long_shards, tmp_path]
+    grown = int(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    assert grown < 80_000  # the long shard alone has 80 MB, which was held besides
+
+
+@pytest.mark.parametrize("ending", ["npy", "parquet"])
+def test_one_file_has_the_same_bytes_whether_shards_are_held_or_not(long_shards, tmp_path, ending):
+    for name, memory in (("held", "64GB"), ("not", None), ("scarce", "60MB")):
+        es = open_embeddings(long_shards, bad_rows="drop", memory=memory)
+        with EmbeddingWriter(tmp_path / name / f"x.{ending}", 1024) as writer:
+            write_tiles(es, writer)
+        assert len(es.dropped) == 2
+    trees = [tree(tmp_path / name) for name in ("held", "not", "scarce")]
+    assert trees[0] == trees[1] == trees[2]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])

@@ -34,7 +34,9 @@ def fit(
     memory: common.MemoryOption = None,
     engine: common.EngineOption = common.Engine.local,
     dtype: common.DtypeOption = common.Dtype.auto,
-    seed: common.SeedOption = 0,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Of every random draw; 0 where the settings say nothing else.")
+    ] = None,
     force: common.ForceOption = False,
 ) -> None:
     """Fit a method on source and target embeddings, which need not be paired, and save it.
@@ -52,10 +54,9 @@ def fit(
     name, preset, inline = parse_parts(method)
     params = {**_read_config(config), **inline, **dict(parse_setting(text) for text in setting or [])}
     known = METHODS[name]().get_params() if name in METHODS else {}
-    if "seed" in known:
-        params.setdefault("seed", seed)
-    if "device" in known and device != "auto":  # auto leaves the choice to the method
-        params["device"] = device
+    # What an option says itself comes before settings; `auto` leaves the choice to them.
+    options = {"seed": seed, "device": None if device == "auto" else device}
+    params |= {option: value for option, value in options.items() if option in known and value is not None}
     model = make(name, params, preset)
     _check_device(device, model)
     check_free(out)

@@ -64,7 +64,6 @@ def plan(
     bad_rows: common.BadRowsOption = common.BadRows.error,
     norms: common.NormsOption = common.Norms.auto,
     memory: common.MemoryOption = None,
-    engine: common.EngineOption = common.Engine.local,
     dtype: common.DtypeOption = common.Dtype.auto,
     change: Annotated[
         list[str] | None, typer.Option("--set", help="A parameter of the method; of a training: as for train.")

@@ -52,8 +52,16 @@ def replace_folder(partial: Path, out: Path) -> None:
         shutil.rmtree(old)
 
 
-def check_free(out: Path, overwrite: bool) -> None:
+def check_free(out: Path, overwrite: bool, file: bool = False) -> None:
     """Refuse to write over anything the user has not offered, or that no run of ours has made.
+
+    Parameters
+    ----------
+    out : Path
+    overwrite : bool
+        Whether an earlier result may be replaced.
+    file : bool
+        Whether the result is a file, which cannot take the place of a folder, nor a folder that of a file.
 
     Raises
     ------
@@ -63,6 +71,9 @@ def check_free(out: Path, overwrite: bool) -> None:
     if out.name in ("", "..") or out.name.endswith(".partial"):
         raise InputError(f"{out} is no name for a result")
     refuse_link(out)
+    if out.exists() and out.is_dir() == file:
+        there, new = ("folder", "file") if file else ("file", "folder")
+        raise InputError(f"{out} is a {there} and the result would be a {new}; choose another name, or remove it first")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:

@@ -21,7 +21,8 @@ from anisoalign.embeddings.pickles import PickleSource, load_pickle
 from anisoalign.embeddings.provenance import write_provenance
 from anisoalign.embeddings.remote import asked_together, is_remote, locate
 from anisoalign.embeddings.remote_writer import writer_for
-from anisoalign.embeddings.shard_files import VECTORS
+from anisoalign.embeddings.shard_files import WITH_COLUMNS, names_beside, table_schema
+from anisoalign.embeddings.sidecars import check_provenance
 from anisoalign.embeddings.transfer import Progress, write_tiles
 
 
@@ -83,13 +84,26 @@ def convert(
         if is_remote(out):
             raise InputError(f"{out}: Lance datasets are written to a disk of this machine alone")
         _write_lance(es, out, kind, overwrite, progress)
+        within = True
     else:
         plan = {"command": "convert", "bad_rows": es.bad_rows, "source": fingerprint(es)}
         check_apart(es, out)
         with writer_for(out, es.dim, kind, format, plan, overwrite, file_states(es), es.provenance) as writer:
             write_tiles(es, writer, dtype=kind, raw=True, progress=progress)
+        within = writer.format in WITH_COLUMNS
+    id_column = _id_column(es, within)
     load_pickle.cache_clear()
-    return open_embeddings(out, name=out.name, id_column=es.id_column, norms="normalize")
+    return open_embeddings(out, name=out.name, id_column=id_column, norms="normalize")
+
+
+def _id_column(es: EmbeddingSet, within: bool) -> str | None:
+    """What the column of ids is called in the result, `within` whose tables one called as the vectors is renamed."""
+    if es.id_column is None or not within:
+        return es.id_column
+    first = next(shard.index for shard in es.shards if shard.rows)
+    columns = es.columns(first)
+    names = [] if columns is None else columns.schema.names
+    return dict(zip(names, names_beside(names), strict=True)).get(es.id_column)
 
 
 def open_to_convert(
@@ -149,7 +163,8 @@ def check_apart(es: EmbeddingSet, out: Path) -> None:
         If `out` is the set, one of its files, a folder that holds it, or a file beside its shards.
     """
     place = out.resolve()
-    for path in (es.path, *(shard.path for shard in es.shards)):
+    beside = (getattr(shard.source, "metadata_path", None) for shard in es.shards)
+    for path in (es.path, *(shard.path for shard in es.shards), *beside):
         if path is not None and (place == path.resolve() or place in path.resolve().parents):
             raise InputError(f"{out} is where the rows come from; name another place for the result")
     if es.path is not None and es.path.is_dir() and out.suffix in READERS and place.parent == es.path.resolve():
@@ -168,6 +183,7 @@ def _write_lance(es: EmbeddingSet, out: Path, dtype: np.dtype, overwrite: bool, 
     """Write a Lance dataset, a fragment a shard. Lance names its files at random: no resuming here."""
     lance = lance_library()
     check_free(out, overwrite)
+    check_provenance(out, es.provenance)
     partial = out.with_name(f"{out.name}.partial")
     if partial.exists() and not is_lance(partial):
         raise InputError(f"{partial} holds another unfinished run; continue that one, or delete the folder")
@@ -199,10 +215,8 @@ def _lance_batches(
     An error within the stream reaches Lance as text alone, so it is noted in `faults` as well.
     """
     shard, beside = es.shards[index], es.columns(index)
-    columns = [] if beside is None else list(beside.schema.remove_metadata())
     cursor = None if beside is None else Cursor(beside)
-    vectors = pa.field(VECTORS, pa.list_(pa.from_numpy_dtype(dtype), es.dim))
-    schema = pa.schema([*columns, vectors])
+    schema = table_schema(None if beside is None else beside.schema, es.dim, dtype)
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:

@@ -19,6 +19,7 @@ from anisoalign.embeddings.metadata import choose_ids, trailing_number
 from anisoalign.embeddings.norms import Verdict
 from anisoalign.embeddings.notes import BadRows, Dropped, Norms, Notes
 from anisoalign.embeddings.provenance import Provenance
+from anisoalign.embeddings.remote import asked_together, is_remote
 from anisoalign.embeddings.shards import Block, Shard, Source, Span, make_shards
 from anisoalign.embeddings.tiles import (
     Sweep,
@@ -31,7 +32,7 @@ from anisoalign.embeddings.tiles import (
     verbatim,
 )
 
-_SPAN_TILES = 8
+SPAN_TILES = 8
 """Tiles of a span: enough for a thread to be left alone with, few enough for a small set to be shared."""
 
 
@@ -81,6 +82,7 @@ class EmbeddingSet:
         self.provenance = provenance
         self.memory = None if memory is None else parse_bytes(memory)
         self._check_budget(0, "a tile")
+        self._check_id_column()
         self.notes = Notes(name, self.shards, bad_rows, norms)
 
     def __len__(self) -> int:
@@ -190,7 +192,7 @@ class EmbeddingSet:
 
         Cuts depend on the shards and the width alone. A format that is read front to back has one part a shard.
         """
-        size = (tile_rows or tile_rows_for(self.dim)) * _SPAN_TILES
+        size = (tile_rows or tile_rows_for(self.dim)) * SPAN_TILES
         found: list[Span] = []
         for shard in self.shards:
             step = size if getattr(shard.source, "sliceable", False) else max(shard.rows, 1)
@@ -258,7 +260,7 @@ class EmbeddingSet:
         stored, nulls = block
         if raw:
             try:
-                values, bad = verbatim(stored, dtype)
+                values, bad = verbatim(stored, dtype, buffer)
             except OverflowError as error:
                 at = self.notes.where(shard, int(rows[error.args[0]]))
                 raise InputError(f"{at} holds values beyond the range of {dtype}") from error
@@ -270,7 +272,7 @@ class EmbeddingSet:
             values, lengths, norms, bad = undivided(stored, dtype, buffer)
             scale = 1 / lengths
         if nulls is not None:
-            bad |= {int(i): "is null" for i in np.flatnonzero(nulls)}
+            bad |= {int(i): "is null or empty" for i in np.flatnonzero(nulls)}
         if bad:
             kept = np.delete(np.arange(len(rows)), list(bad))
             self.notes.add_bad(shard, rows, bad)
@@ -417,6 +419,16 @@ class EmbeddingSet:
         names = [] if columns is None else columns.schema.names
         column = choose_ids(names, self.id_column, self.shards[shard].label)
         return None if columns is None or column is None else columns.read([column]).column(0)
+
+    def _check_id_column(self) -> None:
+        """Refuse a column of ids that was asked for and is not there; only names are read."""
+        if self.id_column is None:
+            return
+        filled = [shard for shard in self.shards if shard.rows]
+        remote = any(is_remote(shard.path) for shard in filled)
+        found = asked_together(lambda shard: self.columns(shard.index), filled, remote)
+        for shard, columns in zip(filled, found, strict=True):
+            choose_ids([] if columns is None else columns.schema.names, self.id_column, shard.label)
 
     def ids(self) -> pa.ChunkedArray | None:
         """Return the ids of all rows, dropped ones included (`ids.take(es.kept())` leaves them out).

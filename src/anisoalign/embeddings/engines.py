@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, by_system
 from anisoalign.embeddings.workers import Work, in_order, operations_alone
 
 if TYPE_CHECKING:
@@ -24,11 +24,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job made of one part: a result with what was found out about the rows, or the fault of the input."""
+    """What a job made of one part: a result with what was found out about the rows, or the fault of the input.
+
+    `by_system` tells that the system's refusal is behind the fault: what is written so far is worth keeping.
+    """
 
     result: Any = None
     found: Found | None = None
     fault: str | None = None
+    by_system: bool = False
+
+    @classmethod
+    def failed(cls, error: InputError) -> Outcome:
+        """The outcome of a part that could not be done."""
+        return cls(fault=str(error), by_system=by_system(error))
+
+    def check(self) -> None:
+        """Raise the InputError that ended the part, if one did, with its cause where that was the system."""
+        if self.fault is not None:
+            raise InputError(self.fault) from (OSError(self.fault) if self.by_system else None)
 
 
 @dataclass(frozen=True)
@@ -48,7 +62,7 @@ class Job:
                 with operations_alone():  # as threads do here, so that sums have the same bits
                     result = work(part)
             except InputError as error:
-                return Outcome(fault=str(error))
+                return Outcome.failed(error)
             return Outcome(result, self.embeddings.notes.hand_over())
 
         return run
@@ -145,8 +159,7 @@ def carried_out(
         return
     with closing(engine.map(Job(embeddings, worker), parts)) as outcomes:
         for outcome in outcomes:
-            if outcome.fault is not None:
-                raise InputError(outcome.fault)
+            outcome.check()
             if outcome.found is not None:
                 embeddings.notes.absorb(outcome.found)
             yield outcome.result

@@ -6,12 +6,13 @@ from pathlib import Path
 from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.errors import ColumnError, InputError
 from anisoalign.embeddings.formats.arrow import ArrowSource, hf_files, is_hf_dataset
-from anisoalign.embeddings.formats.lance_ import is_lance, open_fragments
+from anisoalign.embeddings.formats.lance_ import LanceSource, is_lance, open_fragments
 from anisoalign.embeddings.formats.npy import NpySource
 from anisoalign.embeddings.formats.parquet import ParquetSource
 from anisoalign.embeddings.formats.safetensors_ import SafetensorsSource
 from anisoalign.embeddings.manifest import RUN, check_rows, read_manifest
 from anisoalign.embeddings.metadata import BESIDE, match_metadata
+from anisoalign.embeddings.naming import named
 from anisoalign.embeddings.remote import asked_together, is_remote
 from anisoalign.embeddings.shards import Source, natural_key
 
@@ -34,7 +35,7 @@ def open_path(path: Path, column: str | None) -> tuple[str, Sequence[Source]]:
         return _open_files([path], column)
     if not path.is_dir():
         raise InputError(absent(path, f"embeddings: a file or folder of {', '.join(READERS)}"))
-    if path.name.endswith(".partial"):
+    if named(path).name.endswith(".partial"):
         raise InputError(
             f"{path} is an unfinished run; repeat the command that began it, which continues there, or delete it"
         )
@@ -113,7 +114,7 @@ def _attach_metadata(sources: Sequence[Source], files: list[Path]) -> None:
             source.metadata_path = beside
     if manifest or any(source.metadata_path for source in holders):
         return
-    beside = folder.parent if folder.name.endswith("_emb") else folder
+    beside = named(folder).parent if named(folder).name.endswith("_emb") else folder
     # A file opened alone has its place among its neighbours, who share the folder of metadata.
     neighbours = [file for file in shard_files(folder) if file.suffix == files[0].suffix]
     paths = match_metadata(neighbours, beside / "metadata")
@@ -149,6 +150,22 @@ def _hint(folder: Path) -> str:
     return f"; open one of its folders: {', '.join(map(str, inside))}" if inside else ""
 
 
+def settle_widths(sources: Sequence[Source]) -> None:
+    """Give shards of lists without any vector, all null or empty, the width of the others.
+
+    Raises
+    ------
+    InputError
+        If no shard holds a vector.
+    """
+    width = next((source.dim for source in sources if source.rows and source.dim), 0)
+    for source in sources:
+        if isinstance(source, ParquetSource | ArrowSource | LanceSource) and source.rows and not source.dim:
+            if not width:
+                raise InputError(f"{source.label}: column {source.column!r} holds no vector of any width")
+            source.dim = width
+
+
 def compare_headers(name: str, sources: Sequence[Source]) -> None:
     """Refuse a set whose shards differ in width or type, or that has no rows.
 
@@ -177,6 +194,6 @@ def compare_manifest(path: Path | None, sources: Sequence[Source]) -> None:
     if path is None or not path.is_dir():
         return
     files = [source.path for source in sources if source.path is not None]
-    folders = {file.parent for file in files}
-    if len(folders) == 1 and read_manifest(folder := folders.pop()) is not None and folder != path.parent:
+    folders = {file.parent for file in files if file != path}  # a fragment of Lance is no file of its own
+    if len(folders) == 1 and read_manifest(folder := folders.pop()) is not None:
         check_rows(folder, {file.name: source.rows for file, source in zip(files, sources, strict=True)})

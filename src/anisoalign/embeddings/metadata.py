@@ -53,14 +53,25 @@ def match_metadata(shards: Sequence[Path], folder: Path) -> list[Path] | None:
         return None
     by_number = {trailing_number(path.stem): path for path in files}
     numbers = [trailing_number(path.stem) for path in shards]
-    if len(by_number) == len(files) and None not in numbers and all(n in by_number for n in numbers):
+    distinct = len(by_number) == len(files) and len(set(numbers)) == len(numbers)
+    if distinct and None not in numbers and all(n in by_number for n in numbers):
         return [by_number[number] for number in numbers]
     if len(files) == len(shards) and (None in numbers or None in by_number):
         return files
     raise InputError(
         f"{folder} does not fit its vectors: {len(shards)} shards ({shards[0].name}, ...), "
-        f"{len(files)} metadata files ({files[0].name}, ...)"
+        f"{len(files)} metadata files ({files[0].name}, ...){_repeated(shards)}"
     )
+
+
+def _repeated(shards: Sequence[Path]) -> str:
+    """Which two shards have the same number, in words; empty where all differ."""
+    first: dict[int, Path] = {}
+    for shard in shards:
+        number = trailing_number(shard.stem)
+        if number is not None and first.setdefault(number, shard) is not shard:
+            return f"; {first[number].name} and {shard.name} have the same number, give each its own folder"
+    return ""
 
 
 def choose_ids(names: Sequence[str], id_column: str | None, label: str) -> str | None:

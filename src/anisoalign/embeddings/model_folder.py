@@ -21,6 +21,8 @@ def check_model_place(path: Path, replaceable: Callable[[Path], bool]) -> None:
     refuse_link(path)
     if path.exists() and not replaceable(path):
         raise InputError(f"{path} exists and is not a saved model; it is left alone")
+    if path.name in ("", ".."):  # an empty folder, which cannot be replaced by that name
+        raise InputError(f"{path} is no name for a model; name the folder itself ({path.resolve()})")
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise InputError(f"cannot write the model to {path}: {parent} is not a folder that can be written")

@@ -7,7 +7,7 @@ import torch
 
 from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.errors import InputError
-from anisoalign.embeddings.finding import compare_manifest, open_path
+from anisoalign.embeddings.finding import compare_manifest, open_path, settle_widths
 from anisoalign.embeddings.formats.memory import MemorySource, from_tensor
 from anisoalign.embeddings.notes import BadRows, Norms
 from anisoalign.embeddings.provenance import find_provenance
@@ -70,6 +70,7 @@ def open_embeddings(
         path = locate(source)
         with reachable(path):
             kind, sources = open_path(path, column)
+            settle_widths(sources)
             compare_manifest(path, sources)
             provenance = find_provenance(path, [file.path for file in sources if file.path is not None])
     else:

@@ -11,7 +11,9 @@ from typing import Any
 
 from anisoalign.embeddings.atomic import write_synced
 from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.embeddings.formats.lance_ import is_lance
 from anisoalign.embeddings.manifest import read_manifest, to_json
+from anisoalign.embeddings.naming import named
 
 Provenance = dict[str, Any]
 
@@ -27,6 +29,7 @@ def provenance_path(path: Path) -> Path:
     >>> provenance_path(Path("text.npy")).name
     'text.provenance.json'
     """
+    path = named(path)
     return path.with_name(path.stem + BESIDE)
 
 
@@ -38,8 +41,9 @@ def find_provenance(path: Path | None, files: list[Path]) -> Provenance | None:
     InputError
         If it is there and cannot be read.
     """
-    if path is not None and (beside := provenance_path(path)).is_file():
-        return _checked(_read(beside), beside)
+    # A folder of shards says it within: what lies beside it is a file's of the same name.
+    if path is not None and (path.is_file() or is_lance(path)) and (beside := provenance_path(path)).is_file():
+        return _checked(read_beside(beside), beside)
     if not files:
         return None
     manifest = read_manifest(files[0].parent)
@@ -49,7 +53,14 @@ def find_provenance(path: Path | None, files: list[Path]) -> Provenance | None:
     return None if found is None else _checked(found, files[0].parent)
 
 
-def _read(path: Path) -> Any:
+def read_beside(path: Path) -> Any:
+    """Return what the file says.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -65,6 +76,8 @@ def _checked(found: Any, where: Path) -> Provenance:
 def same_encoder(a: Provenance | None, b: Provenance | None) -> bool:
     """Tell whether two sets may come from one encoder: by their weights, or name and revision if those are not known.
 
+    Of texts that a language model beside the encoder has read, that one counts too.
+
     Examples
     --------
     >>> a = {"encoder": "hf:clip", "fingerprint": "01"}
@@ -75,6 +88,11 @@ def same_encoder(a: Provenance | None, b: Provenance | None) -> bool:
     """
     if a is None or b is None:
         return True
+    read_by, other = a.get("text_encoder"), b.get("text_encoder")
+    if isinstance(read_by, dict) and isinstance(other, dict):
+        key = "fingerprint" if read_by.get("fingerprint") and other.get("fingerprint") else "name"
+        if read_by.get(key) != other.get(key):
+            return False
     if a.get("fingerprint") and b.get("fingerprint"):
         return a["fingerprint"] == b["fingerprint"]
     if a["encoder"] != b["encoder"]:
@@ -108,6 +126,9 @@ def in_words(provenance: Provenance) -> str:
         marks.append(f"revision {str(provenance['revision'])[:8]}")
     if provenance.get("fingerprint"):
         marks.append(f"weights {str(provenance['fingerprint'])[:8]}")
+    beside = provenance.get("text_encoder")
+    if isinstance(beside, dict):
+        marks.append(f"texts by {beside.get('name')}, weights {str(beside.get('fingerprint'))[:8]}")
     return provenance["encoder"] + (f" ({', '.join(marks)})" if marks else "")
 
 

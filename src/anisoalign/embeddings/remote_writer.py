@@ -62,6 +62,7 @@ class RemoteWriter(EmbeddingWriter):
         if self.single:
             if self.out.exists():
                 raise InputError(f"{self.out} already exists; choose another name")
+            self._check_beside()
             return
         plan = self.out / RUN / "plan.json"
         if (self.out / MANIFEST).is_file():

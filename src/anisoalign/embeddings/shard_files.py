@@ -8,6 +8,7 @@ import io
 import json
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +35,28 @@ WITH_COLUMNS = ("parquet", "arrow", "hf")
 
 VECTORS = "embedding"
 """The column of vectors in tables; in safetensors the key is `embeddings`."""
+
+
+def names_beside(names: Sequence[str]) -> list[str]:
+    """Names that columns take within a table of vectors: one that is called as the vectors are is renamed.
+
+    Examples
+    --------
+    >>> names_beside(["id", "embedding"])
+    ['id', 'embedding_given']
+    """
+    given = VECTORS
+    while given in names:
+        given += "_given"
+    return [given if name == VECTORS else name for name in names]
+
+
+def table_schema(beside: pa.Schema | None, dim: int, dtype: np.dtype) -> pa.Schema:
+    """Columns of a table: those beside the vectors, and the vectors last."""
+    columns = [] if beside is None else list(beside.remove_metadata())
+    names = names_beside([column.name for column in columns])
+    renamed = [column.with_name(name) for column, name in zip(columns, names, strict=True)]
+    return pa.schema([*renamed, pa.field(VECTORS, pa.list_(pa.from_numpy_dtype(dtype), dim))])
 
 
 class Sink:
@@ -152,9 +175,7 @@ class TableBody:
 
     def __init__(self, sink: Sink, format: str, dim: int, dtype: np.dtype, beside: pa.Schema | None):
         self._dim = dim
-        columns = [] if beside is None else list(beside.remove_metadata())
-        vectors = pa.field(VECTORS, pa.list_(pa.from_numpy_dtype(dtype), dim))
-        self._schema = pa.schema([*columns, vectors])
+        self._schema = table_schema(beside, dim, dtype)
         self._group = rows_of_group(self._schema, 4 * tile_rows_for(dim))
         self._waiting: list[tuple[np.ndarray, pa.Table | None]] = []
         self._count = 0

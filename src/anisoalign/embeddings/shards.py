@@ -11,7 +11,8 @@ import numpy as np
 from anisoalign.embeddings.beside import Columns
 
 Block = tuple[np.ndarray, np.ndarray | None]
-"""Stored values, shape (m, d), and a mask of rows that the file says are null, shape (m,), or None."""
+"""Stored values, shape (m, d), and a mask of rows where the file has no vector, null or an empty list, shape (m,), or
+None."""
 
 ID_COLUMNS = ("id", "ids", "key", "image_path")
 """Columns taken for ids when the user names none, in this order."""

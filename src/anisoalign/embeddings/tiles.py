@@ -155,8 +155,10 @@ def swept(stored: np.ndarray, dtype: np.dtype, sweep: Sweep) -> tuple[np.ndarray
     return None if len(_odd_rows(norms, torch.float32)) else (norms, made)
 
 
-def verbatim(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, dict[int, str]]:
-    """Return a copy of a block in another floating type, and its rows without a direction.
+def verbatim(
+    stored: np.ndarray, dtype: np.dtype, buffer: torch.Tensor | None = None
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Return a copy of a block in another floating type, in `buffer` if one is given, and its rows without a direction.
 
     Raises
     ------
@@ -164,7 +166,7 @@ def verbatim(stored: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, dict[int,
         If a finite value has no finite counterpart in `dtype`; its argument is the row of the block.
     """
     tensor = as_tensor(stored)
-    values = tensor.to(torch_dtype(dtype), copy=True)
+    values = tensor.to(torch_dtype(dtype), copy=True) if buffer is None else buffer[: len(tensor)].copy_(tensor)
     wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
     norms = torch.linalg.vector_norm(tensor, dim=1, dtype=wide).numpy()
     odd = _odd_rows(norms, wide)

@@ -10,13 +10,13 @@ import pyarrow as pa
 import torch
 
 from anisoalign.embeddings.beside import Columns, joined
-from anisoalign.embeddings.embedding_set import EmbeddingSet
+from anisoalign.embeddings.embedding_set import SPAN_TILES, EmbeddingSet
 from anisoalign.embeddings.engines import carried_out, engine_for
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.shards import Span
-from anisoalign.embeddings.tiles import Tile
-from anisoalign.embeddings.workers import cores, in_order
+from anisoalign.embeddings.tiles import Tile, tile_rows_for
+from anisoalign.embeddings.workers import cores, in_order, operations_alone
 from anisoalign.embeddings.writer import EmbeddingWriter
 
 Change = Callable[[Tile], "np.ndarray | torch.Tensor"]
@@ -97,7 +97,7 @@ def _shard_writer(
 ) -> Callable[[tuple[int, str]], dict[str, Any]]:
     """Make the work of one worker: read, change and write a shard, and say what was written."""
     moved = None if change is None else change()
-    buffer = None if raw else es.tile_buffer(dtype)
+    buffer = es.tile_buffer(dtype)
 
     def work(part: tuple[int, str]) -> dict[str, Any]:
         index, stem = part
@@ -123,47 +123,87 @@ def _write_file(
     divide: bool,
     progress: Progress | None,
 ) -> None:
-    """Write one file: parts are changed side by side and written one after another."""
+    """Write one file: parts are changed side by side where they are small, and written one after another."""
     if engine_for(es) is not None:
         raise InputError(
             f"{writer.out} is a single file, which one process writes; an engine writes a folder of shards"
         )
-    spans = es.spans()
-    most = max(span.stop - span.start for span in spans)
     known = es.rows if es.bad_rows == "error" else None
-    in_flight = (cores() + 2) * most * es.dim * (8 + writer.dtype.itemsize)
-    # What a budget does not hold side by side is done by one thread, which holds one part.
-    workers = None if es.memory is None or in_flight <= es.memory else 1
+    spans = es.spans()
+    write = _side_by_side if _held_at_once(es, writer, spans) else _tile_by_tile
     with writer.shard(0, known, ids=_all_columns(es)) as out:
-        pool: SimpleQueue[torch.Tensor] = SimpleQueue()
-
-        def worker() -> Callable[[Span], tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
-            moved = None if change is None else change()
-            buffer = None if raw else es.tile_buffer(dtype)
-
-            def work(span: Span) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-                # Memory that was written out is filled again: fresh memory costs more than the arithmetic.
-                try:
-                    memory = pool.get_nowait()
-                except Empty:
-                    memory = out.memory(most)
-                filled, rows = 0, [np.empty(0, np.int64)]
-                sweep = getattr(moved, "sweep", None)
-                for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer, divide=divide, sweep=sweep):
-                    out.store(tile.values if moved is None else moved(tile), memory[filled : filled + len(tile)])
-                    filled += len(tile)
-                    rows.append(tile.rows)
-                return memory, memory[:filled], np.concatenate(rows)
-
-            return work
-
-        for memory, stored, rows in in_order(worker, spans, workers):
-            if len(rows):
-                out.append(stored, rows)
-                _tell(progress, len(rows))
-            if out.consumes:
-                pool.put(memory)
+        write(es, out, spans, change, dtype, raw, divide, progress)
         _note_dropped(es, out, {shard.index for shard in es.shards}, 0, progress)
+
+
+def _held_at_once(es: EmbeddingSet, writer: EmbeddingWriter, spans: list[Span]) -> bool:
+    """Tell whether parts may be held whole, one a thread: a format read front to back has one part a shard."""
+    most = max(span.stop - span.start for span in spans)
+    if es.memory is None:
+        return most <= SPAN_TILES * tile_rows_for(es.dim)
+    return (cores() + 2) * most * es.dim * (8 + writer.dtype.itemsize) <= es.memory
+
+
+def _tile_by_tile(
+    es: EmbeddingSet,
+    out: ShardWriter,
+    spans: list[Span],
+    change: Callable[[], Change] | None,
+    dtype: np.typing.DTypeLike,
+    raw: bool,
+    divide: bool,
+    progress: Progress | None,
+) -> None:
+    """Change and write one tile after another, so that no more than a few are held, however long the shards."""
+    moved = None if change is None else change()
+    buffer, sweep = es.tile_buffer(dtype), getattr(moved, "sweep", None)
+    with operations_alone():  # as the threads of `_side_by_side` do, so that the bytes are the same
+        for span in spans:
+            for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer, divide=divide, sweep=sweep):
+                out.write(tile.values if moved is None else moved(tile), tile.rows)
+                _tell(progress, len(tile))
+
+
+def _side_by_side(
+    es: EmbeddingSet,
+    out: ShardWriter,
+    spans: list[Span],
+    change: Callable[[], Change] | None,
+    dtype: np.typing.DTypeLike,
+    raw: bool,
+    divide: bool,
+    progress: Progress | None,
+) -> None:
+    """Change parts by several threads, each of which holds one whole, and write them in order."""
+    most = max(span.stop - span.start for span in spans)
+    pool: SimpleQueue[torch.Tensor] = SimpleQueue()
+
+    def worker() -> Callable[[Span], tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
+        moved = None if change is None else change()
+        buffer = es.tile_buffer(dtype)
+
+        def work(span: Span) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+            # Memory that was written out is filled again: fresh memory costs more than the arithmetic.
+            try:
+                memory = pool.get_nowait()
+            except Empty:
+                memory = out.memory(most)
+            filled, rows = 0, [np.empty(0, np.int64)]
+            sweep = getattr(moved, "sweep", None)
+            for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer, divide=divide, sweep=sweep):
+                out.store(tile.values if moved is None else moved(tile), memory[filled : filled + len(tile)])
+                filled += len(tile)
+                rows.append(tile.rows)
+            return memory, memory[:filled], np.concatenate(rows)
+
+        return work
+
+    for memory, stored, rows in in_order(worker, spans):
+        if len(rows):
+            out.append(stored, rows)
+            _tell(progress, len(rows))
+        if out.consumes:
+            pool.put(memory)
 
 
 def _note_dropped(

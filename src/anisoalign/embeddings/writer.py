@@ -43,6 +43,7 @@ from anisoalign.embeddings.provenance import Provenance, provenance_path
 from anisoalign.embeddings.remote import locate
 from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink
 from anisoalign.embeddings.shard_writer import ShardWriter
+from anisoalign.embeddings.sidecars import check_ids, check_provenance, ids_path
 from anisoalign.embeddings.tiles import torch_dtype
 
 
@@ -74,7 +75,8 @@ class EmbeddingWriter:
     Raises
     ------
     InputError
-        Before any work: if `out` exists, cannot be written, or another plan's run is unfinished there.
+        Before any work: if `out` exists, cannot be written, or another plan's run is unfinished there; or if ids or
+        provenance beside a single file would be those of another file.
 
     Examples
     --------
@@ -119,7 +121,8 @@ class EmbeddingWriter:
         return self.out.with_name(self.out.name + ".partial")
 
     def __enter__(self) -> "EmbeddingWriter":
-        check_free(self.out, self._overwrite)
+        check_free(self.out, self._overwrite, self.single)
+        self._check_beside()
         with writable(self.out):
             self.out.parent.mkdir(parents=True, exist_ok=True)
             if self.single:
@@ -127,6 +130,12 @@ class EmbeddingWriter:
             else:
                 self._begin_folder()
         return self
+
+    def _check_beside(self) -> None:
+        """Refuse a single file where what lies beside it is another's."""
+        if self.single:
+            check_ids(self.out, self._overwrite)
+            check_provenance(self.out, self.provenance)
 
     def _begin_folder(self) -> None:
         run = self.partial / RUN
@@ -262,6 +271,8 @@ class EmbeddingWriter:
             Ids of the rows, or all columns to keep beside them.
         """
         name, columns = self._file_name(index, stem), _as_columns(ids)
+        if self.single and columns is not None:
+            check_ids(self.out, self._overwrite, coming=True)
         with contextlib.ExitStack() as opened, writable(self.out):
             sink, file = Sink(self._temporary(name)), None
             opened.callback(sink.abandon)
@@ -297,9 +308,9 @@ class EmbeddingWriter:
             record["dropped"] = writer.dropped
         if file is not None:
             record["metadata"] = self._place_beside(path, file)
-        elif self.single:
+        elif self.single and self.format not in WITH_COLUMNS:
             # Ids that lay beside the file replaced here belong to other vectors.
-            self.out.with_name(self.out.stem + BESIDE).unlink(missing_ok=True)
+            ids_path(self.out).unlink(missing_ok=True)
         if self.single:
             self._write_provenance()
         self._place(sink.path, path)

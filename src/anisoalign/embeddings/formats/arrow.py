@@ -13,7 +13,13 @@ import pyarrow as pa
 
 from anisoalign.embeddings.beside import Columns
 from anisoalign.embeddings.errors import InputError, one_line
-from anisoalign.embeddings.formats.columns import choose_column, column_blocks, columns_beside, vector_type
+from anisoalign.embeddings.formats.columns import (
+    choose_column,
+    column_blocks,
+    columns_beside,
+    first_width,
+    vector_type,
+)
 from anisoalign.embeddings.remote import is_remote
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
 
@@ -35,9 +41,7 @@ class ArrowSource:
         for batch in batches:
             assert isinstance(batch, pa.RecordBatch)
             self.rows += batch.num_rows
-            self.dim = self.dim or _first_width(batch.column(self.column))
-        if self.dim == 0 and self.rows:
-            raise InputError(f"{path}: column {self.column!r} holds no vector of any width")
+            self.dim = self.dim or first_width(batch.column(self.column))
         self._beside, self.left_out = columns_beside(schema, self.column)
         self.nbytes = path.stat().st_size
 
@@ -88,13 +92,6 @@ class ArrowSource:
         for batch in self._batches():
             if isinstance(batch, pa.RecordBatch):
                 yield batch.select(names).replace_schema_metadata()
-
-
-def _first_width(array: pa.Array) -> int:
-    for scalar in array:
-        if scalar.is_valid:
-            return len(scalar.values)
-    return 0
 
 
 def is_hf_dataset(folder: Path) -> bool:

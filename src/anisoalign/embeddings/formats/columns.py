@@ -32,7 +32,7 @@ def vector_type(kind: pa.DataType) -> tuple[np.dtype, int | None] | None:
         width = None
     else:
         return None
-    if not pa.types.is_floating(kind.value_type):
+    if not pa.types.is_floating(kind.value_type) or width == 0:
         return None
     return np.dtype(kind.value_type.to_pandas_dtype()), width
 
@@ -72,8 +72,23 @@ def columns_beside(schema: pa.Schema, column: str) -> tuple[list[str], list[str]
     return beside, [item.name for item in others if item.name not in beside]
 
 
+def first_width(array: pa.Array) -> int:
+    """Width of the first vector that is neither null nor an empty list; 0 if there is none.
+
+    Examples
+    --------
+    >>> first_width(pa.array([None, [], [1.0, 2.0]]))
+    2
+    """
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    assert isinstance(array, pa.ListArray | pa.LargeListArray)  # fixed ones say it in their type
+    widths = np.asarray(array.value_lengths().fill_null(0))
+    return int(widths[np.argmax(widths > 0)]) if len(widths) else 0
+
+
 def column_blocks(arrays: Iterable[pa.Array], dim: int, dtype: np.dtype, label: str) -> Iterator[Block]:
-    """Turn consecutive pieces of a column into arrays of shape (m, dim) with their null rows."""
+    """Turn consecutive pieces of a column into arrays of shape (m, dim) with their rows that are null or empty."""
     first = 0
     for array in arrays:
         yield _block(array, dim, dtype, label, first)
@@ -89,6 +104,8 @@ def _block(array: pa.Array, dim: int, dtype: np.dtype, label: str, first: int) -
         flat = array.values.slice(array.offset * dim, count * dim)
     else:
         widths = np.diff(np.asarray(array.offsets))
+        if not widths.all():
+            nulls = widths == 0 if nulls is None else nulls | (widths == 0)
         wrong = widths != dim
         if nulls is not None:
             wrong &= ~nulls
@@ -100,7 +117,7 @@ def _block(array: pa.Array, dim: int, dtype: np.dtype, label: str, first: int) -
         flat = array.flatten()
         if nulls is not None:
             values = np.full((count, dim), np.nan, dtype)
-            values[~nulls], inner = _values(array.drop_null().flatten(), dim)
+            values[~nulls], inner = _values(array.filter(pa.array(~nulls)).flatten(), dim)
             if inner is not None:
                 nulls[~nulls] = inner
             return values, nulls

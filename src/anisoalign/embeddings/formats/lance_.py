@@ -9,7 +9,13 @@ import pyarrow as pa
 
 from anisoalign.embeddings.beside import Columns, rows_to_read
 from anisoalign.embeddings.errors import InputError, one_line
-from anisoalign.embeddings.formats.columns import choose_column, column_blocks, columns_beside, vector_type
+from anisoalign.embeddings.formats.columns import (
+    choose_column,
+    column_blocks,
+    columns_beside,
+    first_width,
+    vector_type,
+)
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
 
 
@@ -41,7 +47,7 @@ class LanceSource:
         assert found is not None
         self.dtype, width = found
         self.rows = part.count_rows()
-        self.dim = width or self._first_width()
+        self.dim = width or next(filter(None, map(first_width, self._arrays(16))), 0)
         self._beside, self.left_out = columns_beside(schema, self.column)
         self.nbytes = self.rows * self.dim * self.dtype.itemsize
 
@@ -51,13 +57,6 @@ class LanceSource:
     def _arrays(self, size: int) -> Iterator[pa.Array]:
         for batch in self._open().to_batches(columns=[self.column], batch_size=size):
             yield batch.column(0)
-
-    def _first_width(self) -> int:
-        for array in self._arrays(16):
-            for scalar in array:
-                if scalar.is_valid:
-                    return len(scalar.values)
-        raise InputError(f"{self.label}: column {self.column!r} holds no vector of any width")
 
     def blocks(self, size: int) -> Iterator[Block]:
         """Yield exact blocks across the reader's batches."""

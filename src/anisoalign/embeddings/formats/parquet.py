@@ -11,7 +11,13 @@ import pyarrow.parquet as pq
 
 from anisoalign.embeddings.beside import Columns, rows_to_read
 from anisoalign.embeddings.errors import InputError, one_line
-from anisoalign.embeddings.formats.columns import choose_column, column_blocks, columns_beside, vector_type
+from anisoalign.embeddings.formats.columns import (
+    choose_column,
+    column_blocks,
+    columns_beside,
+    first_width,
+    vector_type,
+)
 from anisoalign.embeddings.remote import for_arrow, is_remote
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
 
@@ -25,7 +31,7 @@ class ParquetSource:
     def __init__(self, path: Path, column: str | None = None):
         self.path = path
         self.label = str(path)
-        with _open(path) as file, _guarded(path):
+        with open_parquet(path) as file, _guarded(path):
             schema = file.schema_arrow
             self.rows = file.metadata.num_rows
             self.column = choose_column(schema, column, self.label)
@@ -34,8 +40,6 @@ class ParquetSource:
             self.dtype, width = found
             self.dim = _first_width(file, self.column) if width is None else width
             self._beside, self.left_out = columns_beside(schema, self.column)
-        if self.dim == 0 and self.rows:
-            raise InputError(f"{path}: column {self.column!r} holds no vector of any width")
         self.nbytes = path.stat().st_size
 
     def _arrays(self, size: int) -> Iterator[pa.Array]:
@@ -61,19 +65,26 @@ class ParquetSource:
 
 def parquet_columns(path: Path, names: Sequence[str] | None = None) -> Columns:
     """Columns of a Parquet file, all by default: its footer is read now, its rows when they are asked for."""
-    with _open(path) as file, _guarded(path):
+    with open_parquet(path) as file, _guarded(path):
         whole, rows = file.schema_arrow.remove_metadata(), file.metadata.num_rows
     schema = whole if names is None else pa.schema([whole.field(name) for name in names])
     return Columns(schema, rows, partial(_batches, path, size=rows_to_read(schema)))
 
 
 def _batches(path: Path, names: list[str], size: int) -> Iterator[pa.RecordBatch]:
-    with _open(path) as file, _guarded(path):
+    with open_parquet(path) as file, _guarded(path):
         for batch in file.iter_batches(size, columns=names, use_threads=False):
             yield batch.select(names).replace_schema_metadata()
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file so that a row group is read in pieces.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
     try:
         # What is far away is asked for in few large pieces.
         options = {"pre_buffer": True} if is_remote(path) else {"buffer_size": _STREAM, "pre_buffer": False}
@@ -92,9 +103,6 @@ def _guarded(path: Path) -> Iterator[None]:
 
 
 def _first_width(file: pq.ParquetFile, column: str) -> int:
-    """Width of the first vector that is not null; 0 if there is none."""
-    for batch in file.iter_batches(16, columns=[column], use_threads=False):
-        for scalar in batch.column(0):
-            if scalar.is_valid:
-                return len(scalar.values)
-    return 0
+    """Width of the first vector; 0 if there is none."""
+    widths = (first_width(batch.column(0)) for batch in file.iter_batches(16, columns=[column], use_threads=False))
+    return next(filter(None, widths), 0)
