@@ -103,7 +103,7 @@ class ShardJob:
                     opened.append(self._open())
                 self.task.write(*opened[0], part)
             except InputError as error:
-                return Outcome(fault=str(error))
+                return Outcome.failed(error)
             return Outcome({kind: self.task.writers[kind].record(part[0]) for kind in part[1]})
 
         return run
@@ -155,8 +155,7 @@ def write_away(
     job = ShardJob(encoder.reopen, weights, task, device_kind(encoder, engine), decoders)
     with closing(engine.map(job, parts)) as outcomes:
         for (index, _), outcome in zip(parts, outcomes, strict=True):
-            if outcome.fault is not None:
-                raise InputError(outcome.fault)
+            outcome.check()
             records: dict[str, Any] = outcome.result
             for kind, record in records.items():
                 task.writers[kind].adopt(index, record)
