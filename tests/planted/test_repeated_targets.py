@@ -48,11 +48,11 @@ def test_evaluation_of_pairs_tells_the_bound_and_the_bound_holds(captioned):
     aa.evaluate(text, image, text)
 
 
-def test_comparison_of_pairs_tells_that_copies_are_on_both_sides(captioned):
+def test_comparison_of_pairs_tells_what_copies_do_to_recall(captioned):
     text, image = captioned
     options = {"methods": ["mean-shift"], "repeats": 1}
     (message,) = said_by(lambda: aa.compare(text, image, paired=True, **options))
-    assert "80 of 100 target rows repeat another: rows are split one by one" in message
+    assert "80 of 100 target rows repeat another: of equal rows the first is taken for the nearest" in message
     assert said_by(lambda: aa.compare(text, image, **options)) == []
 
 

@@ -98,7 +98,7 @@ def _measured(
     """Ψ and min(M_Z, M_X, 1) of one split, at every node and of every rival."""
     fit_y, test_y = _hold_out(source, generator)
     fit_x, test_x = _hold_out(target, generator)
-    # Where one side is far longer, a few rows among many, penetration is nearly all noise.
+    # A few rows among many would be measured by chance: penetration there is nearly all noise.
     least = min(len(test_y), len(test_x))
     test_y, test_x, k = test_y[:least], test_x[:least], default_k(least)
     return [
