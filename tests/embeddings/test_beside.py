@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from anisoalign.embeddings import InputError, convert, open_embeddings
-from anisoalign.embeddings.beside import Columns, Cursor, joined
+from anisoalign.embeddings.beside import Columns, ColumnsFile, Cursor, joined, rows_of_group
 
 
 def streamed(table: pa.Table, size: int, seen: list[int]) -> Columns:
@@ -50,6 +50,47 @@ def test_a_cursor_reads_no_further_than_asked_and_lets_go_of_what_lies_behind():
 def test_a_cursor_says_where_columns_end_too_early():
     with pytest.raises(InputError, match="end at row 3, row 4 was asked for"):
         Cursor(Columns.held(pa.table({"id": [1, 2, 3]}))).take(np.array([0, 4]))
+
+
+def test_a_cursor_holds_no_row_that_it_passes_over():
+    table = pa.table({"x": pa.array([bytes(1000)] * 5000)})
+    cursor = Cursor(streamed(table, 10, []))
+    cursor.take(np.array([3]))
+    cursor.take(np.array([4990]))
+    assert sum(batch.num_rows for batch in cursor._held) <= 10
+
+
+@pytest.mark.parametrize("rows", [[0, 2, 1], [5, 5]])
+def test_a_cursor_refuses_rows_out_of_order(rows):
+    with pytest.raises(ValueError, match="ascending order"):
+        Cursor(Columns.held(pa.table({"id": np.arange(9)}))).take(np.array(rows))
+
+
+def test_groups_with_other_dictionaries_go_into_one_arrow_file(tmp_path):
+    """As pandas' categories in several row groups; a file of Arrow's own has room for one dictionary a column."""
+    words = [f"{i // 10_000}-{i % 7}" for i in range(40_000)]
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(40_000 * 512, np.float16)), 512)
+    table = pa.table({"c": pa.array(words).dictionary_encode(), "v": vectors})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=10_000)
+    found = convert(tmp_path / "x.parquet", tmp_path / "o.arrow").metadata(0)
+    assert found.column("c").to_pylist() == words
+
+
+def test_ids_of_bytes_are_no_pictures():
+    assert rows_of_group(pa.schema({"id": pa.binary()}), 8192) == 8192
+
+
+def test_a_file_of_columns_is_gone_even_where_its_end_finds_no_room(tmp_path, monkeypatch):
+    file = ColumnsFile(tmp_path / "x.parquet", pa.schema({"id": pa.int64()}))
+    end = file._out.close
+
+    def full():
+        end()
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(file._out, "close", full)
+    file.abandon()
+    assert not (tmp_path / "x.parquet").exists()
 
 
 def test_shards_that_lack_a_column_have_nulls_there():

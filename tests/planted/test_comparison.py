@@ -217,6 +217,18 @@ def test_no_item_of_several_captions_is_in_two_parts(items, seed):
     assert set(source[part.test_source]) <= held[2]
 
 
+@given(st.integers(60, 90), st.integers(0, 900), st.integers(0, 900), st.integers(0, 2**32 - 1))
+def test_items_of_one_set_alone_take_no_rows_from_the_other(shared, more_sources, more_targets, seed):
+    source = np.arange(shared + more_sources)
+    target = np.concatenate([np.arange(shared), shared + more_sources + np.arange(more_targets)])
+    part = split_by_item(source, target, seed)
+    assert min(map(len, vars(part).values())) >= 12
+    assert not set(source[part.fit_source]) & set(target[part.fit_target])
+    fitted = set(source[part.fit_source]) | set(target[part.fit_target])
+    assert not fitted & (set(source[part.test_source]) | set(target[part.test_target]))
+    assert len(part.fit_source) + len(part.test_source) == len(source) - int(0.4 * shared)
+
+
 def with_ids(name, ids, width=8):
     """A set whose ids are given, its rows drawn by their number."""
     table = pa.table({"id": ids})
@@ -244,13 +256,17 @@ def test_ids_that_name_nothing_in_common_do_not_split():
 
 
 def test_rows_without_an_id_are_items_of_their_own():
-    texts = with_ids("texts", ["a", None, "b", "b", None])
-    images = with_ids("images", ["b", "a", "c"])
-    items = items_by_ids(texts, images, np.arange(5), np.arange(3))
+    names = [f"{i}.jpg" for i in range(60)]
+    texts, images = with_ids("texts", ["0.jpg", None, *names, None]), with_ids("images", names[::-1])
+    items = items_by_ids(texts, images, np.arange(63), np.arange(60))
     assert items is not None
-    assert items.source[2] == items.source[3] == items.target[0]
-    assert items.source[0] == items.target[1]
-    assert len({*items.source.tolist(), *items.target.tolist()}) == 5
+    assert items.source[0] == items.source[2] == items.target[-1]
+    assert len({*items.source.tolist(), *items.target.tolist()}) == 62
+
+
+def test_too_few_items_in_common_do_not_split():
+    texts, images = (with_ids("texts", [f"{i}" for i in range(a, b)]) for a, b in ((0, 90), (31, 120)))
+    assert items_by_ids(texts, images, np.arange(90), np.arange(89)) is None
 
 
 def test_pairs_with_equal_targets_stay_together():

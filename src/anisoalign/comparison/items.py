@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from anisoalign.comparison.split import MINIMUM_ROWS
 from anisoalign.diagnostics.repeats import distinct, in_order_of_appearance
 from anisoalign.embeddings import EmbeddingSet, Tile
 from anisoalign.embeddings.paired_ids import NO_ID, id_keys
@@ -40,21 +41,22 @@ def items_by_ids(
 ) -> Items | None:
     """Items of rows by the ids of both sets, None where ids do not tell.
 
-    They tell where at least half of the ids of the smaller set are in the other. If all of them are whole numbers, an
-    id must also repeat, as an image's does among captions: mere counters meet and name nothing.
+    They tell where at least half of the ids of the smaller set are in the other, and enough to be split. If all of
+    them are whole numbers, an id must also repeat, as an image's does among captions: mere counters meet and name
+    nothing.
 
     Parameters
     ----------
     source_rows, target_rows : ndarray of int
         Numbers of the rows in their sets.
     """
-    ids_y, ids_x = id_keys(source), id_keys(target)
+    ids_y, ids_x = id_keys(source, source_rows), id_keys(target, target_rows)
     if ids_y is None or ids_x is None:
         return None
-    y, x = ids_y.keys[source_rows], ids_x.keys[target_rows]
+    y, x = ids_y.keys, ids_x.keys
     known = [np.unique(keys[keys != NO_ID]) for keys in (y, x)]
     shared = len(np.intersect1d(*known, assume_unique=True))
-    if shared == 0 or shared < _SHARED * min(map(len, known)):
+    if shared < max(MINIMUM_ROWS, _SHARED * min(map(len, known))):
         return None
     repeat = any(len(ids) < (keys != NO_ID).sum() for ids, keys in zip(known, (y, x), strict=True))
     if ids_y.whole and ids_x.whole and not repeat:

@@ -9,6 +9,7 @@ from jaxtyping import Int
 
 MINIMUM_ROWS = 60
 """Rows a side, so that the 20 % that are tested, 12 rows, have ten neighbours each."""
+_TARGET, _SOURCE, _TEST = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def split_apart(source_rows: int, target_rows: int, seed: int) -> Split:
 def split_by_item(source_items: Int[np.ndarray, " m"], target_items: Int[np.ndarray, " n"], seed: int) -> Split:
     """`split_in_step` of items in place of rows: all rows of an item, which are of any number, go to one part.
 
+    Of items that one set has alone, which nothing can leak from, 80 % are fitted.
+
     Parameters
     ----------
     source_items, target_items : ndarray of int
@@ -74,20 +77,29 @@ def split_by_item(source_items: Int[np.ndarray, " m"], target_items: Int[np.ndar
     (set(), True)
     """
     items = int(max(source_items.max(), target_items.max())) + 1
-    place = np.argsort(np.random.default_rng(seed).permutation(items))
-    first, second = int(0.4 * items), int(0.8 * items)
+    order = np.random.default_rng(seed).permutation(items)
+    in_source, in_target = np.isin(order, source_items), np.isin(order, target_items)
+    part = np.empty(items, np.int8)
+    part[order[in_source & in_target]] = _cut(int((in_source & in_target).sum()), 0.4, 0.8)
+    part[order[in_source & ~in_target]] = _cut(int((in_source & ~in_target).sum()), 0.0, 0.8)
+    part[order[~in_source & in_target]] = _cut(int((~in_source & in_target).sum()), 0.8, 0.8)
+    place = np.argsort(order)
 
-    def rows(of: np.ndarray, low: int, high: int) -> np.ndarray:
-        at = place[of]
-        found = np.flatnonzero((at >= low) & (at < high))
-        return found[np.argsort(at[found], kind="stable")]
+    def rows(of: np.ndarray, which: int) -> np.ndarray:
+        found = np.flatnonzero(part[of] == which)
+        return found[np.argsort(place[of[found]], kind="stable")]
 
     return Split(
-        rows(target_items, 0, first),
-        rows(source_items, first, second),
-        rows(target_items, second, items),
-        rows(source_items, second, items),
+        rows(target_items, _TARGET), rows(source_items, _SOURCE), rows(target_items, _TEST), rows(source_items, _TEST)
     )
+
+
+def _cut(count: int, first: float, second: float) -> Int[np.ndarray, " count"]:
+    """Parts of so many items: the targets of a fit up to one share, its sources up to the other, the rest tested."""
+    found = np.full(count, _TEST, np.int8)
+    found[: int(second * count)] = _SOURCE
+    found[: int(first * count)] = _TARGET
+    return found
 
 
 def split(

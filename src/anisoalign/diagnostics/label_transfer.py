@@ -56,8 +56,19 @@ def label_transfer(
 
 
 def as_text(labels: Labels) -> np.ndarray:
-    """Labels as strings, whatever they were given as."""
-    return np.asarray([str(label) for label in labels])
+    """Labels as strings, whatever they were given as; whole numbers alike, as a gap makes floats of a column.
+
+    Examples
+    --------
+    >>> as_text([1, "1", 1.0, "cat"]).tolist()
+    ['1', '1', '1', 'cat']
+    """
+    return np.asarray([_text(label) for label in labels])
+
+
+def _text(label: Any) -> str:
+    whole = isinstance(label, float | np.floating) and float(label).is_integer()
+    return str(int(label)) if whole else str(label)
 
 
 def check_labels_meet(source_labels: Labels, target_labels: Labels) -> None:

@@ -3,6 +3,7 @@
 A column may be far larger than the vectors, pictures as bytes for one.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anisoalign.embeddings.errors import InputError
+
+ID_COLUMNS = ("id", "ids", "key", "image_path")
+"""Columns taken for ids when the user names none, in this order."""
 
 _BATCH = 1024
 """Rows read at a time."""
@@ -102,21 +106,30 @@ class Cursor:
         if not len(positions):
             return self.schema.empty_table()
         start, stop = int(positions[0]), int(positions[-1]) + 1
-        self._reach(stop)
+        if start < self._first or (np.diff(positions) <= 0).any():
+            raise ValueError("rows of columns are taken in ascending order, each once")
+        self._let_go(start)
+        self._reach(start, stop)
         window, first = pa.Table.from_batches(self._held, self.schema), self._first
-        while self._held and self._first + self._held[0].num_rows <= stop:
-            self._first += self._held.pop(0).num_rows
+        self._let_go(stop)
         if stop - start == len(positions):
             return window.slice(start - first, len(positions))
         return window.take(pa.array(positions - first))
 
-    def _reach(self, stop: int) -> None:
+    def _let_go(self, stop: int) -> None:
+        while self._held and self._first + self._held[0].num_rows <= stop:
+            self._first += self._held.pop(0).num_rows
+
+    def _reach(self, start: int, stop: int) -> None:
         while self._end < stop:
             batch = next(self._batches, None)
             if batch is None:
                 raise InputError(f"the columns beside vectors end at row {self._end}, row {stop - 1} was asked for")
-            self._held.append(batch)
             self._end += batch.num_rows
+            if self._end <= start:
+                self._first = self._end  # passed over
+            else:
+                self._held.append(batch)
 
 
 class ColumnsFile:
@@ -152,7 +165,8 @@ class ColumnsFile:
 
     def abandon(self) -> None:
         """Close and remove the file."""
-        self._out.close()
+        with contextlib.suppress(OSError):  # the footer finds no room where the rows found none
+            self._out.close()
         self._file.close()
         self.path.unlink(missing_ok=True)
 
@@ -167,7 +181,8 @@ def rows_of_group(schema: pa.Schema, usual: int) -> int:
     >>> rows_of_group(pa.schema({"image": pa.struct({"bytes": pa.binary(), "path": pa.string()})}), 8192)
     100
     """
-    return min(usual, _GROUP_OF_BYTES) if any(map(_holds_bytes, schema.types)) else usual
+    kinds = [column.type for column in schema if column.name not in ID_COLUMNS]
+    return min(usual, _GROUP_OF_BYTES) if any(map(_holds_bytes, kinds)) else usual
 
 
 def rows_to_read(schema: pa.Schema) -> int:

@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from anisoalign.embeddings.beside import Columns
+from anisoalign.embeddings.beside import ID_COLUMNS, Columns
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.formats.parquet import parquet_columns
-from anisoalign.embeddings.shards import ID_COLUMNS, natural_key
+from anisoalign.embeddings.shards import natural_key
 
 BESIDE = ".ids.parquet"
 """Ending of the file that holds the columns beside a single file of vectors."""

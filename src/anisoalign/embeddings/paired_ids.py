@@ -8,6 +8,7 @@ or other items left out. Eight bytes a row are compared, however long the ids ar
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.errors import InputError
@@ -93,18 +94,23 @@ def check_ids(
     )
 
 
-def id_keys(es: EmbeddingSet) -> Ids | None:
-    """Ids as numbers, shard by shard, dropped rows included; None where there are none."""
-    keys, whole, found = np.full(es.rows, NO_ID, np.int64), True, False
+def id_keys(es: EmbeddingSet, rows: np.ndarray | None = None) -> Ids | None:
+    """Ids of ascending rows as numbers, of all by default, dropped ones included; None where there are none."""
+    count = es.rows if rows is None else len(rows)
+    keys, whole, found = np.full(count, NO_ID, np.int64), True, False
     for shard in es.shards:
-        ids = es.shard_ids(shard.index) if shard.rows else None
+        ends = np.array([shard.first_row, shard.first_row + shard.rows])
+        low, high = ends if rows is None else np.searchsorted(rows, ends)
+        ids = es.shard_ids(shard.index) if low < high else None
         if ids is None:
             continue
         found = True
-        for start in range(0, shard.rows, _BLOCK):
+        if rows is not None:
+            ids = ids.take(pa.array(rows[low:high] - shard.first_row))
+        for start in range(0, len(ids), _BLOCK):
             # As strings: the same number may be stored as text on the other side.
             texts = ["" if value is None else str(value) for value in ids.slice(start, _BLOCK).to_pylist()]
-            at = shard.first_row + start
+            at = low + start
             keys[at : at + len(texts)] = np.fromiter(map(hash, texts), np.int64, len(texts))
             whole = whole and all(text.isdecimal() for text in texts if text)
     return Ids(keys, whole) if found else None

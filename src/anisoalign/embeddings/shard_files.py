@@ -59,6 +59,11 @@ def table_schema(beside: pa.Schema | None, dim: int, dtype: np.dtype) -> pa.Sche
     return pa.schema([*renamed, pa.field(VECTORS, pa.list_(pa.from_numpy_dtype(dtype), dim))])
 
 
+def _decoded(column: pa.Field) -> pa.Field:
+    kind = column.type
+    return column.with_type(kind.value_type) if pa.types.is_dictionary(kind) else column
+
+
 class Sink:
     """A file that is written front to back, its checksum counted on the way."""
 
@@ -176,6 +181,8 @@ class TableBody:
     def __init__(self, sink: Sink, format: str, dim: int, dtype: np.dtype, beside: pa.Schema | None):
         self._dim = dim
         self._schema = table_schema(beside, dim, dtype)
+        if format == "arrow":  # a file has one dictionary a column, and groups may bring one each
+            self._schema = pa.schema([_decoded(column) for column in self._schema])
         self._group = rows_of_group(self._schema, 4 * tile_rows_for(dim))
         self._waiting: list[tuple[np.ndarray, pa.Table | None]] = []
         self._count = 0
@@ -216,7 +223,9 @@ class TableBody:
 
     def _write_group(self, values: np.ndarray, beside: pa.Table | None) -> None:
         flat = pa.array(np.ascontiguousarray(values).reshape(-1))
-        arrays = [] if beside is None else [column.combine_chunks() for column in beside.columns]
+        kinds = self._schema.types
+        columns = [] if beside is None else zip(beside.columns, kinds[:-1], strict=True)
+        arrays = [column.combine_chunks().cast(kind) for column, kind in columns]
         arrays.append(pa.FixedSizeListArray.from_arrays(flat, self._dim))
         batch = pa.record_batch(arrays, schema=self._schema)
         if isinstance(self._out, pq.ParquetWriter):

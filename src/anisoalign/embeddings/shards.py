@@ -14,9 +14,6 @@ Block = tuple[np.ndarray, np.ndarray | None]
 """Stored values, shape (m, d), and a mask of rows where the file has no vector, null or an empty list, shape (m,), or
 None."""
 
-ID_COLUMNS = ("id", "ids", "key", "image_path")
-"""Columns taken for ids when the user names none, in this order."""
-
 
 class Source(Protocol):
     """One shard as a format sees it: its header, and its rows as stored.

@@ -79,7 +79,7 @@ def check_provenance(out: Path, provenance: Provenance | None) -> None:
 
 
 def _shared(out: Path, beside: Path, other: Path) -> str:
-    return f"{out} would share {beside.name} with {other.name}, whose rows are others; choose another name or folder"
+    return f"{out} would share {beside.name} with {other.name}, which has its own there; choose another name or folder"
 
 
 def _namesake(out: Path, endings: Sequence[str], lance: bool = False) -> Path | None:

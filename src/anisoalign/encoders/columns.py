@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anisoalign.embeddings import ColumnError, InputError
-from anisoalign.embeddings.shards import ID_COLUMNS
+from anisoalign.embeddings.beside import ID_COLUMNS
 from anisoalign.encoders.fetching import content_at
 from anisoalign.encoders.items import TEXT_COLUMN
 from anisoalign.encoders.unicode import storable

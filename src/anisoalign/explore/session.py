@@ -104,7 +104,8 @@ class Session:
         self._drawn_y, self._drawn_x = (
             np.random.default_rng(seed).permutation(len(rows))[:MEASURED_ROWS] for rows in (self.y, self.x)
         )
-        said = {"source": words_of(source, y.rows), "target": words_of(target, x.rows)}
+        read = {"source": (source, y.rows), "target": (target, x.rows)}
+        said = {side: words_of(*part) for side, part in read.items() if side not in shown.captions}
         self.shown = replace(shown, captions={**said, **shown.captions})
         self.of_rows = {"source": source.rows, "target": target.rows}
         self.dial = "strength" in model.get_params()

@@ -41,7 +41,8 @@ def words_of(es: EmbeddingSet, rows: Iterable[int]) -> dict[int, str]:
         name = None if columns is None else _choose(columns, es.id_column, shard.label)
         if columns is None or name is None:
             continue
-        texts = Cursor(columns.select([name])).take(local).column(0).to_pylist()
+        cursor = Cursor(columns.select([name]))  # asked row by row, so that what lies between is let go
+        texts = [cursor.take(local[i : i + 1]).column(0)[0].as_py() for i in range(len(local))]
         said = zip((local + shard.first_row).tolist(), texts, strict=True)
         found |= {row: str(text) for row, text in said if text is not None and _tells(name, str(text))}
     return found

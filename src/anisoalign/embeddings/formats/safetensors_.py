@@ -8,9 +8,9 @@ import pyarrow as pa
 import torch
 from safetensors import SafetensorError, safe_open
 
-from anisoalign.embeddings.beside import Columns
+from anisoalign.embeddings.beside import ID_COLUMNS, Columns
 from anisoalign.embeddings.errors import ColumnError, InputError, one_line
-from anisoalign.embeddings.shards import ID_COLUMNS, Block
+from anisoalign.embeddings.shards import Block
 
 _TYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.float32}
 """Types read; numpy has no bfloat16, which float32 holds without loss."""
