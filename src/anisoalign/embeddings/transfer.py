@@ -10,20 +10,20 @@ import pyarrow as pa
 import torch
 
 from anisoalign.embeddings.beside import Columns, joined
-from anisoalign.embeddings.embedding_set import EmbeddingSet
+from anisoalign.embeddings.embedding_set import SPAN_TILES, EmbeddingSet
 from anisoalign.embeddings.engines import carried_out, engine_for
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.shards import Span
-from anisoalign.embeddings.tiles import Tile
+from anisoalign.embeddings.tiles import Tile, tile_rows_for
 from anisoalign.embeddings.workers import cores, in_order, operations_alone
 from anisoalign.embeddings.writer import EmbeddingWriter
 
 Change = Callable[[Tile], "np.ndarray | torch.Tensor"]
 Progress = Callable[[int], None]
 
-_UNASKED = 1 << 30
-"""Bytes that parts held side by side may take where no budget was named."""
+_UNASKED = 1 << 29
+"""Bytes that parts longer than usual may take side by side where no budget was named."""
 
 
 def write_tiles(
@@ -142,8 +142,10 @@ def _write_file(
 def _held_at_once(es: EmbeddingSet, writer: EmbeddingWriter, spans: list[Span]) -> bool:
     """Tell whether parts may be held whole, one a thread: a format read front to back has one part a shard."""
     most = max(span.stop - span.start for span in spans)
-    budget = _UNASKED if es.memory is None else es.memory
-    return (cores() + 2) * most * es.dim * (8 + writer.dtype.itemsize) <= budget
+    needed = (cores() + 2) * most * es.dim * (8 + writer.dtype.itemsize)
+    if es.memory is None:
+        return needed <= _UNASKED or most <= SPAN_TILES * tile_rows_for(es.dim)
+    return needed <= es.memory
 
 
 def _tile_by_tile(
