@@ -93,6 +93,12 @@ def test_a_file_of_columns_is_gone_even_where_its_end_finds_no_room(tmp_path, mo
     assert not (tmp_path / "x.parquet").exists()
 
 
+def test_columns_that_parquet_does_not_know_are_refused_and_leave_no_file(tmp_path):
+    with pytest.raises(InputError, match="cannot be kept in Parquet"):
+        ColumnsFile(tmp_path / "x.parquet", pa.schema({"span": pa.month_day_nano_interval()}))
+    assert not list(tmp_path.iterdir())
+
+
 def test_shards_that_lack_a_column_have_nulls_there():
     parts = [pa.table({"id": [1, 2]}), pa.table({"url": ["c"], "id": pa.array([3], pa.int32())})]
     both = joined([Columns.held(part) for part in parts])

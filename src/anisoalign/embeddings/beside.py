@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 
 ID_COLUMNS = ("id", "ids", "key", "image_path")
 """Columns taken for ids when the user names none, in this order."""
@@ -140,7 +140,12 @@ class ColumnsFile:
         self._group = rows_of_group(schema, _GROUP)
         self._schema = schema.remove_metadata()
         self._file = path.open("wb")
-        self._out = pq.ParquetWriter(self._file, self._schema)
+        try:
+            self._out = pq.ParquetWriter(self._file, self._schema)
+        except pa.ArrowException as error:
+            self._file.close()
+            path.unlink()
+            raise InputError(f"columns beside the vectors cannot be kept in Parquet: {one_line(error)}") from error
         self._waiting: list[pa.Table] = []
         self._count = 0
 
