@@ -167,9 +167,15 @@ class OwnMoments:
 
     def __init__(self, order: Order):
         self.order: Order = order
-        # There is no loop for variances alone, which one method asks for.
-        self.sweep = {"mean": self._mean, "diagonal": None, "full": self._full}[order]
         self._centred: np.ndarray | None = None
+
+    @property
+    def sweep(self) -> Callable[[np.ndarray], tuple[np.ndarray, Moments]] | None:
+        """The compiled loop, if there is one: none for variances alone, which one method asks for.
+
+        Not an attribute: a method that its own object holds would keep the buffer until cycles are collected.
+        """
+        return {"mean": self._mean, "diagonal": None, "full": self._full}[self.order]
 
     def __call__(self, tile: Tile) -> Moments:
         """Moments of one tile."""

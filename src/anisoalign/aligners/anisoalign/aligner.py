@@ -279,26 +279,9 @@ class AnisoAlign(Aligner):
         moments_y = measure(source, "full", dtype=dtype, progress=progress)
         moments_x = measure(target, "full", dtype=dtype, progress=progress)
         overlap_p = check_premise(moments_y, moments_x, force, self.seed)
-        precision = map_precision(max(source.rows, target.rows), dtype)
-        rows_y = source.sample(self.fit_rows, self.seed, precision)
-        rows_x = target.sample(self.fit_rows, self.seed + 1, precision)
-        whole = None  # samples that are the sets themselves say the same
-        if max(source.rows, target.rows) > self.fit_rows:
-            whole = Whole(moments_y, moments_x, source, target, progress)
-        with operations_alone() if max(len(rows_y), len(rows_x)) <= SMALL else nullcontext():
-            strength, curve = self._choose_strength(rows_y, rows_x)
-            made = fit_correction(self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint, whole)
-            means = made.correction.means(torch.from_numpy(rows_y), NODES)
-            # On another, so that a fit that is interrupted leaves this model as it was.
-            fitted = type(self)(**self.get_params())
-            fitted.n_features_in_, fitted.rank_, fitted.overlap_p_ = source.dim, made.rank, overlap_p
-            fitted.strength_, fitted.strength_curve_ = strength, curve
-            fitted._keep(made.correction)
-            fitted.target_mean_, fitted.calibration_means_ = moments_x.mean.copy(), means
-            fitted.source_energy_ = drift_statistics(rows_y, moments_y.mean)
-            fitted.source_dimension_ = source.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
-            fitted.whole_bound_ = float(fitted._bounds(rows_y).max())
-        check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))
+        whole = Whole(moments_y, moments_x, source, target, progress)
+        fitted = self._fitted(whole, map_precision(max(source.rows, target.rows), dtype), stages, checkpoint)
+        fitted.overlap_p_ = overlap_p
         fitted.calibrate(source, dtype=dtype, progress=progress)
         fitted.provenance_ = origins(source, target)
         for name in [name for name in vars(self) if name.endswith("_")]:
@@ -307,6 +290,38 @@ class AnisoAlign(Aligner):
             if name.endswith("_"):
                 setattr(self, name, value)
         return self
+
+    def _fitted(
+        self,
+        whole: Whole,
+        precision: np.dtype,
+        stages: Callable[[str, int, int], None] | None,
+        checkpoint: str | Path | None,
+    ) -> Self:
+        """Another model, so that a fit that is interrupted leaves this one as it was, with all that samples tell.
+
+        The samples, the largest that a fit holds, are gone before calibration passes over all sources.
+        """
+        moments_y, moments_x = whole.source, whole.target
+        rows_y = whole.source_rows.sample(self.fit_rows, self.seed, precision)
+        rows_x = whole.target_rows.sample(self.fit_rows, self.seed + 1, precision)
+        # Samples that are the sets themselves say the same.
+        sampled = max(whole.source_rows.rows, whole.target_rows.rows) > self.fit_rows
+        fitted = type(self)(**self.get_params())
+        with operations_alone() if max(len(rows_y), len(rows_x)) <= SMALL else nullcontext():
+            fitted.strength_, fitted.strength_curve_ = self._choose_strength(rows_y, rows_x)
+            made = fit_correction(
+                self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint, whole if sampled else None
+            )
+            fitted.n_features_in_, fitted.rank_ = moments_y.dim, made.rank
+            fitted.target_mean_ = moments_x.mean.copy()
+            fitted.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES)
+            fitted._keep(made.correction)
+            fitted.source_energy_ = drift_statistics(rows_y, moments_y.mean)
+            fitted.source_dimension_ = moments_y.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
+            fitted.whole_bound_ = float(fitted._bounds(rows_y).max())
+        check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))
+        return fitted
 
     def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
         """Not possible: the coupling and the prior are no functions of moments; use `fit`."""

@@ -221,6 +221,11 @@ class Coupled(NamedTuple):
     rows: Float[np.ndarray, "n d"]
     barycentres: Float[np.ndarray, "n d"]
 
+    def cross(self) -> Float[np.ndarray, "d d"]:
+        """Barycentres' cross-covariance with the sources as they are, times n."""
+        centred = self.source - self.source.mean(axis=0, dtype=np.float64)
+        return (self.barycentres - self.barycentres.mean(axis=0)).T @ centred
+
 
 def couple(
     parts: Sequence[Part],
@@ -343,8 +348,8 @@ def fit_correction(
 def _full_rotation(model: Any, turned: Turned, target: Moments, coupled: Coupled) -> Float[np.ndarray, "d d"]:
     """The turn of the means, then the rotation about the targets' mean."""
     full = dialled_transport(turned.source, target, turned.frame, shrinkage=model.shrinkage, strength=1.0).weight
-    sources, transported = coupled.source @ turned.rotation.T, full @ turned.source.covariance
-    return fit_rotation(sources, coupled.barycentres, transported, target.mean) @ turned.rotation
+    crossed, transported = coupled.cross() @ turned.rotation.T, full @ turned.source.covariance
+    return fit_rotation(crossed, transported, target.mean) @ turned.rotation
 
 
 def _basis(model: Any, moments_y: Moments, moments_x: Moments, rows_y: np.ndarray, rows_x: np.ndarray) -> Tensor:

@@ -17,10 +17,7 @@ def turn_of_means(source: Moments, target: Moments, rotation: str) -> Float[np.n
 
 
 def fit_rotation(
-    turned: Float[np.ndarray, "n d"],
-    barycentres: Float[np.ndarray, "n d"],
-    transported: Float[np.ndarray, "d d"],
-    fixed: Float[np.ndarray, " d"],
+    coupled: Float[np.ndarray, "d d"], transported: Float[np.ndarray, "d d"], fixed: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, "d d"]:
     """Rotation about the targets' mean direction, from two estimates of the cross-covariance C and the identity.
 
@@ -31,16 +28,13 @@ def fit_rotation(
 
     Parameters
     ----------
-    turned : ndarray, shape (n, d)
-        Sources after the turn of the means.
-    barycentres : ndarray, shape (n, d)
-        Of the targets that each is coupled with.
+    coupled : ndarray, shape (d, d)
+        Cross-covariance, times any number, of the barycentres of coupled targets with sources after the turn of means.
     transported : ndarray, shape (d, d)
         T Σy of all turned sources.
     fixed : ndarray, shape (d,)
         Direction of the targets' mean.
     """
-    coupled = (barycentres - barycentres.mean(axis=0)).T @ (turned - turned.mean(axis=0))
     mixed = sum((unit(part) for part in (coupled, transported)), np.eye(len(fixed)) / len(fixed))
     return rotation_towards(mixed, fixed)
 
