@@ -156,7 +156,7 @@ def latency() -> str:
 GAPS = {
     "the demo": "the demo",
     "coco_clip": "CLIP, photographs and captions",
-    "fashion_clip": "FashionCLIP, products",
+    "fashion_clip": "Marqo-FashionCLIP, products",
     "esc50_clap": "CLAP, sounds and prompts",
 }
 """Sets of gaps.json, as a reader knows them."""
