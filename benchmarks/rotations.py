@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from anisoalign.aligners import ReAlign
-from anisoalign.aligners.anisoalign.correction import Turned, couple, fit_initial
+from anisoalign.aligners.anisoalign.correction_fit import Turned, couple, fit_initial
 from anisoalign.aligners.anisoalign.path import Start
 from anisoalign.aligners.anisoalign.rotation import unit
 from anisoalign.aligners.gaussian_transport import dialled_transport

@@ -17,7 +17,7 @@ from scipy.special import entr, softmax
 from sklearn.cluster import KMeans
 
 from anisoalign.aligners import AnisoAlign, ReAlign
-from anisoalign.aligners.anisoalign.correction import Turned, fit_initial, fit_restore
+from anisoalign.aligners.anisoalign.correction_fit import Turned, fit_initial, fit_restore
 from anisoalign.aligners.anisoalign.coupling import bandwidth_for, coupling, regress
 from anisoalign.aligners.gaussian_transport import frame_of
 from anisoalign.comparison.split import split

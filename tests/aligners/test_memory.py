@@ -30,7 +30,7 @@ def test_what_sums_tiles_goes_with_its_pass_and_does_not_wait_for_the_collector(
 
 
 def test_samples_are_gone_when_all_sources_are_passed_over(monkeypatch):
-    samples, held = [], []
+    samples, held, reached = [], [], []
     take, calibrate = EmbeddingSet.sample, AnisoAlign.calibrate
 
     def watched(self, *arguments):
@@ -39,6 +39,7 @@ def test_samples_are_gone_when_all_sources_are_passed_over(monkeypatch):
         return rows
 
     def looking(self, *arguments, **options):
+        reached.append(self)
         held.extend(one for one in samples if one() is not None)
         return calibrate(self, *arguments, **options)
 
@@ -47,4 +48,5 @@ def test_samples_are_gone_when_all_sources_are_passed_over(monkeypatch):
     rows = np.random.default_rng(0).normal(size=(400, 8)) * np.linspace(2, 0.5, 8)
     AnisoAlign(fit_rows=100, strength=0.5).fit(rows[:200] + 1, rows[200:] - 1)
     assert len(samples) == 2
+    assert len(reached) == 1  # or nobody looked
     assert held == []

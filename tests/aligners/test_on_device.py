@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from anisoalign.aligners import METHODS, transforming
+from anisoalign.aligners import METHODS, on_device, transforming
+from anisoalign.aligners.modules import Served
 from anisoalign.aligners.on_device import TilesOnDevice, device_for, lies_on, mapped_on, tiles_on
 from anisoalign.embeddings import EmbeddingWriter, InputError, open_embeddings, write_tiles
 
@@ -154,3 +155,15 @@ def test_a_gpu_gives_the_rows_of_the_cpu(fitted, rows, name, tmp_path):
     np.save(tmp_path / "y.npy", rows[0])
     fitted[name].transform(tmp_path / "y.npy", tmp_path / "z.npy", device="cuda")
     np.testing.assert_allclose(np.load(tmp_path / "z.npy"), expected, atol=1e-5)
+
+
+def test_a_long_tensor_is_mapped_piece_by_piece(fitted, rows, monkeypatch):
+    """A memory's softmax has a column for each row held: all at once it would need rows × rows."""
+    raw, seen = torch.from_numpy(rows[0]), []
+    monkeypatch.setattr(on_device, "PIECE", 64)
+    forward = Served.forward
+    monkeypatch.setattr(Served, "forward", lambda self, part: (seen.append(len(part)), forward(self, part))[1])
+    aligned = mapped_on(fitted["memory-projection"], raw, "float32")
+    assert max(seen) == 64
+    assert sum(seen) == len(raw)
+    np.testing.assert_allclose(aligned.numpy(), fitted["memory-projection"].transform(rows[0]), atol=1e-5)

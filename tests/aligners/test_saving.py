@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 import anisoalign as aa
 from anisoalign.aligners import METHODS
+from anisoalign.statistics import measure
 
 
 @pytest.fixture
@@ -134,3 +135,19 @@ def test_a_model_is_neither_written_to_nor_read_from_a_uri(tmp_path, monkeypatch
     with pytest.raises(aa.InputError, match="lie on disks"):
         aa.load("s3://bucket/model")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_a_file_that_is_missing_is_named(saved, file):
+    (saved / file).unlink()
+    with pytest.raises(aa.InputError, match=f"model is not a saved model: {file} is missing"):
+        aa.load(saved)
+
+
+def test_a_model_that_waits_for_its_calibration_is_saved_and_read_back(planted, tmp_path):
+    y, x = (measure(rows, "full") for rows in (planted.source, planted.target))
+    waiting = aa.ReAlign().fit_from_statistics(y, x)
+    waiting.save(tmp_path / "m")
+    read = aa.load(tmp_path / "m").calibrate(planted.source)
+    expected = waiting.calibrate(planted.source).transform(planted.source)
+    assert read.transform(planted.source).tobytes() == expected.tobytes()

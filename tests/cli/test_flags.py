@@ -205,3 +205,14 @@ def test_the_plan_of_aniso_align_counts_what_is_trained():
         for spec in ("strength=0.5", "strength=auto", "paper")
     )
     assert given < chosen < paper
+
+
+def test_auto_takes_the_cpu_for_what_no_gpu_does(run, sides, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name in ("c3", "realign"):
+        METHODS[name]().fit(np.load(sides.text), np.load(sides.image)).save(tmp_path / name)
+    for name, *more in (("c3",), ("realign", "--out-dtype", "float64"), ("realign", "--dtype", "float64")):
+        words = ("transform", tmp_path / name, "--source", sides.text, "--overwrite", "--out", tmp_path / "z.npy")
+        assert run(*words, *more, "--device", "auto").code == 0
+        assert run(*words, *more, "--device", "cuda").code == 2

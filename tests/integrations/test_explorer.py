@@ -1,8 +1,10 @@
 """The explorer: its endpoints, and its page in a real browser."""
 
+import contextlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -54,6 +56,7 @@ class Served:
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
         self.thread.start()
         while not self.server.started:
+            assert self.thread.is_alive(), "the server ended before it began to answer"
             time.sleep(0.02)
 
     def get(self, path, host=None):
@@ -183,6 +186,67 @@ def test_pairs_that_ids_contradict_are_refused(pairs, tmp_path):
     model = aa.MeanShift().fit(pairs.text, pairs.image)
     with pytest.raises(aa.InputError, match=r"image\.npy, shard 0, row 0 has 'scene 399'"):
         session_of(model, tmp_path / "text.npy", tmp_path / "image.npy")
+
+
+def test_the_page_opens_at_the_strength_that_was_fitted(pairs, browser):
+    fitted = aa.GaussianTransport(strength=0.62).fit(pairs.text, pairs.image)
+    made = Served(session_of(fitted, pairs.text, pairs.image))
+    watched = Watched(browser)
+    watched.page.goto(made.address)
+    watched.page.wait_for_selector("body[data-at]")
+    assert watched.page.locator("body").get_attribute("data-at") == "0.62/0"
+    watched.close()
+    made.close()
+
+
+def test_a_list_that_comes_late_is_not_shown(served, browser):
+    from playwright.sync_api import Error
+
+    watched, held = Watched(browser), []
+    page = watched.page
+    page.goto(served.address)
+    page.wait_for_selector("body[data-at]")
+    page.route("**/api/texts?search=red", lambda route: held.append(route))
+    page.locator("#search").fill("red")
+    page.wait_for_function("document.getElementById('search').value === 'red'")
+    page.locator("#search").fill("no such words")
+    page.wait_for_selector("#count:has-text('0 found')")
+    assert len(held) == 1
+    with contextlib.suppress(Error):  # the page has turned away from it
+        held[0].fulfill(json={"found": 1, "offset": 0, "texts": [{"index": 0, "caption": "late"}]})
+    page.wait_for_timeout(300)
+    assert page.locator("#texts").inner_text() == ""
+    assert watched.complaints == []
+    watched.close()
+
+
+def test_a_list_that_does_not_come_is_told(served, browser):
+    watched = Watched(browser)
+    page = watched.page
+    page.goto(served.address)
+    page.wait_for_selector("body[data-at]")
+    page.route("**/api/texts?*", lambda route: route.fulfill(status=422, json={"error": "it sleeps"}))
+    page.locator("#search").fill("red")
+    page.wait_for_selector("#problem:has-text('does not answer: it sleeps')")
+    page.unroute("**/api/texts?*")
+    page.locator("#search").fill("blue")
+    page.wait_for_selector("#count:has-text('found')")
+    page.wait_for_function("document.getElementById('problem').textContent === ''")
+    watched.close()
+
+
+def test_one_port_has_one_explorer():
+    from anisoalign.explore.server import bind
+
+    with bind(0) as first, pytest.raises(aa.InputError, match="cannot be used"):
+        bind(first.getsockname()[1])
+
+
+def test_who_comes_before_the_server_answers_waits():
+    from anisoalign.explore.server import bind
+
+    with bind(0) as opened, socket.create_connection(opened.getsockname(), timeout=5) as browser:
+        assert browser.getpeername() == opened.getsockname()
 
 
 def test_a_method_without_a_dial_has_one_point_and_a_slider_at_rest(pairs, browser):

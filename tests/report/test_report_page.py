@@ -90,6 +90,19 @@ def test_everything_from_outside_is_escaped(tmp_path, hostile, paired_gap, view)
     assert not any(name.startswith("on") for name, _ in page.attributes)
 
 
+def test_names_of_blocks_are_escaped_and_no_form_is_sent(tmp_path, view):
+    phases = json.loads(json.dumps(view["phases"]))
+    evil = {block["block"]: f"<a href=x>{block['block']}</a>" for block in phases["blocks"]}
+    for block in phases["blocks"]:
+        block["block"] = evil[block["block"]]
+    phases["couplings"] = [[evil[k], evil[other], *rest] for k, other, *rest in phases["couplings"]]
+    text, page = read(write_page(tmp_path / "page.html", results=Results(views=[{**view, "phases": phases}])))
+    assert {"compasses", "couplings"} <= set(figures(text))
+    assert ("href", "x") not in page.attributes
+    (policy,) = (value for name, value in page.attributes if name == "content" and "default-src" in value)
+    assert {"base-uri 'none'", "form-action 'none'"} <= set(policy.split("; "))
+
+
 def test_absent_numbers_leave_figures_and_columns_out(tmp_path, unpaired_gap, plain):
     text, _ = read(write_page(tmp_path / "page.html", gap=unpaired_gap, comparison=plain))
     assert figures(text) == ["cosines", "spectra", "overlap", "trade-off"]

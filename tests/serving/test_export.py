@@ -193,3 +193,34 @@ def test_a_sample_of_another_encoder_is_refused_unless_forced(rows, tmp_path):
         assert export(model, tmp_path / "m.pt2", to="torch-export", source=source, force=True).on == "source"
         (tmp_path / "m.pt2").unlink()
     assert export(model, tmp_path / "m.pt2", to="torch-export", source=text).on == "source"
+
+
+def test_weights_beyond_float16_are_refused_rather_than_written_as_infinity(rows, tmp_path):
+    model = aa.WhitenColor().fit(*rows)
+    model.weight_, model.bias_ = 1e6 * model.weight_, 1e6 * model.bias_  # the same map: rows are divided by their norms
+    with pytest.raises(InputError, match="beyond float16"):
+        export(model, tmp_path / "m.pt2", to="torch-export", precision="fp16")
+    assert not list(tmp_path.iterdir())
+    assert export(model, tmp_path / "m.pt2", to="torch-export", precision="int8").least_cosine > 0.99
+
+
+def test_more_weights_than_one_onnx_file_holds_are_refused(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("anisoalign.serving.export"), "LARGEST_ONNX", 1000)
+    with pytest.raises(InputError, match="more than one ONNX file holds"):
+        export(fitted("gaussian-transport"), tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_rows_of_the_sample_are_left_out_where_that_is_asked_for(fitted, rows, tmp_path):
+    fitted("realign").save(tmp_path / "m")
+    holed = rows[0].copy()
+    holed[7] = np.nan
+    np.save(tmp_path / "rows.npy", holed)
+    words = [sys.executable, "-m", "anisoalign", "export", tmp_path / "m", "--to", "torch-export"]
+    words += ["--out", tmp_path / "m.pt2", "--source", tmp_path / "rows.npy"]
+    ended = subprocess.run([*map(str, words)], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "row 7" in ended.stderr
+    ended = subprocess.run([*map(str, words), "--bad-rows", "drop"], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "1 bad row(s) dropped" in ended.stderr

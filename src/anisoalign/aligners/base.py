@@ -117,7 +117,10 @@ class Aligner(Estimator):
         raise NotImplementedError
 
     def calibrate(self, source: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
-        """Store μ̂, the mean of the mapped source, in one pass, so that one row can be transformed alone."""
+        """Store μ̂, the mean of the mapped source, in one pass, so that one row can be transformed alone.
+
+        A model with a dial stores that of the strength in use.
+        """
         source = open_embeddings(source, name="source")
         mapped = partial(self._mapped_means, float64_below(source.rows, dtype))
         self.calibration_mean_ = measure(source, "mean", dtype=dtype, summary=mapped, progress=progress).mean

@@ -88,6 +88,15 @@ class Served(nn.Module):
         return self.move(unit(embeddings))
 
 
+def _half(weight: Tensor) -> Tensor:
+    """A matrix in float16, which ends at 65,504."""
+    half = weight.half()
+    if not bool(torch.isfinite(half).all()):
+        largest = float(weight.abs().max())
+        raise InputError(f"the model's largest weight is {largest:.3g}, beyond float16: export it as fp32 or int8")
+    return half
+
+
 class Product(nn.Module):
     """X Wᵀ, W of shape (out, in) kept in a precision."""
 
@@ -103,7 +112,7 @@ class Product(nn.Module):
             self.register_buffer("scale", scale)
             self.register_buffer("weight", torch.round(weight / scale[:, None]).to(torch.int8))
         else:
-            self.register_buffer("weight", weight.half() if precision == "fp16" else weight.clone())
+            self.register_buffer("weight", _half(weight) if precision == "fp16" else weight.clone())
 
     def forward(self, rows: Tensor) -> Tensor:
         """The product, float32."""

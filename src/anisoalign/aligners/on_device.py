@@ -17,6 +17,9 @@ from anisoalign.embeddings import InputError, Tile
 RANGE = (1e-16, 1e18)
 """Norms between which float32 squares neither overflow nor lose digits; other rows go by way of the CPU."""
 
+PIECE = 8192
+"""Rows of a tensor that are mapped at once: a memory of 50,000 rows asks for 1.6 GB of cosines."""
+
 
 def device_for(model: Aligner, source: Any, device: str, dtype: str, out_dtype: str) -> torch.device:
     """Where rows are mapped: on the device asked for; for "auto" where a tensor lies, if they can be, else on the CPU.
@@ -48,8 +51,9 @@ def mapped_on(model: Aligner, rows: Float[Tensor, "n d"], out_dtype: str) -> Flo
     norms = torch.linalg.vector_norm(rows.detach().float(), dim=1)
     if not bool(((norms > RANGE[0]) & (norms < RANGE[1])).all()):  # false for NaN as well
         return None
+    move, kind = serving_module(model).to(rows.device), getattr(torch, out_dtype)
     with torch.no_grad():
-        return serving_module(model).to(rows.device)(rows.float()).to(getattr(torch, out_dtype))
+        return torch.cat([move(tile.float()).to(kind) for tile in rows.split(PIECE)])
 
 
 class TilesOnDevice:

@@ -91,11 +91,12 @@ def load(path: str | Path) -> Aligner:
     path = on_disk(path, "models")
     if not path.exists():
         raise InputError(absent(path, f"a saved model: a folder with {CONFIG} and {WEIGHTS}"))
+    for name in (CONFIG, WEIGHTS):
+        if path.is_dir() and not (path / name).exists():
+            raise InputError(f"{path} is not a saved model: {name} is missing")
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         arrays = load_file(str(path / WEIGHTS))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is not a saved model: {Path(error.filename or path).name} is missing") from error
     except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError, NotADirectoryError) as error:
         raise InputError(f"{path} is not a saved model, or a damaged one: {error}") from error
     if not isinstance(config, dict) or config.get("schema_version") != SCHEMA_VERSION:
@@ -107,7 +108,8 @@ def load(path: str | Path) -> Aligner:
         model = METHODS[config["method"]](**config["params"])
         for name, value in {**arrays, **config["fitted"]}.items():
             setattr(model, name, value)
-        model.mapping(np.dtype(np.float64))  # what a transform needs is there
+        if not model.calibrated or model.calibration_mean_ is not None:  # else `calibrate` is still to come
+            model.mapping(np.dtype(np.float64))  # what a transform needs is there
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is a damaged model: {error}") from error
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import warnings
@@ -80,6 +81,8 @@ def main() -> None:
     """Run the command line: exit 0 when done, 1 when something failed, 2 on bad usage or bad input, 130 on Ctrl-C."""
     before = signal.signal(signal.SIGINT, _interrupt)
     warnings.showwarning = _teller()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a Ψ that it cannot encode is no reason to lose a run
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except Interrupted:

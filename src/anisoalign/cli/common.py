@@ -194,7 +194,9 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a result as JSON, to stdout."""
-    print(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False))
+    # Where stdout is no Unicode JSON escapes for itself: what Python would write for an é there, \xe9, is no JSON.
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=not unicode))
 
 
 def print_rich(*parts: Any) -> None:
@@ -279,8 +281,11 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def stages() -> Iterator[Callable[[str, int, int], None]]:
-    """Bars of training stages on stderr; yields a function of a stage's name, its step and its number of steps."""
+def stages() -> Iterator[Callable[..., None]]:
+    """Bars of training stages on stderr; yields a function of a stage's name, its step and its number of steps.
+
+    A fourth argument is written behind the name, as a loss is.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -289,10 +294,10 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
         *columns, console=console(), transient=True, disable=not (sys.stderr.isatty() and first_process())
     ) as bar:
 
-        def step(stage: str, done: int, total: int) -> None:
+        def step(stage: str, done: int, total: int, note: str = "") -> None:
             if stage not in tasks:
                 tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)
+            bar.update(tasks[stage], completed=done, description=f"{stage}{note}")
 
         yield step
 
@@ -348,15 +353,15 @@ def check_extra(extra: str, *packages: str) -> None:
         raise InputError(f'{listed(missing)} is not installed: pip install "anisoalign[{extra}]"')
 
 
-def check_report(path: Path | None) -> None:
-    """Raise InputError, before any work, where a page could not be written."""
+def check_report(path: Path | None, *inputs: Any) -> None:
+    """Raise InputError, before any work, where a page could not be written; as `check_file`."""
     from importlib.util import find_spec
 
     from anisoalign.embeddings import InputError
 
     if path is not None and not find_spec("jinja2"):
         raise InputError('a report needs jinja2: pip install "anisoalign[report]"')
-    check_file(path)
+    check_file(path, *inputs)
 
 
 def check_explorer() -> None:
@@ -370,15 +375,22 @@ def check_explorer() -> None:
         raise InputError(f'the explorer needs {", ".join(missing)}: pip install "anisoalign[explore]"')
 
 
-def check_file(path: Path | None) -> None:
-    """Raise InputError, before any work, where a file could not be written."""
+def check_file(path: Path | None, *inputs: Any) -> None:
+    """Raise InputError, before any work, where a file could not be written, or would replace one of the inputs.
+
+    Inputs that are no paths of this machine, or None, are no file that could be replaced.
+    """
     from anisoalign.embeddings import InputError
+    from anisoalign.embeddings.atomic import check_regular
 
     if path is None:
         return
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"{path} cannot be written: it must be a file in a folder that exists")
+    check_regular(path)
+    if any(isinstance(read, Path) and os.path.realpath(read) == os.path.realpath(path) for read in inputs):
+        raise InputError(f"{path} is named twice in this command, which would replace it; choose another name")
 
 
 def listed(values: Sequence[Any]) -> str:

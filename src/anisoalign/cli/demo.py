@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,9 +42,15 @@ def demo(
     Nothing is downloaded. The folder gets the embeddings, a fitted model, aligned rows, table, JSON and figures.
     """
     from anisoalign.embeddings import InputError
+    from anisoalign.embeddings.atomic import writable
 
+    common.check_extra("report", "jinja2", "matplotlib", "PIL")
     if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= LEFT):
         raise InputError(f"{out} exists and holds other things than a demo's; name another with --out")
+    with writable(out):
+        out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise InputError(f"{out} cannot be written; name another folder with --out")
     started = time.perf_counter()
     pairs = _embed(out, rows, seed)
     source, target = out / "text.npy", out / "image.npy"
@@ -67,7 +74,6 @@ def _embed(out: Path, rows: int, seed: int) -> WorldPairs:
             seen = now
 
         pairs = RenderedWorld.load().embed(rows=rows, seed=seed, progress=tell)
-    out.mkdir(parents=True, exist_ok=True)
     np.save(out / "text.npy", pairs.text)
     np.save(out / "image.npy", pairs.image)
     (out / "label.txt").write_text("".join(f"{pairs.label_name[i]}\n" for i in pairs.label), encoding="utf-8")

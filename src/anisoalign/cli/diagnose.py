@@ -43,7 +43,8 @@ def diagnose(
         from anisoalign.embeddings import InputError
 
         raise InputError("pairs are read side by side by one process: leave --engine or --paired out")
-    showing.check_outputs(report, results)
+    others = (common.place(text.partition("=")[2]) for text in also or [])
+    showing.check_outputs(report, results, source, target, *others)
     import anisoalign as aa
     from anisoalign.diagnostics.controls import CONTROL_ROWS
 

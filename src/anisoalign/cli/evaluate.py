@@ -49,14 +49,18 @@ def evaluate(
     seed: common.SeedOption = 0,
 ) -> None:
     """Is the meaning kept, and is the target reached? With --json the fields of AlignmentReport."""
-    showing.check_outputs(report, results)
+    files = (source_labels, target_labels, source_captions, target_captions)
+    showing.check_outputs(report, results, source, target, aligned, *files)
     import anisoalign as aa
+    from anisoalign.embeddings import InputError
 
     y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
     z = common.open_set(aligned, "aligned", aligned_column, bad_rows, norms, memory)
     gallery = showing.Gallery(y, x, source_captions, target_captions, thumbnails)
     fitted = None if model is None else aa.load(model)
+    if fitted is not None and fitted.n_features_in_ != y.dim:
+        raise InputError(f"the model was fitted on width {fitted.n_features_in_}, these rows have {y.dim}")
     labels = common.read_side_labels(None, source_labels, target_labels, y.rows, x.rows)
     with console_status("measuring"), common.carried_by(engine):
         scores = aa.evaluate(
@@ -82,7 +86,7 @@ def evaluate(
     if report is not None or results is not None:
         from anisoalign.report.results import Results
 
-        parts = _parts_of_page(y, x, z, fitted, paired, sample, seed, gallery)
+        parts = _parts_of_page(y, x, z, fitted, paired, sample, dtype.value, seed, gallery)
         names = showing.names_of(source, target)
         showing.write_outputs(report, results, Results(evaluate=record, names=names, **parts))
 
@@ -94,6 +98,7 @@ def _parts_of_page(
     model: Any,
     paired: bool,
     sample: int,
+    dtype: str,
     seed: int,
     gallery: showing.Gallery,
 ) -> dict[str, Any]:
@@ -114,7 +119,7 @@ def _parts_of_page(
         target_rows=rows_x,
         seed=seed,
     )
-    gap = aa.diagnose(y, x, paired=paired, seed=seed).to_dict()
+    gap = aa.diagnose(y, x, paired=paired, dtype=dtype, seed=seed).to_dict()
     return {"diagnose": [gap], "views": [view.to_dict()], **gallery.of([view])}
 
 

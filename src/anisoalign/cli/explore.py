@@ -28,6 +28,7 @@ def explore(
     norms: common.NormsOption = common.Norms.auto,
     memory: common.MemoryOption = None,
     seed: common.SeedOption = 0,
+    force: common.ForceOption = False,
 ) -> None:
     """Show, on a page of this machine alone, what a model does to a chosen text as its strength is dragged.
 
@@ -45,7 +46,7 @@ def explore(
     shown = Shown(showing.names_of(source, target), gallery.captions, gallery.thumbnail)
     with bind(port) as opened:
         with common.progress("measure the dial", len(NODES)) as done:
-            session = Session(fitted, y, x, shown, paired=paired, sample=sample, seed=seed, progress=done)
+            session = Session(fitted, y, x, shown, paired=paired, sample=sample, seed=seed, force=force, progress=done)
         common.tell_dropped(y, x)
         common.say(session.about())
         address = f"http://{LOOPBACK}:{opened.getsockname()[1]}"

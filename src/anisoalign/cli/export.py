@@ -37,6 +37,9 @@ def export(
     ] = None,
     column: Annotated[str | None, typer.Option("--source-column", help="Column or key of the vectors.")] = None,
     sample: Annotated[int, typer.Option("--sample", min=1, help="Rows measured at most.")] = 2000,
+    bad_rows: common.BadRowsOption = common.BadRows.error,
+    norms: common.NormsOption = common.Norms.auto,
+    memory: common.MemoryOption = None,
     json: common.JsonOption = False,
     seed: common.SeedOption = 0,
     force: common.ForceOption = False,
@@ -51,10 +54,12 @@ def export(
     fitted = aa.load(model)
     rows = None
     if source is not None:
-        rows = common.open_set(source, "source", column, common.BadRows.error, common.Norms.auto, None)
+        rows = common.open_set(source, "source", column, bad_rows, norms, memory)
     made = write(
         fitted, out, to=to.value, precision=precision.value, source=rows, sample=sample, seed=seed, force=force
     )
+    if rows is not None:
+        common.tell_dropped(rows)
     if json:
         common.print_json(made.to_dict())
         return

@@ -121,6 +121,8 @@ def _plan_training(
     from anisoalign.mllm import TrainSettings
     from anisoalign.mllm.planning import plan_training
 
+    if not 0 < tflops < float("inf"):
+        raise InputError(f"--tflops must be a number above 0, not {tflops}")
     read = TrainSettings.read(settings, change or ())
     if not read.stages:
         raise InputError(f"{settings} has no [stages.NAME]")

@@ -22,7 +22,7 @@ def report(
     The page needs no network and holds its own numbers. Later files win where two hold the same part. What --results
     writes has figures of before and after; what --json prints has not.
     """
-    common.check_report(out)
+    common.check_report(out, *results)
     from anisoalign.report import write_page
     from anisoalign.report.results import read_results
 

@@ -53,6 +53,7 @@ def score(
 ) -> None:
     """Ask a trained model the questions of a benchmark; print accuracy, precision and recall, CIDEr-D, by group."""
     common.check_extra("mllm", "transformers", "accelerate", "peft")
+    common.check_file(predictions)
     from anisoalign.devices import find_device
     from anisoalign.embeddings import InputError
     from anisoalign.mllm import load_mllm
@@ -72,15 +73,19 @@ def score(
             before[0] = now
 
         found = measure(loaded, bench, embeddings, side=side.value, batch_size=batch_size, progress=advance)
-    if predictions is not None:
+    if json:
+        common.print_json(found.to_dict())
+    else:
+        _print({"all": found.kinds, **found.groups})
+    if predictions is not None:  # last: the numbers are told even if this fails
         _write(
             predictions,
             [{"id": q.id, "question": q.text, "said": s} for q, s in zip(questions, found.predictions, strict=True)],
         )
-    if json:
-        common.print_json(found.to_dict())
-        return
-    for group, kinds in {"all": found.kinds, **found.groups}.items():
+
+
+def _print(groups: dict[str, dict[str, dict[str, float]]]) -> None:
+    for group, kinds in groups.items():
         for kind, metrics in kinds.items():
             shown = "  ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v:,}" for k, v in metrics.items())
             print(f"{group:20} {kind:8} {shown}")

@@ -44,10 +44,10 @@ VIEW_ROWS = 4_000
 """Rows a side that a page's pictures of before and after are drawn from."""
 
 
-def check_outputs(report: Path | None, results: Path | None) -> None:
-    """Raise InputError, before any work, where a page or its results could not be written."""
-    common.check_report(report)
-    common.check_file(results)
+def check_outputs(report: Path | None, results: Path | None, *inputs: Any) -> None:
+    """Raise InputError, before any work, where a page or its results could not be written, or would replace inputs."""
+    common.check_report(report, *inputs, results)
+    common.check_file(results, *inputs)
 
 
 def write_outputs(report: Path | None, results: Path | None, found: Results) -> None:
@@ -113,9 +113,8 @@ class Gallery:
                 for neighbour in [*entry["before"], *entry["after"]]:
                     rows[neighbour["side"]].add(neighbour["row"])
         captions = {side: texts for side in rows if (texts := self._captions_of(side, rows[side]))}
-        thumbnail = self.thumbnail
-        pictures = {} if thumbnail is None else {str(row): thumbnail(row) for row in sorted(rows["target"])}
-        return {"captions": captions, "thumbnails": pictures}
+        pictures = {} if self.thumbnail is None else {str(row): self.thumbnail(row) for row in sorted(rows["target"])}
+        return {"captions": captions, "thumbnails": {row: picture for row, picture in pictures.items() if picture}}
 
     def _captions_of(self, side: str, rows: set[int]) -> dict[str, str]:
         from anisoalign.report.row_words import words_of

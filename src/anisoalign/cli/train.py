@@ -48,7 +48,7 @@ def _progress(main: bool) -> Iterator[Callable[[str, int, int, float], None]]:
     """A bar on a terminal, a line now and then elsewhere, nothing from the other processes."""
     if main and sys.stderr.isatty():
         with common.stages() as bar:
-            yield lambda name, done, total, loss: bar(f"{name}, loss {loss:.4f}", done, total)
+            yield lambda name, done, total, loss: bar(name, done, total, f", loss {loss:.4f}")
         return
     last, began = [time.monotonic()], {}
 

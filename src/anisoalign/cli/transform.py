@@ -44,7 +44,7 @@ def transform(
     dtype: common.DtypeOption = common.Dtype.auto,
     device: Annotated[
         str,
-        typer.Option("--device", help="cpu, cuda, cuda:N or auto, a GPU where there is one; which maps in float32."),
+        typer.Option("--device", help="cpu, cuda, cuda:N or auto, a GPU where one is there and can do it (float32)."),
     ] = "cpu",
     force: common.ForceOption = False,
 ) -> None:
@@ -56,13 +56,17 @@ def transform(
     model: they are fixed by the seed it was fitted with and by the number of the row.
     """
     import anisoalign as aa
+    from anisoalign.aligners.modules import draws
     from anisoalign.devices import find_device
     from anisoalign.embeddings import InputError
 
     place = find_device(device, "--device")
-    if place.type != "cpu" and engine is common.Engine.ray:
+    if engine is common.Engine.ray and device not in ("auto", "cpu"):
         raise InputError(f"workers of Ray map on their CPUs: leave --device {device} out, or --engine ray")
     fitted = aa.load(model)
+    exact = "float64" in (dtype.value, out_dtype.value)
+    if device == "auto" and (exact or draws(fitted) or engine is common.Engine.ray):
+        place = find_device("cpu")
     y = common.open_set(source, "source", column, bad_rows, norms, memory)
     tell_plan(estimate(fitted, y, None, dtype.value, out_dtype=out_dtype.value))
     started = time.perf_counter()

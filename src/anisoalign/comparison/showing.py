@@ -137,7 +137,7 @@ def projection(
     """
     start, gap = source.mean(axis=0), target.mean(axis=0) - source.mean(axis=0)
     length = float(np.linalg.norm(gap))
-    spread = np.cov(target.T, bias=True)
+    spread = np.atleast_2d(np.cov(target.T, bias=True))
     line = gap / length if length > 1e-9 else principal_subspace(spread)[:, 0]
     flat = spread - np.outer(line, line @ spread)
     flat -= np.outer(flat @ line, line)

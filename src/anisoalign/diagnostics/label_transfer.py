@@ -1,4 +1,4 @@
-"""Do labels learned on aligned rows hold for real targets?."""
+"""Do labels learned on aligned rows hold for real targets?"""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def label_transfer(
 ) -> float:
     """Accuracy on `test` of a logistic regression (C = 30) trained on `train`; in [0, 1].
 
+    Labels are compared as text: 1 and "1" are the same.
+
     Parameters
     ----------
     train : ndarray, shape (n, d)
         Aligned source rows.
     test : ndarray, shape (m, d)
         Real target rows of other items.
-
-    Labels are compared as text: 1 and "1" are the same.
 
     Raises
     ------

@@ -15,13 +15,34 @@ TEMPORARY = ".tmp-"
 
 
 def write_synced(path: Path, text: str) -> None:
-    """Write a small text file at once: temporary name, sync, rename."""
+    """Write a small text file at once: temporary name, sync, rename.
+
+    Raises
+    ------
+    InputError
+        If `path` is there and is no regular file.
+    """
+    check_regular(path)
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     with temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     rename_synced(temporary, path)
+
+
+def check_regular(path: Path) -> None:
+    """Refuse a device, a pipe or a link in the place of a file: a rename would put the file there instead.
+
+    Raises
+    ------
+    InputError
+        If `path` is there and is no regular file.
+    """
+    if path.is_symlink():
+        raise InputError(f"{path} is a symbolic link; name the file itself ({os.path.realpath(path)})")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} cannot be written: it is there and is no regular file")
 
 
 def rename_synced(temporary: Path, path: Path) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from anisoalign.embeddings.workers import cores
 from anisoalign.encoders.items import Item
 from anisoalign.encoders.preparing import Preparation, Prepared
 from anisoalign.encoders.unicode import storable
@@ -209,7 +210,6 @@ def usual_workers(rows: int, device: str) -> int:
     >>> usual_workers(100, "cuda"), usual_workers(10**6, "cpu") <= 2
     (0, True)
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if rows < 2_000:
         return 0
-    return min(cores, 16) if device != "cpu" else min(cores - 1, 2)
+    return min(cores(), 16) if device != "cpu" else min(cores() - 1, 2)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.errors import one_line
 from anisoalign.encoders import pictures
 from anisoalign.encoders.encoder import Encoder
 from anisoalign.encoders.hugging_face import loading
@@ -36,7 +37,7 @@ class _PicturePreparation:
         try:
             return self.transform(image).numpy()
         except Exception as error:  # one picture that cannot be resized must not end a run
-            raise UnreadableError(f"open_clip's transform refused it: {' '.join(str(error).split())}") from error
+            raise UnreadableError(f"open_clip's transform refused it: {one_line(error)}") from error
 
     def stack(self, pieces: list[np.ndarray]) -> Prepared:
         """Pixels side by side."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anisoalign.embeddings.errors import one_line
 from anisoalign.encoders.unreadable import UnreadableError
 
 if TYPE_CHECKING:
@@ -96,4 +97,4 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, UnidentifiedImageError):
         return "this is no picture that Pillow knows"
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error) or type(error).__name__

@@ -68,7 +68,7 @@ class PicturePreparation:
         try:
             made = self.processor(images=[image], return_tensors="np")
         except Exception as error:  # one picture that the processor cannot resize must not end a run
-            raise UnreadableError(f"the image processor refused it: {' '.join(str(error).split())}") from error
+            raise UnreadableError(f"the image processor refused it: {one_line(error)}") from error
         return dict(made)
 
     def stack(self, pieces: list[dict[str, np.ndarray]]) -> Prepared:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.errors import one_line
 from anisoalign.encoders.unreadable import UnreadableError
 
 DECODING = "channels averaged, resampled by a polyphase filter"
@@ -62,7 +63,7 @@ def _read(content: Any) -> tuple[np.ndarray, int]:
     try:
         return soundfile.read(file, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
-        raise UnreadableError(f"this is no sound that libsndfile knows ({' '.join(str(error).split())})") from error
+        raise UnreadableError(f"this is no sound that libsndfile knows ({one_line(error)})") from error
 
 
 def _resampled(samples: np.ndarray, found: int, rate: int) -> np.ndarray:

@@ -2,26 +2,29 @@
 // The explorer: ask the server for the state at the strength, text and pool in hand, and show it.
 const byId = (id) => document.getElementById(id);
 const chosen = { index: 0 };
-let latest = null;
+const latest = {};
 
-async function ask(path, values, signal) {
-  const answer = await fetch(`${path}?${new URLSearchParams(values)}`, { signal });
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error);
-  return body;
+// The answer; nothing where a later question of the same kind has overtaken this one, or where none comes.
+async function ask(path, values) {
+  latest[path]?.abort();
+  const { signal } = (latest[path] = new AbortController());
+  try {
+    const answer = await fetch(`${path}?${new URLSearchParams(values)}`, { signal });
+    const body = await answer.json();
+    if (!answer.ok) throw new Error(body.error);
+    byId("problem").textContent = "";
+    return body;
+  } catch (error) {
+    if (!signal.aborted) byId("problem").textContent = `The explorer does not answer: ${error.message}`;
+    return null;
+  }
 }
 
 async function refresh() {
-  latest?.abort();
-  latest = new AbortController();
   const pool = document.querySelector("input[name=pool]:checked").value;
   byId("value").textContent = Number(byId("strength").value).toFixed(2);
-  try {
-    draw(await ask("/api/state", { strength: byId("strength").value, index: chosen.index, pool }, latest.signal));
-    byId("problem").textContent = "";
-  } catch (error) {
-    if (error.name !== "AbortError") byId("problem").textContent = `The explorer does not answer: ${error.message}`;
-  }
+  const state = await ask("/api/state", { strength: byId("strength").value, index: chosen.index, pool });
+  if (state) draw(state);
 }
 
 function draw(state) {
@@ -53,7 +56,9 @@ function card(found) {
 }
 
 async function list() {
-  const { found, texts } = await ask("/api/texts", { search: byId("search").value });
+  const answer = await ask("/api/texts", { search: byId("search").value });
+  if (!answer) return;
+  const { found, texts } = answer;
   byId("count").textContent = found > texts.length ? `${texts.length} of ${found} shown; search for others` : `${found} found`;
   byId("texts").replaceChildren(...texts.map((text) => {
     const item = document.createElement("li"), button = document.createElement("button");

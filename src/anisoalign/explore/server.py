@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from anisoalign.embeddings import InputError
 from anisoalign.explore.session import POOLS, Session
+from anisoalign.report.gap_charts import cosine_legend
 from anisoalign.report.page import environment, script_hash
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ def application(session: Session) -> Starlette:
 
 
 def bind(port: int) -> socket.socket:
-    """A socket on the loopback address; port 0 takes a free one.
+    """A socket that listens on the loopback address; port 0 takes a free one.
+
+    Whoever asks before the server answers is kept waiting, not refused.
 
     Raises
     ------
@@ -84,6 +87,7 @@ def bind(port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((LOOPBACK, port))
+        made.listen()  # a port that is bound and no more could be bound once again
     except OSError as error:
         made.close()
         raise InputError(f"port {port} cannot be used ({error.strerror}); --port 0 takes a free one") from error
@@ -99,14 +103,12 @@ def serve(session: Session, opened: socket.socket) -> None:
 
 
 def _page(session: Session) -> tuple[str, str]:
-    report = Path(__file__).parents[1] / "report"
-    script = (report / "page.js").read_text(encoding="utf-8") + (_FOLDER / "explore.js").read_text(encoding="utf-8")
     from jinja2 import ChoiceLoader, FileSystemLoader
 
+    report = Path(__file__).parents[1] / "report"
+    script = (report / "page.js").read_text(encoding="utf-8") + (_FOLDER / "explore.js").read_text(encoding="utf-8")
     templates = environment()
     templates.loader = ChoiceLoader([FileSystemLoader(_FOLDER), FileSystemLoader(report)])
-    from anisoalign.report.gap_charts import cosine_legend
-
     names = session.shown.names
     html = templates.get_template("explore.html.jinja").render(
         title=f"{session.model.name}, explored",

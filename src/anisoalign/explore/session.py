@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from anisoalign.aligners import Aligner, AnisoAlign
+from anisoalign.aligners.origins import check_one_encoder, check_source
 from anisoalign.diagnostics.alignment import default_k, geometry_consistency
 from anisoalign.diagnostics.cosines import CosineHistogram, cosines_across, cosines_of_pairs, row_pairs
 from anisoalign.diagnostics.mixing import mixing
@@ -64,13 +65,15 @@ class Session:
         Row i of both belongs together: own targets are marked and pairs' cosines drawn.
     sample : int
         Rows a side that are held; a seeded sample where there are more.
+    force : bool
+        Show what the model does to rows of another encoder or modality than it was fitted on.
     progress : callable, optional
         Called with the number of points of the curve measured.
 
     Raises
     ------
     InputError
-        If widths or, with `paired`, numbers of rows differ, or ids contradict the pairs.
+        If widths, encoders or, with `paired`, numbers of rows differ, or ids contradict the pairs.
     """
 
     def __init__(
@@ -83,9 +86,12 @@ class Session:
         paired: bool = False,
         sample: int = 2_000,
         seed: int = 0,
+        force: bool = False,
         progress: Callable[[int], None] | None = None,
     ):
         check_widths(source, target)
+        check_one_encoder(source, target, force)
+        check_source(model, source, force)
         if model.n_features_in_ != source.dim:
             raise InputError(f"the model was fitted on width {model.n_features_in_}, these rows have {source.dim}")
         if paired and source.rows != target.rows:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from anisoalign.embeddings import InputError
+from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.mllm.model import EmbeddingLanguageModel, pad
 from anisoalign.mllm.records import Turn
 from anisoalign.mllm.settings import SIDES
@@ -105,8 +105,6 @@ def prepare(model: EmbeddingLanguageModel, embeddings: Any, side: str = "image")
         raise InputError(f"side must be one of {', '.join(SIDES)}, not {side!r}")
     if embeddings is None:
         return None
-    from anisoalign.embeddings import open_embeddings
-
     if isinstance(embeddings, torch.Tensor):
         embeddings = embeddings.detach().float().cpu().numpy()
     rows = open_embeddings(np.asarray(embeddings), name="embedding")

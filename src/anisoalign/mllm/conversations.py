@@ -9,14 +9,14 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
 from anisoalign.embeddings import InputError
 from anisoalign.mllm.records import Conversation, Reading, parse_record
-from anisoalign.mllm.settings import ON_BAD
+from anisoalign.mllm.settings import ON_BAD, StageSettings
 from anisoalign.mllm.unusable import Unusable
 
 _READ = 1 << 22
@@ -65,6 +65,20 @@ class Conversations:
     >>> len(talks), talks[0].turns[-1].text
     (1, 'a red ring')
     """
+
+    @classmethod
+    def of_stage(
+        cls, stage: StageSettings, placeholder: str, source: str | Path | Sequence[Mapping[str, Any]] | None = None
+    ) -> Self:
+        """Those that a stage's settings name, or others, read as the settings say."""
+        return cls(
+            stage.conversations if source is None else source,
+            placeholder=placeholder,
+            prompt=stage.prompt,
+            key=stage.key,
+            text_only=stage.text_only,
+            on_bad=stage.on_bad,
+        )
 
     def __init__(
         self,

@@ -37,19 +37,6 @@ def plain_settings(settings: StageSettings) -> dict[str, Any]:
     return {**asdict(settings), "conversations": "", "embeddings": "", "aligner": ""}
 
 
-def open_talks(settings: TrainSettings, name: str) -> Conversations:
-    """The conversations of a stage."""
-    stage = settings.stages[name]
-    return Conversations(
-        stage.conversations,
-        placeholder=settings.model.placeholder,
-        prompt=stage.prompt,
-        key=stage.key,
-        text_only=stage.text_only,
-        on_bad=stage.on_bad,
-    )
-
-
 class Finished:
     """The finished stages of a run's folder, held against settings.
 
@@ -131,7 +118,7 @@ class _Now:
 
     @cached_property
     def conversations(self) -> dict[str, Any]:
-        return open_talks(self.settings, self.name).state()
+        return Conversations.of_stage(self.settings.stages[self.name], self.settings.model.placeholder).state()
 
     @cached_property
     def embeddings(self) -> str:

@@ -24,9 +24,9 @@ def begin(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
       dropout of this one.
     * `full`: all weights, in float32; adapters of an earlier stage become part of them.
     """
-    if stage.learns == "full" and is_adapted(model):
+    if stage.learns == "full" and model.adapted:
         # In float32 before they are added: a bfloat16 cannot hold the small changes that adapters have learned.
-        model.lm.get_base_model().float()
+        model.base_lm.float()
         model.lm = model.lm.merge_and_unload()
         model.lm_changed = True
     model.requires_grad_(False)
@@ -41,11 +41,6 @@ def begin(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
     _checkpoint_activations(model, stage.gradient_checkpointing)
 
 
-def is_adapted(model: EmbeddingLanguageModel) -> bool:
-    """Whether the language model carries adapters."""
-    return hasattr(model.lm, "peft_config")
-
-
 @contextmanager
 def quiet_peft() -> Iterator[None]:
     """Keep from the user that peft asks transformers by a name that will go away."""
@@ -57,7 +52,7 @@ def quiet_peft() -> Iterator[None]:
 def _adapt(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
     from peft import LoraConfig, get_peft_model
 
-    if is_adapted(model):
+    if model.adapted:
         _check_same(model, stage)
         _set_dropout(model, stage.lora_dropout)
     else:
@@ -127,7 +122,7 @@ def _checkpoint_activations(model: EmbeddingLanguageModel, wanted: bool) -> None
     """Keep or recompute activations, in a frozen model too, whose layers ask whether they are in training."""
     from transformers.modeling_layers import GradientCheckpointingLayer
 
-    lm: Any = model.lm.get_base_model() if is_adapted(model) else model.lm
+    lm = model.base_lm
     if not wanted:
         if lm.is_activation_checkpointing:
             lm.activation_checkpointing_disable()

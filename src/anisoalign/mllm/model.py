@@ -219,12 +219,22 @@ class EmbeddingLanguageModel(nn.Module):
         own = getattr(self.lm.generation_config, "eos_token_id", None)
         return sorted({*self.chat.stop_ids, *(own if isinstance(own, list) else [] if own is None else [own])})
 
+    @property
+    def adapted(self) -> bool:
+        """Whether the language model carries adapters."""
+        return hasattr(self.lm, "peft_config")
+
+    @property
+    def base_lm(self) -> Any:
+        """The language model beneath its adapters, if it has any."""
+        return self.lm.get_base_model() if self.adapted else self.lm
+
     @contextmanager
     def _own_generation_config(self) -> Iterator[None]:
         """Set aside what the language model would sample with, which would mix with what is asked for here."""
         from transformers import GenerationConfig
 
-        lm = self.lm.get_base_model() if hasattr(self.lm, "peft_config") else self.lm
+        lm = self.base_lm
         before, lm.generation_config = lm.generation_config, GenerationConfig()
         try:
             yield
@@ -233,8 +243,7 @@ class EmbeddingLanguageModel(nn.Module):
 
     @property
     def _keeps_logits(self) -> bool:
-        lm = self.lm.get_base_model() if hasattr(self.lm, "peft_config") else self.lm
-        return "logits_to_keep" in inspect.signature(lm.forward).parameters
+        return "logits_to_keep" in inspect.signature(self.base_lm.forward).parameters
 
     def freeze(self) -> None:
         """Nothing learns; dropout off."""

@@ -161,14 +161,7 @@ def _lengths(
             missing = stage.conversations or "no conversations"
             raise InputError(f"{missing}: is not here to be counted; say --conversations N and --tokens N")
         return conversations, tokens, min(2 * tokens, stage.max_length), tokens
-    talks = Conversations(
-        stage.conversations,
-        placeholder=model.placeholder,
-        prompt=stage.prompt,
-        key=stage.key,
-        text_only=stage.text_only,
-        on_bad=stage.on_bad,
-    )
+    talks = Conversations.of_stage(stage, model.placeholder)
     chosen = np.random.default_rng(0).choice(len(talks), min(_SAMPLE, len(talks)), replace=False)
     try:
         chat = Chat(load_tokenizer(model.lm, model.revision), model)

@@ -20,6 +20,7 @@ from typing import Any
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.text_lines import read_lines
+from anisoalign.mllm.cider import words
 from anisoalign.mllm.records import check_text, first_of
 
 KINDS = ("choice", "yes/no", "exact", "caption")
@@ -142,6 +143,4 @@ def yes_or_no(text: str) -> bool | None:
     >>> yes_or_no("Yes, there is."), yes_or_no("no"), yes_or_no("perhaps")
     (True, False, None)
     """
-    from anisoalign.mllm.cider import words
-
     return {"yes": True, "no": False}.get(next(iter(words(text)), ""))

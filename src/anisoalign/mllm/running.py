@@ -12,7 +12,7 @@ from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import writable, write_synced
 from anisoalign.mllm.chat import Chat
 from anisoalign.mllm.conversations import Conversations
-from anisoalign.mllm.finished import Finished, open_talks
+from anisoalign.mllm.finished import Finished
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.language_models import load_tokenizer
 from anisoalign.mllm.model import EmbeddingLanguageModel
@@ -111,15 +111,7 @@ def _open(settings: TrainSettings, name: str) -> tuple[Conversations, EmbeddingS
     for key in ("conversations", "embeddings"):
         if not getattr(stage, key):
             raise InputError(f"[stages.{name}] names no {key}")
-    talks = open_talks(settings, name)
-    store = EmbeddingStore(
-        stage.embeddings,
-        side=stage.side,
-        aligner=stage.aligner or None,
-        column=stage.column or None,
-        id_column=stage.id_column or None,
-    )
-    return talks, store
+    return Conversations.of_stage(stage, settings.model.placeholder), EmbeddingStore.of_stage(stage)
 
 
 def _moved(data: Data, names: list[str], out: Path) -> Data:

@@ -30,7 +30,7 @@ from anisoalign.embeddings.errors import one_line
 from anisoalign.embeddings.model_folder import check_model_place, model_folder, sync_file
 from anisoalign.mllm.card import card
 from anisoalign.mllm.language_models import AS_SAVED, fingerprint, load_lm, load_tokenizer
-from anisoalign.mllm.learning import is_adapted, quiet_peft
+from anisoalign.mllm.learning import quiet_peft
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.settings import ModelSettings, made
 
@@ -81,7 +81,7 @@ def write(model: EmbeddingLanguageModel, folder: Path) -> None:
         "encoder": model.encoder,
         "model": asdict(model.settings),
         "lm": reference,
-        "adapter": is_adapted(model),
+        "adapter": model.adapted,
         "aligner": model.aligner is not None,
         "stages": model.stages,
     }
@@ -91,7 +91,7 @@ def write(model: EmbeddingLanguageModel, folder: Path) -> None:
         {"schema_version": str(SCHEMA_VERSION)},
     )
     model.tokenizer.save_pretrained(folder / TOKENIZER)
-    if is_adapted(model):
+    if model.adapted:
         model.lm.save_pretrained(folder / ADAPTER, save_embedding_layers=False)
         (folder / ADAPTER / "README.md").unlink(missing_ok=True)  # peft's card knows nothing of this model
     if reference["kind"] == "folder":
@@ -225,8 +225,7 @@ def _load_adapter(lm: Any, folder: Path) -> Any:
 
 def _save_lm(model: EmbeddingLanguageModel, folder: Path) -> None:
     """Weights of the language model without adapters, which are saved apart."""
-    lm = model.lm.get_base_model() if is_adapted(model) else model.lm
-    lm.save_pretrained(folder, state_dict=_own_state(model) if is_adapted(model) else None)
+    model.base_lm.save_pretrained(folder, state_dict=_own_state(model) if model.adapted else None)
 
 
 def _reference(model: EmbeddingLanguageModel) -> dict[str, Any]:
@@ -241,7 +240,7 @@ def _reference(model: EmbeddingLanguageModel) -> dict[str, Any]:
 
 def _own_state(model: EmbeddingLanguageModel) -> dict[str, torch.Tensor]:
     """The language model's own weights under their own names; peft wraps layers in place, under `base_layer`."""
-    if not is_adapted(model):
+    if not model.adapted:
         return model.lm.state_dict()
-    state = model.lm.get_base_model().state_dict()
+    state = model.base_lm.state_dict()
     return {name.replace(".base_layer.", "."): value for name, value in state.items() if "lora_" not in name}

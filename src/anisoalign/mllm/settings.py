@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
@@ -286,10 +286,6 @@ class TrainSettings:
         parts = [f"[model]\n{_lines(asdict(self.model))}"]
         parts += [f"[stages.{key}]\n{_lines(asdict(stage))}" for key, stage in self.stages.items()]
         return "\n".join(parts)
-
-    def with_stage(self, name: str, **changes: Any) -> Self:
-        """A copy in which one stage is changed."""
-        return replace(self, stages={**self.stages, name: replace(self.stages[name], **changes)})
 
 
 def made(kind: type, values: Mapping[str, Any], name: str) -> Any:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from anisoalign.embeddings import EmbeddingSet, InputError, format_bytes, locate
 from anisoalign.embeddings.finding import KINDS
 from anisoalign.embeddings.remote import reachable
 from anisoalign.mllm.provenance import check_aligner, check_side, provenance_of
+from anisoalign.mllm.settings import StageSettings
 
 MAPPED = ("npy", "safetensors", "memory")
 """Formats in which single rows are cheap to reach."""
@@ -62,6 +63,20 @@ class EmbeddingStore:
     Traceback (most recent call last):
     anisoalign.embeddings.errors.InputError: embeddings: 1 of 1 ids have no embedding, these: 'd' (its own ids ...
     """
+
+    @classmethod
+    def of_stage(
+        cls, stage: StageSettings, source: Any = None, ids: Any = None, aligner: Aligner | str | Path | None = None
+    ) -> Self:
+        """Those that a stage's settings name, or others, read as the settings say; `aligner` replaces the stage's."""
+        return cls(
+            stage.embeddings if source is None else source,
+            ids=ids,
+            side=stage.side,
+            aligner=aligner or stage.aligner or None,
+            column=stage.column or None,
+            id_column=stage.id_column or None,
+        )
 
     def __init__(
         self,

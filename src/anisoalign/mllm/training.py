@@ -127,7 +127,9 @@ def train(
     """
     settings = settings or StageSettings.pretraining()
     settings = settings if noise is None else replace(settings, noise=noise)
-    talks = _conversations(conversations, model, settings)
+    talks = conversations
+    if not isinstance(talks, Conversations):
+        talks = Conversations.of_stage(settings, model.settings.placeholder, talks)
     store = _store(embeddings, model, settings, aligner)
     _check_place(out)
     return train_fitting(
@@ -194,19 +196,6 @@ def check_store(model: EmbeddingLanguageModel, store: EmbeddingStore) -> None:
         )
 
 
-def _conversations(given: Any, model: EmbeddingLanguageModel, settings: StageSettings) -> Conversations:
-    if isinstance(given, Conversations):
-        return given
-    return Conversations(
-        given,
-        placeholder=model.settings.placeholder,
-        prompt=settings.prompt,
-        key=settings.key,
-        text_only=settings.text_only,
-        on_bad=settings.on_bad,
-    )
-
-
 def _store(given: Any, model: EmbeddingLanguageModel, settings: StageSettings, aligner: Any) -> EmbeddingStore:
     if aligner is None:
         aligner = settings.aligner or (model.aligner if settings.side == "text" else None)
@@ -215,14 +204,7 @@ def _store(given: Any, model: EmbeddingLanguageModel, settings: StageSettings, a
             return given
         return EmbeddingStore(given.set, ids=given.ids, side=given.side, aligner=aligner)
     source, ids = given if isinstance(given, tuple) else (given, None)
-    return EmbeddingStore(
-        source,
-        ids=ids,
-        side=settings.side,
-        aligner=aligner,
-        column=settings.column or None,
-        id_column=settings.id_column or None,
-    )
+    return EmbeddingStore.of_stage(settings, source, ids, aligner)
 
 
 class _Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from anisoalign.diagnostics.balance import balance
 from anisoalign.report.wording import Record, competing, many, one
 
 KEPT = "geometry_consistency"
@@ -81,8 +82,7 @@ def balance_of(record: Record) -> float | None:
         return record["balance"]
     if any(record.get(key) is None for key in (KEPT, "target_penetration", "target_coverage")):
         return None
-    kept, reached = max(record[KEPT], 0.0), min(record["target_penetration"], record["target_coverage"], 1.0)
-    return 2 * kept * reached / max(kept + reached, 1e-12)
+    return balance(record[KEPT], min(record["target_penetration"], record["target_coverage"]))
 
 
 def value_of(record: Record, metric: str) -> float | None:

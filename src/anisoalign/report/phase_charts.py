@@ -77,7 +77,7 @@ def couplings(views: Sequence[Record], target: str) -> Plate | None:
         x, y = places[block["block"]]
         parts.append(mark(x, y, "target", size=3 + 6 * math.sqrt(block["weight"] / heaviest)))
         tx, ty = _on_circle(i, len(numbers), 148.0)
-        parts.append(f'<text class="small" x="{tx:.1f}" y="{ty + 4:.1f}" text-anchor="middle">{block["block"]}</text>')
+        parts.append(f'<text class="small" x="{tx:.1f}" y="{ty + 4:.1f}" text-anchor="middle">{_number(block)}</text>')
         tied = [edge for edge in seen["couplings"] if block["block"] in edge[:2]]
         told = "; ".join(f"{k}–{other} strength {a:.2f} at {math.degrees(o):.0f}°" for k, other, a, o in tied[:4])
         words = f"block {block['block']}, weight {block['weight']:.3f}" + (
@@ -114,7 +114,7 @@ def _compass_view(label: str, seen: dict[str, Any], side: str, name: str, target
         parts.append(f'<circle class="dial" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS:g}"/>')
         parts += _hand(x, y, block["target_phase"], block["target_length"], "target", "square")
         parts += _hand(x, y, block[f"{side}_phase"], block[f"{side}_length"], "source", "circle")
-        parts.append(f'<text class="small" x="{x - _CELL / 2 + 2:.1f}" y="{y - 20:.1f}">{block["block"]}</text>')
+        parts.append(f'<text class="small" x="{x - _CELL / 2 + 2:.1f}" y="{y - 20:.1f}">{_number(block)}</text>')
         words = (
             f"block {block['block']}: {many(target)} at {math.degrees(block['target_phase']):.0f}° "
             f"(agreement {block['target_length']:.2f}), {name} at {math.degrees(block[f'{side}_phase']):.0f}° "
@@ -125,6 +125,11 @@ def _compass_view(label: str, seen: dict[str, Any], side: str, name: str, target
     title = f"{label[:1].upper()}{label[1:]}, {apart}"
     words = f"Compasses of {len(blocks)} blocks. {title}, by the weight of the blocks."
     return View(label, element(8 + 76 * -(-len(blocks) // _COLUMNS), "".join(parts), words, key), words, title)
+
+
+def _number(block: Record) -> str:
+    """What a block is called: in a file from elsewhere, anything."""
+    return html.escape(str(block["block"]))
 
 
 def _hand(x: float, y: float, phase: float, length: float, look: str, shape: str) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from anisoalign.report.choosing import KEPT
 from anisoalign.report.drawing import ACROSS, INK, MUTED, PAIRED, SOURCE, TARGET, headline, new_figure, styled
 from anisoalign.report.labelling import Spot, label_spots
 from anisoalign.report.wording import REAL_TARGET, REALIGN, Record
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KEPT = "geometry_consistency"
 FULL_STRENGTH = {"gaussian-transport": 1.0}
 """Strength of a method that is named without one."""
 _LOOKS = {

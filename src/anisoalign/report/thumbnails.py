@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.shards import natural_key
+from anisoalign.encoders.pictures import decode_picture
+from anisoalign.encoders.unreadable import UnreadableError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,10 +26,12 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 def folder_thumbnails(folder: Path, rows: int) -> Callable[[int], str]:
     """Maker of thumbnails of a folder's images: file i, in natural order of names, belongs to target row i.
 
+    Pictures are read as encoders read them. A row whose file is no picture has none: an empty text and a warning.
+
     Raises
     ------
     InputError
-        If the folder is absent or does not hold one image a row; and, when a row is asked for, if its file is no image.
+        If the folder is absent or does not hold one image a row.
     """
     _pillow()
     if not folder.is_dir():
@@ -46,13 +51,12 @@ def array_thumbnail(pixels: np.ndarray) -> str:
 
 
 def _of_file(file: Path) -> str:
-    library = _pillow()
     try:
-        with library.open(file) as image:
-            small = image.convert("RGB")
-            small.thumbnail((SIDE, SIDE))
-    except (OSError, ValueError, library.DecompressionBombError) as error:
-        raise InputError(f"{file} cannot be read as an image: {error}") from error
+        small = decode_picture(file)
+    except UnreadableError as error:
+        warnings.warn(f"{file} is shown without its picture, which cannot be read: {error}", stacklevel=2)
+        return ""
+    small.thumbnail((SIDE, SIDE))
     return _address(small, "JPEG")
 
 

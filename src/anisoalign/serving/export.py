@@ -27,6 +27,8 @@ TARGETS = ("onnx", "torch-export")
 
 EQUAL = 1e-5
 """Largest difference of a value of a unit row between model and full-precision file."""
+LARGEST_ONNX = 1_500_000_000
+"""Bytes of weights that one ONNX file holds; beyond, they would lie in a second file that it points to by name."""
 PROBES = 64
 """Random rows on which every file is compared with its model."""
 
@@ -117,6 +119,12 @@ def export(
     out = on_disk(out, "exported models")
     _check(out, to)
     module = serving_module(model, precision)
+    held = sum(buffer.nbytes for buffer in module.buffers())
+    if to == "onnx" and held > LARGEST_ONNX:
+        raise InputError(
+            f"{held:,} bytes of weights are more than one ONNX file holds: "
+            "export to torch-export, or in a smaller precision"
+        )
     rows, on = _probes(model, source, sample, seed, force)
     with writable(out):
         out.parent.mkdir(parents=True, exist_ok=True)

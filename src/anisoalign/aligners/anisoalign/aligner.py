@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -13,22 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anisoalign.aligners.anisoalign.blocks import blocks, moments_of
-from anisoalign.aligners.anisoalign.correction import Correction, fit_correction
+from anisoalign.aligners.anisoalign.blocks import blocks
+from anisoalign.aligners.anisoalign.chosen_strength import chosen_strength
+from anisoalign.aligners.anisoalign.correction import Correction
+from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
 from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_strength
 from anisoalign.aligners.anisoalign.polar_fit import Whole
 from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, check_sizes, drift_statistics
-from anisoalign.aligners.anisoalign.settings import TERMS, check_settings, parse_terms
-from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
+from anisoalign.aligners.anisoalign.settings import check_settings, parse_terms
+from anisoalign.aligners.anisoalign.strength import NODES
 from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interval, torch_dtype
 from anisoalign.aligners.estimator import not_fitted
-from anisoalign.aligners.gaussian_transport import GaussianTransport
-from anisoalign.aligners.mean_shift import MeanShift
 from anisoalign.aligners.origins import open_sets, origins
 from anisoalign.embeddings import InputError, RemotePath, Tile, open_embeddings, operations_alone
 from anisoalign.geometry.spectra import effective_dimension, eigenvalues
-from anisoalign.statistics import Moments, float64_below, map_precision, measure
+from anisoalign.statistics import Moments, map_precision, measure
 
 PAPER = {
     "terms": "init+refine+prior+phase",
@@ -41,6 +40,9 @@ PAPER = {
 }
 SMALL = 8192
 """Rows of a sample up to which one thread does all: shared products are slower there, far slower on a busy machine."""
+
+_PARTS = ("start_", "rotated_", "transported_", "initial_", "guide_", "restore_", "polar_")
+"""What the names of attributes begin with that hold the correction."""
 
 
 class AnisoAlign(Aligner):
@@ -229,7 +231,9 @@ class AnisoAlign(Aligner):
 
     @classmethod
     def paper(cls, **changes: Any) -> Self:
-        """The published method to the letter; `changes` override single parameters.
+        """The published method, with one weight read kindly; `changes` override single parameters.
+
+        The weight is that of L_Φ: ``phase_weight="source"`` takes it to the letter.
 
         Examples
         --------
@@ -309,10 +313,9 @@ class AnisoAlign(Aligner):
         sampled = max(whole.source_rows.rows, whole.target_rows.rows) > self.fit_rows
         fitted = type(self)(**self.get_params())
         with operations_alone() if max(len(rows_y), len(rows_x)) <= SMALL else nullcontext():
-            fitted.strength_, fitted.strength_curve_ = self._choose_strength(rows_y, rows_x)
-            made = fit_correction(
-                self, moments_y, moments_x, rows_y, rows_x, stages, checkpoint, whole if sampled else None
-            )
+            fitted.strength_, fitted.strength_curve_ = chosen_strength(self, rows_y, rows_x)
+            sample = Sample(moments_y, moments_x, rows_y, rows_x, whole if sampled else None)
+            made = CorrectionFit(self, sample, stages, checkpoint).fit()
             fitted.n_features_in_, fitted.rank_ = moments_y.dim, made.rank
             fitted.target_mean_ = moments_x.mean.copy()
             fitted.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES)
@@ -326,13 +329,6 @@ class AnisoAlign(Aligner):
     def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
         """Not possible: the coupling and the prior are no functions of moments; use `fit`."""
         raise TypeError("AnisoAlign needs rows; moments do not determine it, use fit")
-
-    def calibrate(self, source: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
-        """Store μ̂ of all sources at the strength in use."""
-        source = open_embeddings(source, name="source")
-        mapped = partial(self._mapped_means, float64_below(source.rows, dtype))
-        self.calibration_mean_ = measure(source, "mean", dtype=dtype, summary=mapped, progress=progress).mean
-        return self
 
     def _mapped_means(self, dtype: np.dtype) -> Callable[[Tile], Moments]:
         """Make, for one worker, the mean of what a tile is mapped to before calibration."""
@@ -425,7 +421,8 @@ class AnisoAlign(Aligner):
         if getattr(source, "ndim", 2) == 1 and not return_bound:
             return super().transform(source, out, **options)  # one row tells nothing of a drift
         if isinstance(source, Tensor) and source.device.type != "cpu" and source.ndim == 2 and not return_bound:
-            rows = open_embeddings(source[:: -(-len(source) // 4096) or 1])  # no more than is looked at comes over
+            # No more than is looked at comes over; a bad row is named below, by its own number.
+            rows = open_embeddings(source[:: -(-len(source) // 4096) or 1], bad_rows="drop")
         else:
             rows = open_embeddings(source[None] if getattr(source, "ndim", 2) == 1 else source)
         if rows.dim == self.n_features_in_ and rows.rows > 1:
@@ -449,33 +446,6 @@ class AnisoAlign(Aligner):
     def notes(self) -> list[str]:
         """What a person should know of this fit, in sentences."""
         return [*of_strength(self), *of_bounds(self), *of_premise(self)]
-
-    def _choose_strength(self, rows_y: np.ndarray, rows_x: np.ndarray) -> tuple[float, dict[str, Any] | None]:
-        """The strength to use, and the curve that it was chosen from."""
-        if self.strength != "auto":
-            return in_unit_interval("strength", self.strength), None
-        dim = rows_y.shape[1]
-        quick = type(self)(**{**self.get_params(), "prior_steps": min(self.prior_steps, 300)})
-
-        def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
-            moments_y, moments_x = (moments_of(blocks(torch.from_numpy(rows)), dim) for rows in (fit_y, fit_x))
-            correction = fit_correction(quick, moments_y, moments_x, fit_y, fit_x).correction
-            means = correction.means(torch.from_numpy(fit_y), NODES)
-
-            def aligned(rows: np.ndarray) -> Iterator[np.ndarray]:
-                for strength, mean in zip(NODES, means, strict=True):
-                    moved = correction.at(strength, torch.float64)(torch.from_numpy(rows).double()).numpy()
-                    moved = moved + (moments_x.mean - mean)
-                    yield moved / np.linalg.norm(moved, axis=1, keepdims=True)
-                for rival in rivals:
-                    other = rival.fit_from_statistics(moments_y, moments_x).calibrate(fit_y, dtype="float64")
-                    yield other.transform(rows, dtype="float64", out_dtype="float64")
-
-            return aligned
-
-        rivals = (MeanShift(), GaussianTransport(strength=0.5))
-        choice = choose_strength(rows_y, rows_x, fit, self.seed, [rival.name for rival in rivals])
-        return (DEFAULT, None) if choice is None else (choice.strength, choice.to_dict())
 
     def _keep(self, correction: Correction) -> None:
         """Fitted parts as attributes, which is how models are saved."""
@@ -501,8 +471,3 @@ class AnisoAlign(Aligner):
         correction = self.correction()
         angles = [angle_bound(correction.relative_bounds(block)).sum(dim=0) for block in blocks(torch.from_numpy(rows))]
         return torch.cat(angles).clamp_max(math.pi).numpy()
-
-
-_PARTS = ("start_", "rotated_", "transported_", "initial_", "guide_", "restore_", "polar_")
-
-assert set(PAPER["terms"].split("+")) <= set(TERMS)

@@ -7,9 +7,10 @@ from jaxtyping import Float
 
 FEWEST = 4
 """Neighbours that a source is spread over at least, however small the sample."""
-BALANCE = 0.5
-"""ρ / (ρ + h) for a penalty ρ = h on unequal use of targets: 0 leaves each source to itself, 1 is full balance."""
+BISECTIONS = 40
+"""Halvings of the range in which the bandwidth is sought: down to the last digits of it."""
 ROUNDS = 50
+"""Sinkhorn iterations."""
 COUPLED_ROWS = 4096
 """Rows a side that are coupled: the plan has that number squared of entries (134 MB in float64)."""
 PROBES = 512
@@ -30,7 +31,7 @@ def bandwidth_for(source: Float[np.ndarray, "n d"], target: Float[np.ndarray, "m
     """
     cosines = source[:: max(1, len(source) // PROBES)] @ target.T
     low, high = 1e-4, 10.0
-    for _ in range(40):
+    for _ in range(BISECTIONS):
         middle = float(np.sqrt(low * high))
         if np.exp(_entropy(cosines / middle)) > neighbours:
             high = middle
@@ -40,13 +41,13 @@ def bandwidth_for(source: Float[np.ndarray, "n d"], target: Float[np.ndarray, "m
 
 
 def coupling(
-    source: Float[np.ndarray, "n d"], target: Float[np.ndarray, "m d"], bandwidth: float, balance: float = BALANCE
+    source: Float[np.ndarray, "n d"], target: Float[np.ndarray, "m d"], bandwidth: float, balance: float
 ) -> Float[np.ndarray, "n m"]:
     """Rows P_i· ∝ exp(z_i·x_j / h + g_j), each summing to one, with g from semi-unbalanced Sinkhorn iterations.
 
     With g = 0 this is the posterior of a von Mises–Fisher kernel density on the targets, and P X Tweedie's estimate
     for Gaussian noise of variance h. The potentials g raise targets that few sources find and lower hubs: `balance`
-    = ρ / (ρ + h) is the damping of a marginal relaxed by ρ·KL (Chizat et al. 2018).
+    is the damping of a marginal relaxed by ρ·KL (Chizat et al. 2018).
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ def coupling(
     bandwidth : float
         h, in units of cosine.
     balance : float
-        In [0, 1].
+        ρ / (ρ + h) in [0, 1], for a penalty ρ on unequal use of targets: 0 leaves each source to itself, 1 is full
+        balance.
     """
     kernel = source @ target.T
     kernel -= kernel.max(axis=1, keepdims=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,14 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anisoalign.aligners.anisoalign.losses import phase_structure_loss, structure_loss, support_loss
 from anisoalign.aligners.anisoalign.polar_stage import PolarSettings, PolarStage
-from anisoalign.aligners.anisoalign.potential import PhasePotential, build_potential
+from anisoalign.aligners.anisoalign.potential import build_potential
 from anisoalign.aligners.anisoalign.quantile_map import RadialMap
-from anisoalign.aligners.anisoalign.refinement import SMALLEST, Polar, Refinement, bounded, outside
-from anisoalign.aligners.anisoalign.run import Run, run_key
-from anisoalign.aligners.anisoalign.score_prior import ScorePrior, prior_loss, train_score_prior
-from anisoalign.aligners.anisoalign.together import Together
+from anisoalign.aligners.anisoalign.refinement import SMALLEST, outside
+from anisoalign.aligners.anisoalign.refinement_training import train_refinement
+from anisoalign.aligners.anisoalign.score_prior import train_score_prior
 from anisoalign.embeddings import EmbeddingSet, InputError, Tile
 from anisoalign.geometry.sphere import normalize_
 from anisoalign.statistics.moments import Moments
@@ -32,8 +29,6 @@ from anisoalign.statistics.radii import RadiusHistogram
 Progress = Callable[[str, int, int], None]
 STATES = ("prior", "refinement")
 """Files of a checkpoint."""
-LOOK_EVERY = 50
-"""Steps of Stage II from one loss noted, and one state written, to the next."""
 
 
 class Whole(NamedTuple):
@@ -182,7 +177,9 @@ def fit_polar(
             seen.phase.float().to(device), logs, potential, settings.prior, seed, states["prior"], progress
         )
         notes |= {"prior_held_out": history.held, "prior_without_network": history.baseline}
-    refinement, losses = _train(stage, source, target, potential, prior, seed, device, states["refinement"], progress)
+    refinement, losses = train_refinement(
+        stage, source, target, potential, prior, seed, device, states["refinement"], progress
+    )
     notes["refinement_losses"] = losses
     prior = None if prior is None else prior.cpu()
     fitted = replace(stage, refinement=refinement, prior=prior, notes=notes)
@@ -214,73 +211,3 @@ def _realised(stage: PolarStage, source: Tensor) -> dict[str, list[float]]:
         return [float(whole.mean()), float(whole.max())]
 
     return {"realised_degrees": summary(angles), "realised_complement_move": summary(moves)}
-
-
-def _train(
-    stage: PolarStage,
-    source: Tensor,
-    target: Tensor,
-    potential: PhasePotential,
-    prior: ScorePrior | None,
-    seed: int,
-    device: str,
-    checkpoint: Path | None,
-    progress: Progress | None,
-) -> tuple[Refinement, list[list[float]]]:
-    """Stage II: g against the losses named in the settings, of equal weight but for that of the phase loss."""
-    settings = stage.settings
-    start = Polar(*(part.float().to(device) for part in stage.initialise(source)))
-    source, target = source.float().to(device), target.float().to(device)
-    basis, potential = stage.basis.float().to(device), potential.to(source)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed + 2)
-        refinement = Refinement(basis.shape[1] // 2, len(basis), settings.width).to(source)
-    if not settings.losses:
-        return refinement.cpu().requires_grad_(False).eval(), []  # bounds alone: nothing pulls, g stays zero
-    weight = settings.phase_weight
-    if isinstance(weight, str):  # "source"
-        weight = 1 / (refinement.blocks * max(1, len(potential.edges)))
-    together, batch = Together(), min(settings.batch, len(source))
-    share = together.share(batch)
-    generator = torch.Generator().manual_seed(seed + 3)
-    optimizer = torch.optim.AdamW(refinement.parameters(), lr=settings.rate, weight_decay=1e-4)
-    run = Run(refinement, optimizer, generator)
-    frozen = [] if prior is None else list(prior.parameters())
-    key = (
-        ""
-        if checkpoint is None
-        else run_key(*start, source, target, basis, *potential.tensors(), *frozen, settings, seed)
-    )
-    if checkpoint is not None:
-        run.resume(checkpoint, key, together)
-    while run.step < settings.steps:
-        for group in optimizer.param_groups:  # a cosine from the rate down to 0, a function of the step alone
-            group["lr"] = settings.rate * (1 + math.cos(math.pi * run.step / settings.steps)) / 2
-        rows = torch.randint(len(source), (batch,), generator=generator).to(device)
-        others = torch.randint(len(target), (batch,), generator=generator).to(device)
-        first = Polar(*(part[rows[share.rows]] for part in start))
-        out = bounded(first, refinement(first), settings.bounds, basis)
-        alone: dict[str, Tensor] = {}  # means over rows, of which each process has its share
-        if prior is not None:
-            logs = torch.log(out.radius.clamp_min(SMALLEST))
-            alone["prior"] = share.weight * prior_loss(prior, out.phase, logs, potential, generator, share)
-        if "phase" in settings.losses:
-            apart = phase_structure_loss(out.phase, first.phase, first.radius, potential.edges)
-            alone["phase"] = share.weight * weight * apart
-        coupled: dict[str, Tensor] = {}  # of all rows of the batch, in every process
-        if {"support", "structure"} & set(settings.losses):
-            moved = torch.nn.functional.normalize(stage.unnormalised(out), dim=1)
-            moved = together.whole(moved, share)
-            if "support" in settings.losses:
-                coupled["support"] = support_loss(settings.support, moved, target[others], generator)
-            if "structure" in settings.losses:
-                coupled["structure"] = structure_loss(moved, source[rows])
-        run.descend(torch.stack([*alone.values(), *coupled.values()]).sum(), together)
-        if run.step % LOOK_EVERY == 0 or run.step == settings.steps:
-            shared = together.total(torch.stack(list(alone.values())).sum()) if alone else 0.0
-            run.note(shared + sum(float(value.detach()) for value in coupled.values()))
-            if checkpoint is not None and together.rank == 0:
-                run.write(checkpoint, key)
-        if progress is not None:
-            progress("stage II", run.step, settings.steps)
-    return refinement.cpu().requires_grad_(False).eval(), run.held

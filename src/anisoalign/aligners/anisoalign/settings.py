@@ -68,10 +68,8 @@ def check_settings(model: Any) -> None:
         if value != "auto":
             in_unit_interval(name, value)
     _check_device(model.device)
-    for name in ("initial_strength", "restore_strength", "guide_step", "guide_bound", "neighbours"):
+    for name in ("initial_strength", "restore_strength", "guide_step", "guide_bound", "neighbours", "balance"):
         in_unit_interval(name, getattr(model, name))
-    if not (is_number(model.balance) and 0 <= model.balance <= 1):
-        raise ValueError(f"balance must lie in [0, 1], not {model.balance!r}")
     if model.guide_bound == 0 or model.neighbours == 0:
         raise ValueError("guide_bound and neighbours must be above 0; leave guide out of terms to go without it")
     for name, word in (

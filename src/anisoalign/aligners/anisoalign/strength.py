@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from anisoalign.diagnostics.alignment import default_k, geometry_consistency
+from anisoalign.diagnostics.balance import balance
 from anisoalign.diagnostics.mixing import mixing
 
 NODES = tuple(np.round(np.linspace(0.0, 1.0, 11), 2).tolist())
@@ -78,15 +79,15 @@ def choose_strength(
     # One split at a time, so that what one held is gone before the next is drawn.
     splits = [_measured(source, target, fit, np.random.default_rng([seed, split]), seed) for split in range(SPLITS)]
     kept, reached = np.moveaxis(np.array(splits), 2, 0)
-    psi, found = np.clip(np.nan_to_num(kept), 0.0, 1.0), reached
-    score = 2 * psi * found / np.maximum(psi + found, 1e-12)
+    kept = np.clip(np.nan_to_num(kept), 0.0, 1.0)
+    score = balance(kept, reached)
     score, others = score[:, : len(NODES)], score[:, len(NODES) :]
     best = int(score.mean(axis=0).argmax())
     lead = score[:, best] - score[:, 0]
     clear = max(WORTH, 2 * float(lead.std(ddof=1)) / np.sqrt(SPLITS))
     chosen = 0.0 if lead.mean() <= clear else NODES[best]
     kept_at, reached_at, score_at = (
-        values[:, : len(NODES)].mean(axis=0).round(4).tolist() for values in (psi, found, score)
+        values[:, : len(NODES)].mean(axis=0).round(4).tolist() for values in (kept, reached, score)
     )
     named = dict(zip(rivals, others.mean(axis=0).round(4).tolist(), strict=True))
     return StrengthChoice(chosen, list(NODES), kept_at, reached_at, score_at, named)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import Any, Self
 
-from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, PROBES, ROUNDS
+from anisoalign.aligners.anisoalign.chosen_strength import QUICK_PRIOR_STEPS
+from anisoalign.aligners.anisoalign.coupling import BISECTIONS, COUPLED_ROWS, PROBES, ROUNDS
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
 from anisoalign.aligners.anisoalign.strength import FEWEST, HELD, MOST_FITTED, MOST_HELD, NODES, SPLITS
 from anisoalign.statistics import map_precision
 
-BISECTIONS = 40
-"""Of the bandwidth of the coupling."""
 DECOMPOSITIONS, MATRICES = 12, 20
 """A fit's decompositions of d × d matrices, of which some are half as wide, in full symmetric ones, an SVD being two;
 and its products of such matrices."""
@@ -66,7 +65,7 @@ def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int) -> Wo
         return found
     held = min(MOST_HELD, int(HELD * min(y, x)))
     few_y, few_x = min(MOST_FITTED, y - held), min(MOST_FITTED, x - held)
-    split = _one_fit(model, few_y, few_x, dim, min(model.prior_steps, 300))
+    split = _one_fit(model, few_y, few_x, dim, min(model.prior_steps, QUICK_PRIOR_STEPS))
     return found + (split + _measured(held, dim).times(len(NODES))).times(SPLITS)
 
 

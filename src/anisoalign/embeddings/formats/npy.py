@@ -13,6 +13,7 @@ from anisoalign.embeddings.beside import Columns
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.memory import check_array
 from anisoalign.embeddings.formats.spare import borrowed
+from anisoalign.embeddings.metadata import open_metadata
 from anisoalign.embeddings.remote import is_remote
 from anisoalign.embeddings.shards import Block
 
@@ -126,8 +127,6 @@ class NpySource:
 
     def columns(self) -> Columns | None:
         """Return those of the parquet file beside, if there is one."""
-        from anisoalign.embeddings.metadata import open_metadata
-
         return None if self.metadata_path is None else open_metadata(self.metadata_path, self.label, self.rows)
 
 

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from anisoalign.embeddings.beside import ID_COLUMNS, Columns
 from anisoalign.embeddings.errors import ColumnError, InputError, one_line
+from anisoalign.embeddings.metadata import open_metadata
 from anisoalign.embeddings.shards import Block
 
 _TYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.float32}
@@ -61,8 +62,6 @@ class SafetensorsSource:
 
     def columns(self) -> Columns | None:
         """Return the ids in the file, or the columns of the parquet file beside."""
-        from anisoalign.embeddings.metadata import open_metadata
-
         if self.metadata_path is not None:
             return open_metadata(self.metadata_path, self.label, self.rows)
         if self._ids is None:

@@ -26,6 +26,7 @@ from anisoalign.mllm import EmbeddingLanguageModel, ModelSettings, StageSettings
 from anisoalign.mllm.chat import IGNORED
 from anisoalign.mllm.dial import dialled
 from anisoalign.mllm.joined import collate
+from anisoalign.mllm.records import Reading, parse_record
 from anisoalign.mllm.study.corpus import Corpus, Sizes, make_corpus
 from anisoalign.mllm.study.language import IMAGE, PROMPT, LanguageSettings
 from anisoalign.mllm.study.questions import GROUPS, Question
@@ -185,8 +186,6 @@ def score(model: EmbeddingLanguageModel, images: np.ndarray, asked: Sequence[Que
     A greedy answer is the right one if and only if each of its tokens, and its end, is the likeliest after those
     before it: one pass over question and answer tells, as `anisoalign.mllm.answers` would token by token.
     """
-    from anisoalign.mllm.records import Reading, parse_record
-
     reading = Reading(model.settings.placeholder, PROMPT, "id", False)
     order = sorted(range(len(asked)), key=lambda n: len(asked[n].text))
     right = np.zeros(len(asked), bool)

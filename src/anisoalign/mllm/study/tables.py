@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from anisoalign.mllm.study.questions import GROUPS
+from anisoalign.mllm.study.questions import FORMS, GROUPS
 from anisoalign.mllm.study.rows import ALL, CLAIMS, FLOORS, TABLES
 
 PAPER = Path(__file__).with_name("paper.json")
@@ -155,8 +155,6 @@ def _named(key: str) -> str:
 
 def forms_table(found: Mapping[str, Any], keys: Sequence[str]) -> str:
     """Accuracy of single forms of questions, for some rows."""
-    from anisoalign.mllm.study.questions import FORMS
-
     there = [key for key in keys if key in found["forms"]]
     lines = [["group", "form", *(NAMES[key] for key in there)], ["---", "---", *["---:"] * len(there)]]
     lines += [

@@ -1,0 +1,57 @@
+"""The strength of a model, as given or chosen on held-out rows beside simpler methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from anisoalign.aligners.anisoalign.blocks import blocks, moments_of
+from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
+from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
+from anisoalign.aligners.base import in_unit_interval
+from anisoalign.aligners.gaussian_transport import GaussianTransport
+from anisoalign.aligners.mean_shift import MeanShift
+
+if TYPE_CHECKING:
+    from anisoalign.aligners.anisoalign.aligner import AnisoAlign
+
+QUICK_PRIOR_STEPS = 300
+"""Longest Stage I of a fit that is only measured."""
+
+
+def chosen_strength(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray) -> tuple[float, dict[str, Any] | None]:
+    """The strength to use, and where it was chosen the curve that it was chosen from.
+
+    Parameters
+    ----------
+    model : AnisoAlign
+        For its parameters alone.
+    rows_y, rows_x : ndarray, shapes (n, d) and (m, d)
+        Unit rows of samples of both sets.
+    """
+    if model.strength != "auto":
+        return in_unit_interval("strength", model.strength), None
+    quick = type(model)(**{**model.get_params(), "prior_steps": min(model.prior_steps, QUICK_PRIOR_STEPS)})
+    rivals = (MeanShift(), GaussianTransport(strength=0.5))
+
+    def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
+        moments_y, moments_x = (moments_of(blocks(torch.from_numpy(r)), r.shape[1]) for r in (fit_y, fit_x))
+        correction = CorrectionFit(quick, Sample(moments_y, moments_x, fit_y, fit_x)).fit().correction
+        means = correction.means(torch.from_numpy(fit_y), NODES)
+
+        def aligned(rows: np.ndarray) -> Iterator[np.ndarray]:
+            for strength, mean in zip(NODES, means, strict=True):
+                moved = correction.at(strength, torch.float64)(torch.from_numpy(rows).double()).numpy()
+                moved = moved + (moments_x.mean - mean)
+                yield moved / np.linalg.norm(moved, axis=1, keepdims=True)
+            for rival in rivals:
+                other = rival.fit_from_statistics(moments_y, moments_x).calibrate(fit_y, dtype="float64")
+                yield other.transform(rows, dtype="float64", out_dtype="float64")
+
+        return aligned
+
+    choice = choose_strength(rows_y, rows_x, fit, model.seed, [rival.name for rival in rivals])
+    return (DEFAULT, None) if choice is None else (choice.strength, choice.to_dict())
