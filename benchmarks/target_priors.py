@@ -171,6 +171,24 @@ def by_residuals(rows: np.ndarray, target: np.ndarray, plan: np.ndarray, shrinka
     return regressed(rows, plan @ target)
 
 
+def by_relations(rows: np.ndarray, target: np.ndarray, plan: np.ndarray, weight: float, rounds: int = 5) -> Move:
+    """Couple again by cosines and by whether neighbours are coupled with neighbours: a fused Gromov–Wasserstein plan.
+
+    With row-stochastic kernels K of 12 neighbours within either set, K_y P K_xᵀ is the gradient of its relational term;
+    its logarithm and the cosine are each divided by their spread, and `weight` is that of the former.
+    """
+    wanted, cosines = max(4.0, 0.02 * len(target)), rows @ target.T
+    kernels = []
+    for side in (rows, target):
+        near = side @ side.T
+        np.fill_diagonal(near, -1e3)
+        kernels.append(softened(near, 12.0))
+    for _ in range(rounds):
+        agreed = np.log(kernels[0] @ plan @ kernels[1].T + 1e-6)
+        plan = softened(cosines / cosines.std() + weight * (agreed - agreed.mean()) / agreed.std(), wanted)
+    return regressed(rows, plan @ target)
+
+
 def softened(closeness: np.ndarray, wanted: float) -> np.ndarray:
     """Rows of a softmax whose perplexity is `wanted` in the mean."""
     low, high = 1e-4, 1e4
@@ -201,6 +219,8 @@ def candidates(rows: np.ndarray, rotated: np.ndarray, own: np.ndarray, part: Par
     plan = coupling(rows, target, h, 0.5)
     yield "coupled by residuals", by_residuals(rows, target, plan, 0.9, 1)
     yield "coupled by residuals, three rounds", by_residuals(rows, target, plan, 0.5, 3)
+    for weight in (0.3, 1.0):
+        yield f"coupled by relations, weight {weight:g}", by_relations(rows, target, plan, weight)
     yield "kernel on all targets", softmax_towards(target, h)
     few = KMeans(max(2, len(target) // 4), n_init="auto", random_state=seed).fit(target).cluster_centers_
     yield "kernel on prototypes", softmax_towards(normalize(few), h)

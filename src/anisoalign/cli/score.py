@@ -43,6 +43,8 @@ def score(
         ),
     ] = None,
     side: SideOption = Side.image,
+    column: Annotated[str | None, typer.Option("--column", help="Column or key of the vectors.")] = None,
+    id_column: Annotated[str | None, typer.Option("--id-column", help="Column of their ids.")] = None,
     predictions: Annotated[
         Path | None, typer.Option("--predictions", help="Also write what was said to each question, as JSONL.")
     ] = None,
@@ -72,7 +74,17 @@ def score(
             done(now - before[0])
             before[0] = now
 
-        found = measure(loaded, bench, embeddings, side=side.value, batch_size=batch_size, progress=advance)
+        with common.column_named_by("--column"):
+            found = measure(
+                loaded,
+                bench,
+                embeddings,
+                side=side.value,
+                column=column,
+                id_column=id_column,
+                batch_size=batch_size,
+                progress=advance,
+            )
     if json:
         common.print_json(found.to_dict())
     else:

@@ -65,6 +65,8 @@ def score(
     embeddings: Any = None,
     *,
     side: str = "image",
+    column: str | None = None,
+    id_column: str | None = None,
     batch_size: int = 32,
     max_new_tokens: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -80,6 +82,8 @@ def score(
         Found by the questions' ids. None asks blindly, without a picture.
     side : {"image", "text", "substitute"}
         What they are embeddings of; those of texts are moved by the aligner the model was trained with.
+    column, id_column : str, optional
+        Of the vectors and of their ids, where files hold several.
     batch_size : int
     max_new_tokens : int, optional
         By default 8 for yes or no, 32 for a short answer, 64 for a caption; 512 more for a model with `thinking`.
@@ -93,7 +97,7 @@ def score(
     """
     asked = read_questions(questions)
     more = _THOUGHTS if model.settings.thinking else 0
-    rows = _rows(model, asked, embeddings, side)
+    rows = _rows(model, asked, _store(model, embeddings, side, column, id_column))
     said = [""] * len(asked)
     done = 0
     for kind in KINDS:
@@ -177,18 +181,22 @@ def _yes_no(pairs: Sequence[tuple[bool, bool | None]]) -> dict[str, Any]:
     }
 
 
+def _store(
+    model: EmbeddingLanguageModel, given: Any, side: str, column: str | None, id_column: str | None
+) -> EmbeddingStore | None:
+    if given is None or isinstance(given, EmbeddingStore):
+        return given
+    source, ids = given if isinstance(given, tuple) else (given, None)
+    aligner = model.aligner if side == "text" else None
+    return EmbeddingStore(source, ids=ids, side=side, aligner=aligner, column=column, id_column=id_column)
+
+
 def _rows(
-    model: EmbeddingLanguageModel, asked: Sequence[Question], embeddings: Any, side: str
+    model: EmbeddingLanguageModel, asked: Sequence[Question], store: EmbeddingStore | None
 ) -> Callable[[np.ndarray], torch.Tensor] | None:
     """Function from numbers of questions to what the model reads."""
-    if embeddings is None:
+    if store is None:
         return None
-    if isinstance(embeddings, EmbeddingStore):
-        store = embeddings
-    else:
-        source, ids = embeddings if isinstance(embeddings, tuple) else (embeddings, None)
-        aligner = model.aligner if side == "text" else None
-        store = EmbeddingStore(source, ids=ids, side=side, aligner=aligner)
     check_store(model, store)
     found = store.rows_of([question.id for question in asked])
     # A store has moved rows of texts already.

@@ -9,6 +9,8 @@ import sys
 import time
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -91,6 +93,13 @@ def test_scoring(trained, world, run):
     assert found["groups"]["b"]["choice"]["rows"] == 1
     assert [json.loads(line)["id"] for line in said.read_text().splitlines()] == ["003", "004", "005", "006"]
     assert run(*call, "--predictions", said).code == 2  # is not written over
+    table = {"key": [talk["id"] for talk in world.talks], "image": list(world.image), "text": list(world.text)}
+    pq.write_table(pa.table(table), world.folder / "both.parquet")
+    both = ["score", trained, world.folder / "bench.jsonl", "--embeddings", world.folder / "both.parquet", "--json"]
+    ended = run(*both)
+    assert (ended.code, "--column" in ended.err) == (2, True)
+    ended = run(*both, "--column", "image", "--id-column", "key")
+    assert json.loads(ended.out) == found
     blind = run("score", trained, world.folder / "bench.jsonl")
     assert "asked blindly" in blind.err
     assert "accuracy" in blind.out
