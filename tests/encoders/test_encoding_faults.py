@@ -143,7 +143,6 @@ def test_decoders_end_with_a_process_that_is_killed(tmp_path):
     started = subprocess.Popen([sys.executable, tmp_path / "orphan.py", tmp_path / "pid"], env=environment)
     while not (tmp_path / "pid").exists() and started.poll() is None:
         time.sleep(0.05)
-    time.sleep(0.2)
     decoder = int((tmp_path / "pid").read_text())
     started.kill()
     started.wait()

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -184,6 +186,21 @@ def test_llm2clip_loads_its_text_side_for_texts_alone(llm2clip):
     assert whole.language_model is whole.language_model  # loaded once
 
 
+def test_llm2clip_reads_pictures_as_its_own_tower_does(llm2clip):
+    from transformers import CLIPImageProcessorPil
+
+    encoder = open_encoder(f"llm2clip:{llm2clip / 'vision'}+{llm2clip / 'llama'}", trust_remote_code=True)
+    # The checkpoints bring no processor: CLIP's means and deviations, at the side that the tower reads.
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    pictures = [picture(seed, width=40 + 3 * seed) for seed in range(5)]
+    found = encoder.encode(pictures, "image", batch_size=2)
+    for row, image in zip(found, pictures, strict=True):
+        with torch.no_grad():
+            expected = encoder.model.get_image_features(**processor(images=image, return_tensors="pt"))
+        np.testing.assert_allclose(row, unit(expected)[0], atol=1e-6)
+    assert np.ptp(found, axis=0).max() > 1e-3  # pictures that differ give rows that differ
+
+
 def test_llm2clip_averages_the_states_of_the_text_and_its_end(llm2clip):
     from transformers import AutoTokenizer, LlamaModel
 
@@ -222,6 +239,70 @@ def test_open_clip_from_a_folder(tmp_path):
     np.testing.assert_allclose(encoder.encode(texts, "text"), expected, atol=1e-5)
     assert encoder.preparation("text").stack(texts).truncated == 1
     assert encoder.encode([picture(0)], "image").shape == (1, 20)
+
+
+class Linear(torch.nn.Module):
+    """The part of open_clip's models that we stand on, so plain that a picture's embedding can be worked out."""
+
+    context_length = 6
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.of_pixels, self.of_tokens = torch.nn.Linear(3 * 4 * 4, 10), torch.nn.Linear(6, 10)
+
+    def encode_image(self, pixels):
+        return self.of_pixels(pixels.flatten(1))
+
+    def encode_text(self, tokens):
+        return self.of_tokens(tokens.float())
+
+
+def corners(image):
+    """A transform for evaluation: 4 × 4 pixels of an RGB image, about zero."""
+    if image.width == 99:
+        raise ValueError("99 pixels\nare too many")
+    return torch.from_numpy(np.array(image.resize((4, 4)), np.float32)).permute(2, 0, 1) / 255 - 0.5
+
+
+def letters(texts, context_length=6):
+    """A tokenizer as open_clip's: numbers of letters, an end that is left where a text is cut, and zeros."""
+    tokens = [[*map(ord, text[: context_length - 1]), 1] for text in texts]
+    return torch.tensor([row + [0] * (context_length - len(row)) for row in tokens])
+
+
+@pytest.fixture
+def open_clip_stub(monkeypatch, tmp_path):
+    """Where open_clip finds a model of a folder, without open_clip."""
+    module = ModuleType("open_clip")
+    module.create_model_from_pretrained = lambda name, pretrained, device: (Linear(), corners)
+    module.get_tokenizer = lambda name: letters
+    monkeypatch.setitem(sys.modules, "open_clip", module)
+    (tmp_path / "open_clip_config.json").write_text("{}")
+    (tmp_path / "open_clip_model.safetensors").write_bytes(b"")
+    return tmp_path
+
+
+def test_open_clip_reads_pictures_and_texts_as_a_plain_loop_over_its_model_does(open_clip_stub):
+    encoder, model = open_encoder(str(open_clip_stub)), Linear()
+    assert (encoder.width, encoder.modalities) == (10, {"image", "text"})
+    pictures = [*(picture(seed) for seed in range(4)), picture(4).convert("L")]
+    found = encoder.encode(pictures, "image", batch_size=2)
+    for row, image in zip(found, pictures, strict=True):
+        with torch.no_grad():
+            expected = model.encode_image(corners(image.convert("RGB"))[None])
+        np.testing.assert_allclose(row, unit(expected)[0], atol=1e-6)
+    texts = ["cat", "puppy", "a long one", "rain"]  # of which the second just fits
+    with torch.no_grad():
+        expected = unit(model.encode_text(letters(texts)))
+    np.testing.assert_allclose(encoder.encode(texts, "text", batch_size=3), expected, atol=1e-6)
+    assert encoder.preparation("text").stack(texts).truncated == 1
+
+
+def test_a_picture_that_open_clips_transform_refuses_is_named(open_clip_stub):
+    encoder = open_encoder(str(open_clip_stub))
+    with pytest.raises(InputError, match=r"image 1 cannot be encoded: open_clip's transform refused it: 99 pixels are"):
+        encoder.encode([picture(0), picture(1, width=99)], "image")
 
 
 def test_open_clip_says_what_it_needs(tmp_path):

@@ -153,5 +153,7 @@ class Slow:
         import os
         import time
 
-        Path(self.file).write_text(str(os.getpid()))
+        begun = Path(f"{self.file}.begun")
+        begun.write_text(str(os.getpid()))
+        begun.replace(self.file)  # whoever sees the file sees the number in it
         time.sleep(60)

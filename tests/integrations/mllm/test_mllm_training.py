@@ -167,17 +167,66 @@ def test_the_settings_name_the_column_of_the_vectors(world, make_model):
     assert named.losses == train(make_model(), world.talks, world.folder / "text.npy", StageSettings(**STAGE)).losses
 
 
-def test_noise_is_drawn_afresh_and_by_the_seed(world, make_model):
-    ids = [t["id"] for t in world.talks]
+def noise_seen(world, model, **settings):
+    """What was added to each text's embedding, epoch by epoch; shape (epochs, texts, width)."""
+    clean = torch.from_numpy(world.text / np.linalg.norm(world.text, axis=1, keepdims=True))
+    seen = []
+    model.projector.register_forward_pre_hook(lambda module, given: seen.append(given[0].detach().clone()))
+    whole = {"batch_size": 40, "micro_batch": 40, "epochs": 3, "noise": 0.05}
+    train(model, world.talks, (world.text, [t["id"] for t in world.talks]), StageSettings(**{**whole, **settings}))
+    found = torch.zeros(len(seen), *clean.shape)
+    for epoch, rows in enumerate(seen):
+        own = (rows @ clean.T).argmax(dim=1)  # noise is short beside the way to another text
+        assert sorted(own.tolist()) == list(range(40))
+        found[epoch, own] = rows - clean[own]
+    return found.numpy()
 
-    def losses(**changes):
-        return train(make_model(), world.talks, (world.text, ids), StageSettings(**{**STAGE, **changes})).losses
 
-    assert losses(noise=0.2) == losses(noise=0.2)
-    assert losses(noise=0.2)[0] != losses()[0]
-    assert train(make_model(), world.talks, (world.text, ids), StageSettings(**STAGE), noise=0.2).losses == losses(
-        noise=0.2
-    )
+def test_noise_is_drawn_afresh_every_epoch_and_by_the_seed(world, make_model):
+    one, other = noise_seen(world, make_model()), noise_seen(world, make_model(), seed=1)
+    drawn = np.concatenate([one, other]).reshape(6, -1)
+    assert drawn.std(axis=1) == pytest.approx(0.05, rel=0.1)
+    alike = np.corrcoef(drawn) - np.eye(6)
+    assert np.abs(alike).max() < 0.25  # of 640 numbers, which are alike by chance to 0.04
+    np.testing.assert_array_equal(noise_seen(world, make_model()), one)
+    assert np.abs(noise_seen(world, make_model(), noise=0.0)).max() < 1e-6
+
+
+def test_noise_of_a_call_is_that_of_the_settings(world, make_model):
+    data = world.talks, (world.text, [t["id"] for t in world.talks])
+    by_settings = train(make_model(), *data, StageSettings(noise=0.2, **STAGE))
+    assert train(make_model(), *data, StageSettings(**STAGE), noise=0.2).losses == by_settings.losses
+
+
+@pytest.mark.parametrize(("lr", "projector_lr"), [(1e-3, 1e-12), (1e-12, 1e-3)])
+def test_the_projector_and_the_rest_learn_at_their_own_rates(world, make_model, lr, projector_lr):
+    model = make_model()
+    lm, projector = weights(model.lm), weights(model.projector)
+    settings = StageSettings(learns="full", projector_lr=projector_lr, **{**STAGE, "lr": lr})
+    train(model, world.talks, (world.text, [t["id"] for t in world.talks]), settings)
+
+    def moved(before, module):
+        return max(float((before[name] - value).abs().max()) for name, value in weights(module).items())
+
+    for rate, distance in ((lr, moved(lm, model.lm)), (projector_lr, moved(projector, model.projector))):
+        assert (distance > 1e-4) == (rate > 1e-4)
+        assert (distance < 1e-8) == (rate < 1e-8)
+
+
+def test_gradients_are_bounded_as_the_settings_say(world, make_model):
+    """AdamW divides a gradient by its own size and 1e-8: one that is far smaller moves nothing."""
+    data = world.talks, (world.text, [t["id"] for t in world.talks])
+    still = weights(make_model().projector)
+    moved, norms, losses = {}, {}, {}
+    for clip in (0.0, 1e9, 1e-12):
+        model = make_model()
+        log = train(model, *data, StageSettings(clip=clip, **{**STAGE, "epochs": 1}))
+        after = weights(model.projector)
+        moved[clip] = max(float((after[name] - still[name]).abs().max()) for name in still)
+        norms[clip], losses[clip] = log.records[0]["gradient_norm"], log.losses
+    assert losses[0.0] == losses[1e9]  # none, and one that is never reached
+    assert norms[0.0] == norms[1e-12] > 1e-6  # told as it was
+    assert moved[1e-12] < 1e-3 * moved[0.0]
 
 
 def test_training_leaves_the_global_generators_alone(world, make_model):
