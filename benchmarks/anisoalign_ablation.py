@@ -89,8 +89,8 @@ def effects(table: Table) -> dict[str, Any]:
 def main() -> None:
     quiet()
     sets: dict[str, Iterable[Part]] = {
-        "world": world(2, 3_000),
-        "fashion_clip": real("fashion_clip", 2),
+        "world": world(5, 3_000),
+        "fashion_clip": real("fashion_clip", 5),
     }
     results: dict[str, Any] = {"specs": {**PAPER, **OURS}}
     for name, parts in sets.items():

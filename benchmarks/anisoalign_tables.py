@@ -53,19 +53,24 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int 
 
 def points(found: dict[str, Any], shares: bool = True) -> str:
     """Every method of one set; with few repeats shares of a small room say little, and `shares` is off."""
-    closed = any("closed" in record for record in found["methods"])
+    labelled = any("label_transfer" in record for record in found["methods"])
+    closed = shares and any("closed" in record for record in found["methods"])
     paired = any("mixed_recall_at_10" in record for record in found["methods"])
     head = ["method", "Ψ", "Ω", "penetration", "coverage"]
-    head += (["R@10", "mixed R@10"] if paired else []) + (["label transfer", "closed"][: 1 + shares] if closed else [])
+    head += (
+        (["R@10", "mixed R@10"] if paired else [])
+        + (["label transfer"] if labelled else [])
+        + (["closed"] if closed else [])
+    )
     rows = []
     for record in found["methods"]:
         keys = ["geometry_consistency", "neighbour_consistency", "target_penetration", "target_coverage"]
         keys += ["recall_at_10", "mixed_recall_at_10"] if paired else []
         row = [record["method"], *(number(record.get(key), 3 if i == 0 else 2) for i, key in enumerate(keys))]
-        if closed:
+        if labelled:
             transfer = [record["label_transfer"], record["label_transfer_se"]]
             row.append(number(transfer[0], 3) if shares else with_error(transfer, 3))
-        if closed and shares:
+        if closed:
             row.append(with_error([record["closed"], record["closed_se"]]) if "closed" in record else "–")
         rows.append(row)
     return table(head, rows)
