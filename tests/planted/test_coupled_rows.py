@@ -32,6 +32,15 @@ def test_of_rows_sorted_by_label_every_label_is_coupled_and_as_often_as_it_is_th
         assert np.mean(taken == label) == pytest.approx(np.mean(labels == label), abs=0.02)
 
 
+def test_of_rows_whose_labels_take_turns_every_label_is_coupled(make_planted, few_coupled):
+    """Every tenth row would be of the labels in even places alone."""
+    y, x, labels = make_planted(ROWS, 16)
+    order = np.argsort(labels, kind="stable").reshape(2, -1).T.ravel()  # one of the first labels, one of the last, …
+    coupled = fitting.couple([], y[order], x[order], neighbours=0.02, balance=0.5)
+    taken = labels[order][(y[order][:, None] == coupled.source).all(axis=2).any(axis=1)]
+    assert set(taken) == set(labels)
+
+
 def test_a_guide_learned_from_sorted_rows_is_one_learned_from_shuffled_rows(make_planted, few_coupled):
     y, x, labels = make_planted(ROWS, 16)
     order, rng = np.argsort(labels, kind="stable"), np.random.default_rng(0)

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.shards import natural_key
-from anisoalign.encoders.pictures import decode_picture
-from anisoalign.encoders.unreadable import UnreadableError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +49,10 @@ def array_thumbnail(pixels: np.ndarray) -> str:
 
 
 def _of_file(file: Path) -> str:
+    # Encoders bring torch along, which a page without pictures does not wait for.
+    from anisoalign.encoders.pictures import decode_picture
+    from anisoalign.encoders.unreadable import UnreadableError
+
     try:
         small = decode_picture(file)
     except UnreadableError as error:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anisoalign.aligners.anisoalign.blocks import Part, along, joined, mean_of, moments_of
+from anisoalign.aligners.anisoalign.blocks import Part, along, joined, mean_of, moments_of, thinned
 from anisoalign.aligners.anisoalign.correction import Correction
 from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, FEWEST, bandwidth_for, coupling, regress
 from anisoalign.aligners.anisoalign.mixing import MOST_ROWS, mixing_matrix
@@ -81,10 +81,11 @@ def couple(
     target: Float[np.ndarray, "m d"],
     neighbours: float,
     balance: float,
+    seed: int = 0,
 ) -> Coupled:
     """Couple what `parts` make of sources with targets, `COUPLED_ROWS` a side at most."""
-    source = source[:: -(-len(source) // COUPLED_ROWS)]
-    target = np.asarray(target[:: -(-len(target) // COUPLED_ROWS)], np.float64)
+    source = thinned(source, COUPLED_ROWS, seed)
+    target = np.asarray(thinned(target, COUPLED_ROWS, seed + 1), np.float64)  # not the same rows of sets in step
     rows = joined(along(parts, torch.from_numpy(source))).numpy()
     wanted = min(max(FEWEST, neighbours * len(target)), max(1.0, 0.9 * len(target)))
     return Coupled(source, rows, coupling(rows, target, bandwidth_for(rows, target, wanted), balance) @ target)
@@ -210,7 +211,8 @@ class CorrectionFit:
         return fit_initial(y, x, rows, turned, shrinkage, strength)
 
     def _coupled(self, parts: Sequence[Part]) -> Coupled:
-        return couple(parts, self.sample.rows_y, self.sample.rows_x, self.model.neighbours, self.model.balance)
+        model, rows_y, rows_x = self.model, self.sample.rows_y, self.sample.rows_x
+        return couple(parts, rows_y, rows_x, model.neighbours, model.balance, model.seed)
 
     def _guided(self, before: Sequence[Part], coupled: Coupled) -> tuple[Guide, Affine, int]:
         """The guide, the transport that restores what it took, and the rank of that one's frame."""
@@ -256,7 +258,7 @@ def _basis(model: AnisoAlign, moments_y: Moments, moments_x: Moments, rows_y: np
     basis = frame.basis[:, :even].copy()  # one column of one row counts as contiguous whatever its stride
     x = y = None
     if model.mixing == "learned":
-        few_x, few_y = (rows[:: -(-len(rows) // MOST_ROWS)] for rows in (rows_x, rows_y))
+        few_x, few_y = (thinned(rows, MOST_ROWS, model.seed) for rows in (rows_x, rows_y))
         x, y = torch.from_numpy(few_x @ basis), torch.from_numpy((few_y - moments_y.mean + moments_x.mean) @ basis)
     mixed = basis @ mixing_matrix(model.mixing, basis.shape[1], model.seed, x, y)
     return torch.from_numpy(np.ascontiguousarray(mixed))

@@ -99,8 +99,8 @@ def _one_fit(model: Any, y: int, x: int, dim: int, prior_steps: int) -> Work:
 
 
 def _coupled(rows: int) -> int:
-    """Rows that are coupled: each so-many-th."""
-    return -(-rows // -(-rows // COUPLED_ROWS))
+    """Rows that are coupled, of so many in the sample."""
+    return min(rows, COUPLED_ROWS)
 
 
 def _coupling(y: int, x: int, dim: int, balance: float) -> Work:
