@@ -68,19 +68,19 @@ def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> f
 
 
 def check_sizes(source: Float[np.ndarray, "n d"], rank: int, rows: int) -> None:
-    """Warn of too few rows for the rank, and of sources that are mostly the same."""
+    """Warn whoever called `fit` of too few rows for the rank, and of sources that are mostly the same."""
     if rows <= rank:
         warnings.warn(
             f"{rows} rows for a frame of {rank} directions: covariances are rank-deficient and lean on shrinkage",
             AlignmentWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     distinct = len({hash((np.round(row, 6) + 0.0).tobytes()) for row in source})  # + 0.0 makes -0.0 the same
     if distinct < len(source) / 2:
         warnings.warn(
             f"only {distinct} of {len(source)} sources looked at are different: what is learned rests on those",
             AlignmentWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
