@@ -30,11 +30,8 @@ QUICK = PolarSettings(prior=PriorSettings(steps=40, look_every=20, batch=64, wid
 
 
 @pytest.fixture(scope="module")
-def sets(make_planted):
-    planted = make_planted(300, 16)
-    both = np.cov(planted.source.T) + np.cov(planted.target.T)
-    basis = np.ascontiguousarray(np.linalg.eigh(both)[1][:, :-9:-1])
-    return torch.from_numpy(planted.source), torch.from_numpy(planted.target), torch.from_numpy(basis)
+def sets(in_leading_directions):
+    return in_leading_directions(16, 8)
 
 
 def fitted(sets, *, radial=True, seed=0, **settings):

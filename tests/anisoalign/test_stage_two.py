@@ -29,12 +29,8 @@ QUICK = {
 
 
 @pytest.fixture(scope="module")
-def sets(make_planted):
-    """Sources, targets and a basis of their leading directions."""
-    planted = make_planted(300, 12)
-    both = np.cov(planted.source.T) + np.cov(planted.target.T)
-    basis = np.ascontiguousarray(np.linalg.eigh(both)[1][:, :-7:-1])
-    return torch.from_numpy(planted.source), torch.from_numpy(planted.target), torch.from_numpy(basis)
+def sets(in_leading_directions):
+    return in_leading_directions(12, 6)
 
 
 def refined(sets, *losses, radial=True, **settings):
