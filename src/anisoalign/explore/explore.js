@@ -3,6 +3,13 @@
 const byId = (id) => document.getElementById(id);
 const chosen = { index: 0 };
 const latest = {};
+const problems = {};
+
+// What one kind of question ran into, or nothing; an answer of another kind does not take it back.
+function tell(path, problem) {
+  problems[path] = problem;
+  byId("problem").textContent = Object.values(problems).find(Boolean) ?? "";
+}
 
 // The answer; nothing where a later question of the same kind has overtaken this one, or where none comes.
 async function ask(path, values) {
@@ -12,10 +19,10 @@ async function ask(path, values) {
     const answer = await fetch(`${path}?${new URLSearchParams(values)}`, { signal });
     const body = await answer.json();
     if (!answer.ok) throw new Error(body.error);
-    byId("problem").textContent = "";
+    tell(path, "");
     return body;
   } catch (error) {
-    if (!signal.aborted) byId("problem").textContent = `The explorer does not answer: ${error.message}`;
+    if (!signal.aborted) tell(path, `The explorer does not answer: ${error.message}`);
     return null;
   }
 }
