@@ -34,8 +34,8 @@ def thinned(rows: Float[np.ndarray, "n d"], most: int, seed: int) -> Float[np.nd
     Examples
     --------
     >>> import numpy as np
-    >>> thinned(np.arange(10)[:, None], 5, seed=0)[:, 0] // 2
-    array([0, 1, 2, 3, 4])
+    >>> (thinned(np.arange(10.0)[:, None], 5, seed=0)[:, 0] // 2).tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0]
     """
     if len(rows) <= most:
         return rows
