@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anisoalign.aligners.anisoalign.guarantee import angle_bound, block_factor, chord_bound, relative_bound
+from anisoalign.aligners.anisoalign.guarantee import angle_bound, block_factor, relative_bound
 from anisoalign.aligners.anisoalign.losses import (
     energy_distance,
     kernel_mmd,
@@ -99,7 +99,6 @@ def test_the_block_factor_is_the_furthest_a_block_can_move(seed, phase, radius):
 def test_where_nothing_can_be_promised_the_bound_says_so():
     epsilon = torch.tensor([0.0, 0.5, 1.0, 7.0, math.inf], dtype=torch.float64)
     assert angle_bound(epsilon).tolist() == pytest.approx([0.0, math.pi / 6, math.pi, math.pi, math.pi])
-    assert chord_bound(epsilon).tolist() == pytest.approx([0.0, 2 * math.sin(math.pi / 12), 2.0, 2.0, 2.0])
     one, nothing = torch.ones(1), torch.zeros(1)
     assert relative_bound(one, one, nothing, 0.3).item() == math.inf
 

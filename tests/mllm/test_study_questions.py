@@ -1,6 +1,7 @@
 """Questions of the study: answers only from what is said or seen, and none to be guessed from the question."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,6 @@ from anisoalign.mllm.study.questions import (
     ask_all,
     balanced,
     even,
-    majority_accuracy,
 )
 from anisoalign.worlds import caption, draw_scenes
 from anisoalign.worlds.domains import MENTIONS
@@ -109,6 +109,18 @@ def test_every_answer_of_a_form_comes_as_often():
     for form in GROUP_OF:
         answers = Counter(q.answer for q in kept if q.form == form)
         assert len(set(answers.values())) == 1, (form, answers)
+
+
+def majority_accuracy(known: Sequence[Question], tested: Sequence[Question]) -> dict[str, float]:
+    """Accuracy, by form, of the answer most common in ``known`` for the very words of each question in ``tested``."""
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for question in known:
+        counts[question.text][question.answer] += 1
+    guess = {text: max(answers, key=lambda answer: answers[answer]) for text, answers in counts.items()}
+    right: dict[str, list[bool]] = defaultdict(list)
+    for question in tested:
+        right[question.form].append(guess.get(question.text) == question.answer)
+    return {form: float(np.mean(found)) for form, found in right.items()}
 
 
 def test_the_words_of_a_question_do_not_give_its_answer_away():

@@ -90,7 +90,7 @@ def main() -> None:
     except MemoryError:
         _stop("out of memory; --memory bounds what a pass may hold, --sample what is measured", 1)
     except Exception as error:
-        from anisoalign.cli.common import UnusableError
+        from anisoalign.cli.options import UnusableError
         from anisoalign.embeddings import InputError
 
         if isinstance(error, InputError | UnusableError):

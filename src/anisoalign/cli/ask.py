@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import checks, options
 from anisoalign.cli.score import DeviceOption, LmOption, Side, SideOption
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def ask(
     device: DeviceOption = "auto",
 ) -> None:
     """Ask a trained model about an image or an embedding, and print its answer."""
-    common.check_extra("mllm", "transformers", "accelerate", "peft")
+    checks.check_extra("mllm")
     from anisoalign.devices import find_device
     from anisoalign.embeddings import InputError
     from anisoalign.mllm import load_mllm
@@ -55,11 +55,11 @@ def _row(model: Any, text: str, side: str) -> np.ndarray:
     from anisoalign.embeddings import InputError, open_embeddings
     from anisoalign.mllm.provenance import check_encoder, check_side, provenance_of
 
-    path, number = common.place(text), None
+    path, number = options.place(text), None
     if not path.exists():
         head, colon, tail = text.rpartition(":")
         if colon and tail.isdigit():
-            path, number = common.place(head), int(tail)
+            path, number = options.place(head), int(tail)
     rows = open_embeddings(path, name="embedding")
     if number is None and rows.rows > 1:
         raise InputError(f"{path} holds {rows.rows} rows; say which: {path}:ROW")

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import common, showing
+from anisoalign.cli import bars, carrying, messages, opening, options, showing
 
 if TYPE_CHECKING:
     from anisoalign.embeddings import EmbeddingSet
 
 
 def compare(
-    source: common.SourceOption,
-    target: common.TargetOption,
-    paired: common.PairedOption = False,
+    source: options.SourceOption,
+    target: options.TargetOption,
+    paired: options.PairedOption = False,
     labels: Annotated[Path | None, typer.Option("--labels", help="Labels of the rows of both sets.")] = None,
     source_labels: Annotated[Path | None, typer.Option("--source-labels", help="Labels of the source rows.")] = None,
     target_labels: Annotated[Path | None, typer.Option("--target-labels", help="Labels of the target rows.")] = None,
@@ -26,21 +26,21 @@ def compare(
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Splits.")] = 30,
     k: Annotated[int | None, typer.Option("--k", help="Neighbours; 20, or 10 below 500 tested rows.")] = None,
     sample: Annotated[int, typer.Option("--sample", min=60, help="Rows a side that are used at most.")] = 20_000,
-    source_column: common.SourceColumn = None,
-    target_column: common.TargetColumn = None,
-    json: common.JsonOption = False,
-    report: common.ReportOption = None,
+    source_column: options.SourceColumn = None,
+    target_column: options.TargetColumn = None,
+    json: options.JsonOption = False,
+    report: options.ReportOption = None,
     results: showing.ResultsOption = None,
     source_captions: showing.SourceCaptions = None,
     target_captions: showing.TargetCaptions = None,
     thumbnails: showing.Thumbnails = None,
-    bad_rows: common.BadRowsOption = common.BadRows.error,
-    norms: common.NormsOption = common.Norms.auto,
-    memory: common.MemoryOption = None,
-    engine: common.EngineOption = common.Engine.local,
-    dtype: common.DtypeOption = common.Dtype.auto,
-    seed: common.SeedOption = 0,
-    force: common.ForceOption = False,
+    bad_rows: options.BadRowsOption = options.BadRows.error,
+    norms: options.NormsOption = options.Norms.auto,
+    memory: options.MemoryOption = None,
+    engine: options.EngineOption = carrying.Engine.local,
+    dtype: options.DtypeOption = options.Dtype.auto,
+    seed: options.SeedOption = 0,
+    force: options.ForceOption = False,
 ) -> None:
     """Fit every method on one part of the rows, measure on another, repeat: mean ± standard error.
 
@@ -60,18 +60,18 @@ def compare(
     from anisoalign.comparison import DEFAULT_METHODS
     from anisoalign.comparison.repeating import steps
 
-    y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
-    x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
-    side_labels = common.read_side_labels(labels, source_labels, target_labels, y.rows, x.rows)
+    y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
+    x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
+    side_labels = opening.read_side_labels(labels, source_labels, target_labels, y.rows, x.rows)
     if max(y.rows, x.rows) > sample:
-        common.say(f"using at most {sample:,} rows a side (--sample)")
+        messages.say(f"using at most {sample:,} rows a side (--sample)")
     gallery = showing.Gallery(y, x, source_captions, target_captions, thumbnails)
     paged = report is not None or results is not None
     methods = method or list(DEFAULT_METHODS)
     labelled = all(side is not None for side in side_labels)
     with (
-        common.progress("compare", steps(len(methods), repeats, paired, labelled)) as done,
-        common.carried_by(engine),
+        bars.progress("compare", steps(len(methods), repeats, paired, labelled)) as done,
+        carrying.carried_by(engine),
     ):
         result = aa.compare(
             y,
@@ -89,16 +89,16 @@ def compare(
             force=force,
             progress=lambda _: done(1),
         )
-    common.tell_dropped(y, x)
+    messages.tell_dropped(y, x)
     for name, why in result.refused.items():
-        common.say(f"left out, {name}: {why}")
+        messages.say(f"left out, {name}: {why}")
     records = [{**record, **costs} for record, costs in zip(result.to_dicts(), result.costs(), strict=True)]
     if json:
-        common.print_json(records)
+        messages.print_json(records)
     else:
         from anisoalign.report import comparison_table
 
-        common.print_rich(comparison_table(records))
+        messages.print_rich(comparison_table(records))
     if paged:
         from anisoalign.report.results import Results
 
@@ -132,5 +132,5 @@ def _parts_of_page(
         try:
             views.append(showing.view_of(y, x, spec, paired, seed, (a.rows, b.rows)))
         except PremiseError as error:  # of the few rows looked at, not of those that were measured
-            common.say(f"{spec} is not shown on single rows: {error.reason}")
+            messages.say(f"{spec} is not shown on single rows: {error.reason}")
     return {"diagnose": [gap], "views": [view.to_dict() for view in views], **gallery.of(views)}

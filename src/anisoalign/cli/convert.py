@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import bars, carrying, messages, opening, options
 from anisoalign.cli.transform import OutDtype
 
 
@@ -25,18 +25,18 @@ class ConvertFormat(StrEnum):
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(parser=common.parse_place, metavar="SOURCE", help="File or folder to read, or a URI.")
+        Path, typer.Argument(parser=options.parse_place, metavar="SOURCE", help="File or folder to read, or a URI.")
     ],
     out: Annotated[
-        Path, typer.Argument(parser=common.parse_place, metavar="OUT", help="New file or folder, or a URI.")
+        Path, typer.Argument(parser=options.parse_place, metavar="OUT", help="New file or folder, or a URI.")
     ],
     format: Annotated[ConvertFormat | None, typer.Option("--format", help="Format of the result.")] = None,
     dtype: Annotated[OutDtype | None, typer.Option("--dtype", help="Precision written; that of the source.")] = None,
     column: Annotated[str | None, typer.Option("--column", help="Column or key of the vectors.")] = None,
     id_column: Annotated[str | None, typer.Option("--id-column", help="Column of the ids.")] = None,
-    bad_rows: common.BadRowsOption = common.BadRows.error,
-    memory: common.MemoryOption = None,
-    engine: common.EngineOption = common.Engine.local,
+    bad_rows: options.BadRowsOption = options.BadRows.error,
+    memory: options.MemoryOption = None,
+    engine: options.EngineOption = carrying.Engine.local,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT once the new one is complete.")] = False,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Read .pkl files, constructing nothing but numpy arrays.")
@@ -49,7 +49,7 @@ def convert(
     from anisoalign.embeddings import convert as convert_files
     from anisoalign.embeddings import open_to_convert
 
-    with common.column_named_by("--column"):
+    with opening.column_named_by("--column"):
         rows = open_to_convert(
             source,
             allow_pickle=allow_pickle,
@@ -58,7 +58,7 @@ def convert(
             bad_rows=bad_rows.value,
             memory=memory,
         )
-    with common.counter("convert") as done, common.carried_by(engine):
+    with bars.counter("convert") as done, carrying.carried_by(engine):
         result = convert_files(
             rows,
             out,
@@ -67,6 +67,6 @@ def convert(
             overwrite=overwrite,
             progress=done,
         )
-    common.tell_dropped(rows)
-    common.tell_left_out(rows)
-    common.say(f"{result.rows:,} x {result.dim} {result.dtype}, {result.format}: {out}")
+    messages.tell_dropped(rows)
+    messages.tell_left_out(rows)
+    messages.say(f"{result.rows:,} x {result.dim} {result.dtype}, {result.format}: {out}")

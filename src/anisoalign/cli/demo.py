@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from anisoalign.cli import common, showing
+from anisoalign.cli import bars, checks, messages, options, showing
 
 if TYPE_CHECKING:
     from anisoalign.worlds import WorldPairs
@@ -35,7 +35,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("demo"),
     rows: Annotated[int, typer.Option("--rows", min=500, help="Image/text pairs.")] = 4_000,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Splits of the comparison.")] = 3,
-    seed: common.SeedOption = 0,
+    seed: options.SeedOption = 0,
 ) -> None:
     """Diagnose, align and compare on images and captions made here, embedded by a small contrastive model.
 
@@ -44,7 +44,7 @@ def demo(
     from anisoalign.embeddings import InputError
     from anisoalign.embeddings.atomic import writable
 
-    common.check_extra("report", "jinja2", "matplotlib", "PIL")
+    checks.check_extra("report", "jinja2", "matplotlib", "PIL")
     if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= LEFT):
         raise InputError(f"{out} exists and holds other things than a demo's; name another with --out")
     with writable(out):
@@ -58,14 +58,14 @@ def demo(
     results["compare"] = _compare(pairs, repeats, seed)
     results |= _look(pairs, results["compare"], seed)
     _leave(out, results)
-    common.say(f"done in {time.perf_counter() - started:.0f} s; open {out / 'report.html'}")
+    messages.say(f"done in {time.perf_counter() - started:.0f} s; open {out / 'report.html'}")
 
 
 def _embed(out: Path, rows: int, seed: int) -> WorldPairs:
     from anisoalign.worlds import RenderedWorld
 
-    common.say(f"1. render {rows:,} scenes, write their captions, embed both")
-    with common.progress("embed", rows) as done:
+    messages.say(f"1. render {rows:,} scenes, write their captions, embed both")
+    with bars.progress("embed", rows) as done:
         seen = 0
 
         def tell(now: int, total: int) -> None:
@@ -84,9 +84,9 @@ def _embed(out: Path, rows: int, seed: int) -> WorldPairs:
 def _diagnose(source: Path, target: Path) -> dict[str, Any]:
     import anisoalign as aa
 
-    common.say("2. diagnose: how far apart are texts and images?")
+    messages.say("2. diagnose: how far apart are texts and images?")
     gap = aa.diagnose(source, target, paired=True)
-    common.print_rich("", *gap.verdict(), "")
+    messages.print_rich("", *gap.verdict(), "")
     return gap.to_dict()
 
 
@@ -94,12 +94,12 @@ def _align(out: Path, source: Path, target: Path, seed: int) -> dict[str, Any]:
     import anisoalign as aa
     from anisoalign.comparison import split_in_step
 
-    common.say("3. fit AnisoAlign without pairs, transform the texts, evaluate")
+    messages.say("3. fit AnisoAlign without pairs, transform the texts, evaluate")
     text, image = np.load(source), np.load(target)
     part = split_in_step(len(text), seed)  # what is measured was not fitted, and no pair was seen
     model = aa.AnisoAlign(seed=seed).fit(text[part.fit_source], image[part.fit_target])
     for note in model.notes():
-        common.say(f"   {note}")
+        messages.say(f"   {note}")
     model.save(out / "model")
     model.transform(source, out / "aligned.npy", overwrite=True)
     y, x = text[part.test_source], image[part.test_target]
@@ -114,8 +114,8 @@ def _compare(pairs: WorldPairs, repeats: int, seed: int) -> list[dict[str, Any]]
     from anisoalign.geometry import normalize
     from anisoalign.report import comparison_table
 
-    common.say("4. compare: every method, fitted on one part, measured on another")
-    with common.progress("compare", steps(len(DEFAULT_METHODS), repeats, True, True)) as done:
+    messages.say("4. compare: every method, fitted on one part, measured on another")
+    with bars.progress("compare", steps(len(DEFAULT_METHODS), repeats, True, True)) as done:
         result = compare_rows(
             normalize(pairs.text.astype(np.float64)),
             normalize(pairs.image.astype(np.float64)),
@@ -128,7 +128,7 @@ def _compare(pairs: WorldPairs, repeats: int, seed: int) -> list[dict[str, Any]]
             progress=lambda _: done(1),
         )
     records = [{**record, **costs} for record, costs in zip(result.to_dicts(), result.costs(), strict=True)]
-    common.print_rich(comparison_table(records), "")
+    messages.print_rich(comparison_table(records), "")
     return records
 
 
@@ -161,7 +161,7 @@ def _leave(out: Path, results: dict[str, Any]) -> None:
     from anisoalign.report import comparison_markdown, write_figures, write_page
     from anisoalign.report.results import read_results
 
-    common.say("5. table, JSON, figures and a page")
+    messages.say("5. table, JSON, figures and a page")
     (out / "results.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (out / "table.md").write_text(comparison_markdown(results["compare"]) + "\n", encoding="utf-8")
     write_figures(out / "figures", gap=results["diagnose"], comparison=results["compare"])

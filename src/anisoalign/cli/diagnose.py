@@ -8,69 +8,69 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import common, showing
+from anisoalign.cli import bars, carrying, messages, opening, options, showing
 
 if TYPE_CHECKING:
     from anisoalign.embeddings import EmbeddingSet
 
 
 def diagnose(
-    source: common.SourceOption,
-    target: common.TargetOption,
+    source: options.SourceOption,
+    target: options.TargetOption,
     also: Annotated[
         list[str] | None, typer.Option("--also", help="NAME=PATH: a further set; all pairs of sets are compared.")
     ] = None,
-    paired: common.PairedOption = False,
+    paired: options.PairedOption = False,
     q: Annotated[int | None, typer.Option("--q", help="Leading directions compared; a tenth of the width.")] = None,
-    source_column: common.SourceColumn = None,
-    target_column: common.TargetColumn = None,
-    json: common.JsonOption = False,
-    report: common.ReportOption = None,
+    source_column: options.SourceColumn = None,
+    target_column: options.TargetColumn = None,
+    json: options.JsonOption = False,
+    report: options.ReportOption = None,
     results: showing.ResultsOption = None,
-    bad_rows: common.BadRowsOption = common.BadRows.error,
-    norms: common.NormsOption = common.Norms.auto,
-    memory: common.MemoryOption = None,
-    engine: common.EngineOption = common.Engine.local,
-    dtype: common.DtypeOption = common.Dtype.auto,
-    seed: common.SeedOption = 0,
+    bad_rows: options.BadRowsOption = options.BadRows.error,
+    norms: options.NormsOption = options.Norms.auto,
+    memory: options.MemoryOption = None,
+    engine: options.EngineOption = carrying.Engine.local,
+    dtype: options.DtypeOption = options.Dtype.auto,
+    seed: options.SeedOption = 0,
 ) -> None:
     """How far apart are the two sets, in which directions, and is a cosine of 0.25 normal here?
 
     With --json one flat object is printed (an array of them, one a pair of sets, with --also): the fields of
     GapReport, and control_<transform>_<metric> for the diagnostic transforms.
     """
-    if paired and engine is not common.Engine.local:
+    if paired and engine is not carrying.Engine.local:
         from anisoalign.embeddings import InputError
 
         raise InputError("pairs are read side by side by one process: leave --engine or --paired out")
-    others = (common.place(text.partition("=")[2]) for text in also or [])
+    others = (options.place(text.partition("=")[2]) for text in also or [])
     showing.check_outputs(report, results, source, target, *others)
     import anisoalign as aa
     from anisoalign.diagnostics.controls import CONTROL_ROWS
 
     sets = {
-        "source": common.open_set(source, "source", source_column, bad_rows, norms, memory),
-        "target": common.open_set(target, "target", target_column, bad_rows, norms, memory),
+        "source": opening.open_set(source, "source", source_column, bad_rows, norms, memory),
+        "target": opening.open_set(target, "target", target_column, bad_rows, norms, memory),
     }
     for text in also or []:
         name, path = _named(text, sets)
-        sets[name] = common.open_set(path, name, None, bad_rows, norms, memory, "anisoalign convert --column")
+        sets[name] = opening.open_set(path, name, None, bad_rows, norms, memory, "anisoalign convert --column")
     records, verdict = [], []
     for a, b in combinations(sets, 2):
         total = (2 if paired else 1) * (sets[a].rows + sets[b].rows)
-        with common.progress(f"{a} / {b}", total) as done, common.carried_by(engine):
+        with bars.progress(f"{a} / {b}", total) as done, carrying.carried_by(engine):
             gap = aa.diagnose(sets[a], sets[b], paired=paired, q=q, dtype=dtype.value, seed=seed, progress=done)
         names = {"source": a, "target": b, "source_norms": sets[a].norms, "target_norms": sets[b].norms}
         controls = _controls(sets[a], sets[b], paired, CONTROL_ROWS, seed)
         records.append({**gap.to_dict(), **names, **controls})
         verdict = verdict or gap.verdict()
-    common.tell_dropped(*sets.values())
+    messages.tell_dropped(*sets.values())
     if json:
-        common.print_json(records if also else records[0])
+        messages.print_json(records if also else records[0])
     else:
         from anisoalign.report import gap_table
 
-        common.print_rich(gap_table(records), "", *verdict)
+        messages.print_rich(gap_table(records), "", *verdict)
     if report is not None or results is not None:
         from anisoalign.report.results import Results
 
@@ -86,7 +86,7 @@ def _named(text: str, taken: dict[str, Any]) -> tuple[str, Path]:
         raise InputError(f"--also takes NAME=PATH, not {text!r}")
     if name in taken:
         raise InputError(f"--also: there is a set called {name!r} already")
-    return name, common.place(path)
+    return name, options.place(path)
 
 
 def _controls(source: EmbeddingSet, target: EmbeddingSet, paired: bool, most: int, seed: int) -> dict[str, float]:

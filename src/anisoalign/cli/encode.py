@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import bars, carrying, messages, options
 
 if TYPE_CHECKING:
     from anisoalign.encoders.running import Outcome
@@ -55,7 +55,7 @@ def encode(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", parser=common.parse_place, metavar="PATH", help="New folder for the embeddings, or a URI of one."
+            "--out", parser=options.parse_place, metavar="PATH", help="New folder for the embeddings, or a URI of one."
         ),
     ],
     images: Annotated[str | None, typer.Option("--images", help=f"Images: {_LIST}.")] = None,
@@ -68,7 +68,7 @@ def encode(
     text_column: Annotated[str | None, typer.Option("--text-column", help="The same for the text.")] = None,
     sound_column: Annotated[str | None, typer.Option("--sound-column", help="The same for the sound.")] = None,
     id_column: Annotated[str | None, typer.Option("--id-column", help="The same for the id.")] = None,
-    format: Annotated[common.Format | None, typer.Option("--format", help="Format of the shards; npy.")] = None,
+    format: Annotated[options.Format | None, typer.Option("--format", help="Format of the shards; npy.")] = None,
     out_dtype: Annotated[Stored, typer.Option("--out-dtype", help="Precision written.")] = Stored.float32,
     dtype: Annotated[
         Compute, typer.Option("--dtype", help="Precision computed in; auto is float16 on CUDA, float32 elsewhere.")
@@ -83,7 +83,7 @@ def encode(
         OnUnreadable, typer.Option("--on-unreadable", help="List items that cannot be decoded, or stop at the first.")
     ] = OnUnreadable.list,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT once the new one is complete.")] = False,
-    engine: common.EngineOption = common.Engine.local,
+    engine: options.EngineOption = carrying.Engine.local,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
     ] = False,
@@ -102,15 +102,15 @@ def encode(
 
     started = time.perf_counter()
     opened = open_encoder(encoder, device, dtype.value, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
-    common.say(f"{opened!r} on {opened.device}, {dtype.value if dtype is not Compute.auto else opened.dtype}")
+    messages.say(f"{opened!r} on {opened.device}, {dtype.value if dtype is not Compute.auto else opened.dtype}")
     by_kind = {"image": image_column, "text": text_column, "audio": sound_column}
     columns = Columns({kind: name for kind, name in by_kind.items() if name is not None}, id_column)
     jobs = find_jobs(opened, images=images, texts=texts, sounds=sounds, pairs=pairs, columns=columns)
     for job in jobs:
         shards = -(-job.items.rows // shard_rows)
-        common.say(f"plan: {job.items.rows:,} items ({'+'.join(job.kinds)}) of {job.source}, {shards:,} shard(s)")
+        messages.say(f"plan: {job.items.rows:,} items ({'+'.join(job.kinds)}) of {job.source}, {shards:,} shard(s)")
         for note in job.items.notes():
-            common.say(note)
+            messages.say(note)
     settings = Settings(
         format=None if format is None else format.value,
         out_dtype=out_dtype.value,
@@ -121,7 +121,7 @@ def encode(
         overwrite=overwrite,
     )
     total = sum(job.items.rows for job in jobs)
-    with common.progress("encode", total) as done, common.carried_by(engine):
+    with bars.progress("encode", total) as done, carrying.carried_by(engine):
         outcome = encode_files(opened, jobs, out, settings, done)
     _tell(outcome, time.perf_counter() - started)
 
@@ -132,10 +132,10 @@ def _tell(outcome: Outcome, seconds: float) -> None:
 
     for kind, count in outcome.truncated.items():
         if count:
-            common.say(f"{count:,} {kind} item(s) were longer than the model reads and were cut")
+            messages.say(f"{count:,} {kind} item(s) were longer than the model reads and were cut")
     if outcome.unreadable:
-        common.say(f"warning: {len(outcome.unreadable):,} item(s) could not be encoded: {outcome.out / REPORT}")
+        messages.say(f"warning: {len(outcome.unreadable):,} item(s) could not be encoded: {outcome.out / REPORT}")
         for item in outcome.unreadable[:10]:
-            common.say(f"  {item['where']}: {item['reason']}")
+            messages.say(f"  {item['where']}: {item['reason']}")
     rows = ", ".join(f"{count:,} {kind}" for kind, count in outcome.rows.items())
-    common.say(f"{rows} rows in {seconds:.1f} s ({sum(outcome.rows.values()) / seconds:,.0f}/s): {outcome.out}")
+    messages.say(f"{rows} rows in {seconds:.1f} s ({sum(outcome.rows.values()) / seconds:,.0f}/s): {outcome.out}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anisoalign.cli import common
+from anisoalign.cli import messages, options
 
 PACKAGES = (
     "numpy",
@@ -19,7 +19,7 @@ PACKAGES = (
 )
 
 
-def env(json: common.JsonOption = False) -> None:
+def env(json: options.JsonOption = False) -> None:
     """Versions, processor, memory and devices, for bug reports."""
     import os
     import platform
@@ -49,7 +49,7 @@ def env(json: common.JsonOption = False) -> None:
         **{package: installed(package) for package in PACKAGES},
     }
     if json:
-        common.print_json(record)
+        messages.print_json(record)
         return
     for key, value in record.items():
         print(f"{key:14} {value}")

@@ -7,33 +7,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import common, showing
+from anisoalign.cli import carrying, messages, opening, options, showing
 
 if TYPE_CHECKING:
     from anisoalign.embeddings import EmbeddingSet
 
 
 def evaluate(
-    source: common.SourceOption,
-    target: common.TargetOption,
+    source: options.SourceOption,
+    target: options.TargetOption,
     aligned: Annotated[
         Path,
         typer.Option(
-            "--aligned", parser=common.parse_place, metavar="PATH", help="The source after alignment, row by row."
+            "--aligned", parser=options.parse_place, metavar="PATH", help="The source after alignment, row by row."
         ),
     ],
-    paired: common.PairedOption = False,
+    paired: options.PairedOption = False,
     source_labels: Annotated[Path | None, typer.Option("--source-labels", help="Labels of the source rows.")] = None,
     target_labels: Annotated[Path | None, typer.Option("--target-labels", help="Labels of the target rows.")] = None,
     k: Annotated[int | None, typer.Option("--k", help="Neighbours; 20, or 10 below 500 rows a side.")] = None,
     sample: Annotated[int, typer.Option("--sample", min=12, help="Rows a side that are measured at most.")] = 20_000,
-    source_column: common.SourceColumn = None,
-    target_column: common.TargetColumn = None,
+    source_column: options.SourceColumn = None,
+    target_column: options.TargetColumn = None,
     aligned_column: Annotated[
         str | None, typer.Option("--aligned-column", help="The same for the aligned rows.")
     ] = None,
-    json: common.JsonOption = False,
-    report: common.ReportOption = None,
+    json: options.JsonOption = False,
+    report: options.ReportOption = None,
     results: showing.ResultsOption = None,
     model: Annotated[
         Path | None, typer.Option("--model", help="The model that aligned the rows; its phase prior is shown.")
@@ -41,12 +41,12 @@ def evaluate(
     source_captions: showing.SourceCaptions = None,
     target_captions: showing.TargetCaptions = None,
     thumbnails: showing.Thumbnails = None,
-    bad_rows: common.BadRowsOption = common.BadRows.error,
-    norms: common.NormsOption = common.Norms.auto,
-    memory: common.MemoryOption = None,
-    engine: common.EngineOption = common.Engine.local,
-    dtype: common.DtypeOption = common.Dtype.auto,
-    seed: common.SeedOption = 0,
+    bad_rows: options.BadRowsOption = options.BadRows.error,
+    norms: options.NormsOption = options.Norms.auto,
+    memory: options.MemoryOption = None,
+    engine: options.EngineOption = carrying.Engine.local,
+    dtype: options.DtypeOption = options.Dtype.auto,
+    seed: options.SeedOption = 0,
 ) -> None:
     """Is the meaning kept, and is the target reached? With --json the fields of AlignmentReport."""
     files = (source_labels, target_labels, source_captions, target_captions)
@@ -54,15 +54,15 @@ def evaluate(
     import anisoalign as aa
     from anisoalign.embeddings import InputError
 
-    y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
-    x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
-    z = common.open_set(aligned, "aligned", aligned_column, bad_rows, norms, memory)
+    y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
+    x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
+    z = opening.open_set(aligned, "aligned", aligned_column, bad_rows, norms, memory)
     gallery = showing.Gallery(y, x, source_captions, target_captions, thumbnails)
     fitted = None if model is None else aa.load(model)
     if fitted is not None and fitted.n_features_in_ != y.dim:
         raise InputError(f"the model was fitted on width {fitted.n_features_in_}, these rows have {y.dim}")
-    labels = common.read_side_labels(None, source_labels, target_labels, y.rows, x.rows)
-    with console_status("measuring"), common.carried_by(engine):
+    labels = opening.read_side_labels(None, source_labels, target_labels, y.rows, x.rows)
+    with console_status("measuring"), carrying.carried_by(engine):
         scores = aa.evaluate(
             y,
             x,
@@ -75,14 +75,14 @@ def evaluate(
             dtype=dtype.value,
             seed=seed,
         )
-    common.tell_dropped(y, x, z)
+    messages.tell_dropped(y, x, z)
     record = scores.to_dict()
     if json:
-        common.print_json(record)
+        messages.print_json(record)
     else:
         from anisoalign.report import alignment_table
 
-        common.print_rich(alignment_table(record))
+        messages.print_rich(alignment_table(record))
     if report is not None or results is not None:
         from anisoalign.report.results import Results
 
@@ -125,4 +125,4 @@ def _parts_of_page(
 
 def console_status(text: str):
     """Spinner on stderr while something runs that cannot be counted."""
-    return common.console().status(text)
+    return messages.console().status(text)

@@ -8,27 +8,27 @@ from typing import Annotated
 
 import typer
 
-from anisoalign.cli import common, showing
+from anisoalign.cli import bars, checks, messages, opening, options, showing
 
 
 def explore(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
-    source: common.SourceOption,
-    target: common.TargetOption,
-    paired: common.PairedOption = False,
+    source: options.SourceOption,
+    target: options.TargetOption,
+    paired: options.PairedOption = False,
     source_captions: showing.SourceCaptions = None,
     target_captions: showing.TargetCaptions = None,
     thumbnails: showing.Thumbnails = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8765,
     sample: Annotated[int, typer.Option("--sample", min=30, help="Rows a side that are shown at most.")] = 2_000,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
-    source_column: common.SourceColumn = None,
-    target_column: common.TargetColumn = None,
-    bad_rows: common.BadRowsOption = common.BadRows.error,
-    norms: common.NormsOption = common.Norms.auto,
-    memory: common.MemoryOption = None,
-    seed: common.SeedOption = 0,
-    force: common.ForceOption = False,
+    source_column: options.SourceColumn = None,
+    target_column: options.TargetColumn = None,
+    bad_rows: options.BadRowsOption = options.BadRows.error,
+    norms: options.NormsOption = options.Norms.auto,
+    memory: options.MemoryOption = None,
+    seed: options.SeedOption = 0,
+    force: options.ForceOption = False,
 ) -> None:
     """Show, on a page of this machine alone, what a model does to a chosen text as its strength is dragged.
 
@@ -38,19 +38,19 @@ def explore(
     from anisoalign.explore.server import LOOPBACK, bind, serve
     from anisoalign.explore.session import NODES, Session, Shown
 
-    common.check_explorer()
+    checks.check_extra("explore")
     fitted = aa.load(model)
-    y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
-    x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
+    y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
+    x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
     gallery = showing.Gallery(y, x, source_captions, target_captions, thumbnails)
     shown = Shown(showing.names_of(source, target), gallery.captions, gallery.thumbnail)
     with bind(port) as opened:
-        with common.progress("measure the dial", len(NODES)) as done:
+        with bars.progress("measure the dial", len(NODES)) as done:
             session = Session(fitted, y, x, shown, paired=paired, sample=sample, seed=seed, force=force, progress=done)
-        common.tell_dropped(y, x)
-        common.say(session.about())
+        messages.tell_dropped(y, x)
+        messages.say(session.about())
         address = f"http://{LOOPBACK}:{opened.getsockname()[1]}"
-        common.say(f"open {address} (Ctrl-C ends it)")
+        messages.say(f"open {address} (Ctrl-C ends it)")
         if open_browser:
             import webbrowser
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import messages, opening, options
 
 
 class Target(StrEnum):
@@ -33,16 +33,18 @@ def export(
     precision: Annotated[Precision, typer.Option("--precision", help="Of the matrices.")] = Precision.fp32,
     source: Annotated[
         Path | None,
-        typer.Option("--source", parser=common.parse_place, metavar="PATH", help="Rows on which the loss is measured."),
+        typer.Option(
+            "--source", parser=options.parse_place, metavar="PATH", help="Rows on which the loss is measured."
+        ),
     ] = None,
     column: Annotated[str | None, typer.Option("--source-column", help="Column or key of the vectors.")] = None,
     sample: Annotated[int, typer.Option("--sample", min=1, help="Rows measured at most.")] = 2000,
-    bad_rows: common.BadRowsOption = common.BadRows.error,
-    norms: common.NormsOption = common.Norms.auto,
-    memory: common.MemoryOption = None,
-    json: common.JsonOption = False,
-    seed: common.SeedOption = 0,
-    force: common.ForceOption = False,
+    bad_rows: options.BadRowsOption = options.BadRows.error,
+    norms: options.NormsOption = options.Norms.auto,
+    memory: options.MemoryOption = None,
+    json: options.JsonOption = False,
+    seed: options.SeedOption = 0,
+    force: options.ForceOption = False,
 ) -> None:
     """Write a model for onnxruntime or PyTorch, and state what the file loses against the model.
 
@@ -54,14 +56,14 @@ def export(
     fitted = aa.load(model)
     rows = None
     if source is not None:
-        rows = common.open_set(source, "source", column, bad_rows, norms, memory)
+        rows = opening.open_set(source, "source", column, bad_rows, norms, memory)
     made = write(
         fitted, out, to=to.value, precision=precision.value, source=rows, sample=sample, seed=seed, force=force
     )
     if rows is not None:
-        common.tell_dropped(rows)
+        messages.tell_dropped(rows)
     if json:
-        common.print_json(made.to_dict())
+        messages.print_json(made.to_dict())
         return
     print(
         f"{made.file}: {made.to}, {made.precision}, {made.bytes:,} bytes\n"
@@ -69,4 +71,4 @@ def export(
         f"{made.least_cosine:.6f} at least; values differ by {made.largest_difference:.1e} at most"
     )
     if source is None and precision is not Precision.fp32:
-        common.say("random rows say little about yours: --source PATH measures the loss on them")
+        messages.say("random rows say little about yours: --source PATH measures the loss on them")

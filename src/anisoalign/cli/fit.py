@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import bars, carrying, messages, opening, options
 from anisoalign.cli.plan import estimate, tell_plan
 
 if TYPE_CHECKING:
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 def fit(
     method: Annotated[str, typer.Argument(help="NAME of the method, or NAME:param=value,..., like aniso-align:paper.")],
-    source: common.SourceOption,
-    target: common.TargetOption,
+    source: options.SourceOption,
+    target: options.TargetOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the fitted model.")],
     setting: Annotated[list[str] | None, typer.Option("--set", help="name=value: a parameter of the method.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with parameters of the method.")] = None,
     device: Annotated[
         str, typer.Option("--device", help="auto, cpu, cuda or cuda:N, for methods that run on more than the CPU.")
     ] = "auto",
-    source_column: common.SourceColumn = None,
-    target_column: common.TargetColumn = None,
-    bad_rows: common.BadRowsOption = common.BadRows.error,
-    norms: common.NormsOption = common.Norms.auto,
-    memory: common.MemoryOption = None,
-    engine: common.EngineOption = common.Engine.local,
-    dtype: common.DtypeOption = common.Dtype.auto,
+    source_column: options.SourceColumn = None,
+    target_column: options.TargetColumn = None,
+    bad_rows: options.BadRowsOption = options.BadRows.error,
+    norms: options.NormsOption = options.Norms.auto,
+    memory: options.MemoryOption = None,
+    engine: options.EngineOption = carrying.Engine.local,
+    dtype: options.DtypeOption = options.Dtype.auto,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Of every random draw; 0 where the settings say nothing else.")
     ] = None,
-    force: common.ForceOption = False,
+    force: options.ForceOption = False,
 ) -> None:
     """Fit a method on source and target embeddings, which need not be paired, and save it.
 
@@ -55,42 +55,42 @@ def fit(
     params = {**_read_config(config), **inline, **dict(parse_setting(text) for text in setting or [])}
     known = METHODS[name]().get_params() if name in METHODS else {}
     # What an option says itself comes before settings; `auto` leaves the choice to them.
-    options = {"seed": seed, "device": None if device == "auto" else device}
-    params |= {option: value for option, value in options.items() if option in known and value is not None}
+    given = {"seed": seed, "device": None if device == "auto" else device}
+    params |= {option: value for option, value in given.items() if option in known and value is not None}
     model = make(name, params, preset)
     _check_device(device, model)
     check_free(out)
-    y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
-    x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
+    y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
+    x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
     tell_plan(estimate(model, y, x, dtype.value, transform=False))
     started = time.perf_counter()
-    with common.in_processes(engine):
+    with carrying.in_processes(engine):
         try:
             _fit(model, y, x, dtype.value, engine, out, force)
         except (InputError, np.linalg.LinAlgError):
             raise  # the latter is a ValueError too, and a fault of ours
         except ValueError as error:
             raise InputError(str(error)) from error
-        if not common.first_process():
+        if not messages.first_process():
             return
-        common.tell_dropped(y, x)
+        messages.tell_dropped(y, x)
         model.save(out)
     if model.name == "aniso-align":
         remove_states(_checkpoint(out))
     seconds = time.perf_counter() - started
-    common.say(f"fitted {model!r} on {y.rows:,} + {x.rows:,} rows in {seconds:.1f} s: {out}")
+    messages.say(f"fitted {model!r} on {y.rows:,} + {x.rows:,} rows in {seconds:.1f} s: {out}")
     for note in model.notes():
-        common.say(note)
+        messages.say(note)
 
 
 def _fit(
-    model: Aligner, y: EmbeddingSet, x: EmbeddingSet, dtype: str, engine: common.Engine, out: Path, force: bool
+    model: Aligner, y: EmbeddingSet, x: EmbeddingSet, dtype: str, engine: carrying.Engine, out: Path, force: bool
 ) -> None:
     of_source, of_target = model.passes(y.rows, x.rows)
     with (
-        common.progress(f"fit {model.name}", of_source * y.rows + of_target * x.rows) as done,
-        common.stages() as stages,
-        common.carried_by(engine),
+        bars.progress(f"fit {model.name}", of_source * y.rows + of_target * x.rows) as done,
+        bars.stages() as stages,
+        carrying.carried_by(engine),
     ):
         resumed: dict[str, Any] = {}
         if model.name == "aniso-align":

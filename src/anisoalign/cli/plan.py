@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import checks, messages, opening, options
 
 if TYPE_CHECKING:
     from anisoalign.aligners import Aligner
@@ -44,7 +44,7 @@ def plan(
         Path | None,
         typer.Option(
             "--source",
-            parser=common.parse_place,
+            parser=options.parse_place,
             metavar="PATH",
             help="Source embeddings (texts), of a method; a path or a URI.",
         ),
@@ -53,18 +53,18 @@ def plan(
         Path | None,
         typer.Option(
             "--target",
-            parser=common.parse_place,
+            parser=options.parse_place,
             metavar="PATH",
             help="Target embeddings (images), of a method; a path or a URI.",
         ),
     ] = None,
-    source_column: common.SourceColumn = None,
-    target_column: common.TargetColumn = None,
-    json: common.JsonOption = False,
-    bad_rows: common.BadRowsOption = common.BadRows.error,
-    norms: common.NormsOption = common.Norms.auto,
-    memory: common.MemoryOption = None,
-    dtype: common.DtypeOption = common.Dtype.auto,
+    source_column: options.SourceColumn = None,
+    target_column: options.TargetColumn = None,
+    json: options.JsonOption = False,
+    bad_rows: options.BadRowsOption = options.BadRows.error,
+    norms: options.NormsOption = options.Norms.auto,
+    memory: options.MemoryOption = None,
+    dtype: options.DtypeOption = options.Dtype.auto,
     change: Annotated[
         list[str] | None, typer.Option("--set", help="A parameter of the method; of a training: as for train.")
     ] = None,
@@ -95,11 +95,11 @@ def plan(
 
     name, preset, inline = parse_parts(method)
     model = make(name, {**inline, **dict(parse_setting(text) for text in change or [])}, preset)
-    y = common.open_set(source, "source", source_column, bad_rows, norms, memory)
-    x = common.open_set(target, "target", target_column, bad_rows, norms, memory)
+    y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
+    x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
     record = estimate(model, y, x, dtype.value)
     if json:
-        common.print_json(record)
+        messages.print_json(record)
         return
     for key, value in record.items():
         shown = format_bytes(value) if key.endswith("bytes") else f"{value:,}" if isinstance(value, int) else value
@@ -116,7 +116,7 @@ def _plan_training(
     conversations: int | None,
     tokens: float | None,
 ) -> None:
-    common.check_extra("mllm", "transformers", "accelerate", "peft")
+    checks.check_extra("mllm")
     from anisoalign.embeddings import InputError, format_bytes, open_embeddings
     from anisoalign.mllm import TrainSettings
     from anisoalign.mllm.planning import plan_training
@@ -131,10 +131,10 @@ def _plan_training(
         if not Path(first.embeddings).exists():
             raise InputError(f"{first.embeddings or 'no embeddings'}: is not here to be looked at; say --width N")
         width = open_embeddings(first.embeddings).dim
-    options = {"processes": processes, "tflops": tflops, "conversations": conversations, "tokens": tokens}
-    records = plan_training(read, width, **options)
+    given = {"processes": processes, "tflops": tflops, "conversations": conversations, "tokens": tokens}
+    records = plan_training(read, width, **given)
     if json:
-        common.print_json(records)
+        messages.print_json(records)
         return
     for record in records:
         for key, value in record.items():
@@ -215,7 +215,7 @@ def tell_plan(record: dict[str, Any]) -> None:
     if record["passes_over_target"]:
         passes += f" and {record['passes_over_target']} over {record['target_rows']:,} target rows"
     written = f", write {format_bytes(record['written_bytes'])}" if record["written_bytes"] else ""
-    common.say(
+    messages.say(
         f"plan: {passes}: read {format_bytes(record['read_bytes'])}{written}; "
         f"about {format_bytes(record['memory_bytes'])} of memory and {record['seconds']} s, in {record['precision']}"
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import checks, messages
 
 
 def report(
@@ -22,9 +22,9 @@ def report(
     The page needs no network and holds its own numbers. Later files win where two hold the same part. What --results
     writes has figures of before and after; what --json prints has not.
     """
-    common.check_report(out, *results)
+    checks.check_report(out, *results)
     from anisoalign.report import write_page
     from anisoalign.report.results import read_results
 
     write_page(out, results=read_results(results), title=title)
-    common.say(f"report: {out}")
+    messages.say(f"report: {out}")

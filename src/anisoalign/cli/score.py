@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import bars, checks, messages, opening, options
 
 
 class Side(StrEnum):
@@ -37,7 +37,7 @@ def score(
         Path | None,
         typer.Option(
             "--embeddings",
-            parser=common.parse_place,
+            parser=options.parse_place,
             metavar="PATH",
             help="A file or folder of shards with ids, or a URI; left out: asked blindly.",
         ),
@@ -49,13 +49,13 @@ def score(
         Path | None, typer.Option("--predictions", help="Also write what was said to each question, as JSONL.")
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Questions at a time.")] = 32,
-    json: common.JsonOption = False,
+    json: options.JsonOption = False,
     lm: LmOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Ask a trained model the questions of a benchmark; print accuracy, precision and recall, CIDEr-D, by group."""
-    common.check_extra("mllm", "transformers", "accelerate", "peft")
-    common.check_file(predictions)
+    checks.check_extra("mllm")
+    checks.check_file(predictions)
     from anisoalign.devices import find_device
     from anisoalign.embeddings import InputError
     from anisoalign.mllm import load_mllm
@@ -66,15 +66,15 @@ def score(
         raise InputError(f"{predictions} already exists; it is left alone")
     questions = read_questions(bench)
     loaded = load_mllm(model, device=str(find_device(device, "--device")), lm=lm)
-    common.say(f"{len(questions):,} questions" + ("" if embeddings else ", asked blindly: no --embeddings"))
-    with common.progress("questions", len(questions)) as done:
+    messages.say(f"{len(questions):,} questions" + ("" if embeddings else ", asked blindly: no --embeddings"))
+    with bars.progress("questions", len(questions)) as done:
         before = [0]
 
         def advance(now: int, total: int) -> None:
             done(now - before[0])
             before[0] = now
 
-        with common.column_named_by("--column"):
+        with opening.column_named_by("--column"):
             found = measure(
                 loaded,
                 bench,
@@ -86,7 +86,7 @@ def score(
                 progress=advance,
             )
     if json:
-        common.print_json(found.to_dict())
+        messages.print_json(found.to_dict())
     else:
         _print({"all": found.kinds, **found.groups})
     if predictions is not None:  # last: the numbers are told even if this fails

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import checks, messages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,8 +46,8 @@ VIEW_ROWS = 4_000
 
 def check_outputs(report: Path | None, results: Path | None, *inputs: Any) -> None:
     """Raise InputError, before any work, where a page or its results could not be written, or would replace inputs."""
-    common.check_report(report, *inputs, results)
-    common.check_file(results, *inputs)
+    checks.check_report(report, *inputs, results)
+    checks.check_file(results, *inputs)
 
 
 def write_outputs(report: Path | None, results: Path | None, found: Results) -> None:
@@ -57,10 +57,10 @@ def write_outputs(report: Path | None, results: Path | None, found: Results) -> 
 
     if results is not None:
         write_results(results, found)
-        common.say(f"results: {results}")
+        messages.say(f"results: {results}")
     if report is not None:
         write_page(report, results=found)
-        common.say(f"report: {report}")
+        messages.say(f"report: {report}")
 
 
 def names_of(source: Path, target: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import bars, checks, messages
 
 _EVERY = 30.0
 """Seconds between lines of progress where stderr is no terminal."""
@@ -30,14 +30,14 @@ def train(
 
     An interrupted run goes on with the same command. Several processes: `accelerate launch -m anisoalign train …`.
     """
-    common.check_extra("mllm", "transformers", "accelerate", "peft")
+    checks.check_extra("mllm")
     from anisoalign.mllm import TrainSettings
     from anisoalign.mllm.processes import Processes
     from anisoalign.mllm.running import run
 
     found = TrainSettings.read(settings, change or ())
     main = Processes().main
-    say: Callable[[str], None] = common.say if main else lambda text: None
+    say: Callable[[str], None] = messages.say if main else lambda text: None
     say(found.to_toml())
     with _progress(main) as progress:
         run(found, out, only=stage, progress=progress, say=say)
@@ -47,7 +47,7 @@ def train(
 def _progress(main: bool) -> Iterator[Callable[[str, int, int, float], None]]:
     """A bar on a terminal, a line now and then elsewhere, nothing from the other processes."""
     if main and sys.stderr.isatty():
-        with common.stages() as bar:
+        with bars.stages() as bar:
             yield lambda name, done, total, loss: bar(name, done, total, f", loss {loss:.4f}")
         return
     last, began = [time.monotonic()], {}
@@ -58,6 +58,6 @@ def _progress(main: bool) -> Iterator[Callable[[str, int, int, float], None]]:
         if main and now - last[0] > _EVERY and done > first:
             last[0] = now
             left = (now - start) / (done - first) * (total - done)
-            common.say(f"{name}: step {done:,} of {total:,}, loss {loss:.4f}, about {left / 60:.0f} min left")
+            messages.say(f"{name}: step {done:,} of {total:,}, loss {loss:.4f}, about {left / 60:.0f} min left")
 
     yield line

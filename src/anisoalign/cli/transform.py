@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from anisoalign.cli import common
+from anisoalign.cli import bars, carrying, messages, opening, options
 from anisoalign.cli.plan import estimate, tell_plan
 
 
@@ -23,30 +23,30 @@ class OutDtype(StrEnum):
 
 def transform(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
-    source: common.SourceOption,
+    source: options.SourceOption,
     out: Annotated[
         Path,
         typer.Option(
             "--out",
-            parser=common.parse_place,
+            parser=options.parse_place,
             metavar="PATH",
             help="New folder or URI, or a file where the source is one.",
         ),
     ],
-    format: Annotated[common.Format | None, typer.Option("--format", help="Format of the result.")] = None,
+    format: Annotated[options.Format | None, typer.Option("--format", help="Format of the result.")] = None,
     out_dtype: Annotated[OutDtype, typer.Option("--out-dtype", help="Precision written.")] = OutDtype.float32,
     column: Annotated[str | None, typer.Option("--source-column", help="Column or key of the vectors.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT once the new one is complete.")] = False,
-    bad_rows: common.BadRowsOption = common.BadRows.error,
-    norms: common.NormsOption = common.Norms.auto,
-    memory: common.MemoryOption = None,
-    engine: common.EngineOption = common.Engine.local,
-    dtype: common.DtypeOption = common.Dtype.auto,
+    bad_rows: options.BadRowsOption = options.BadRows.error,
+    norms: options.NormsOption = options.Norms.auto,
+    memory: options.MemoryOption = None,
+    engine: options.EngineOption = carrying.Engine.local,
+    dtype: options.DtypeOption = options.Dtype.auto,
     device: Annotated[
         str,
         typer.Option("--device", help="cpu, cuda, cuda:N or auto, a GPU where one is there and can do it (float32)."),
     ] = "cpu",
-    force: common.ForceOption = False,
+    force: options.ForceOption = False,
 ) -> None:
     """Turn source embeddings into substitutes for target embeddings: unit rows, ids and other columns along.
 
@@ -61,16 +61,16 @@ def transform(
     from anisoalign.embeddings import InputError
 
     place = find_device(device, "--device")
-    if engine is common.Engine.ray and device not in ("auto", "cpu"):
+    if engine is carrying.Engine.ray and device not in ("auto", "cpu"):
         raise InputError(f"workers of Ray map on their CPUs: leave --device {device} out, or --engine ray")
     fitted = aa.load(model)
     exact = "float64" in (dtype.value, out_dtype.value)
-    if device == "auto" and (exact or draws(fitted) or engine is common.Engine.ray):
+    if device == "auto" and (exact or draws(fitted) or engine is carrying.Engine.ray):
         place = find_device("cpu")
-    y = common.open_set(source, "source", column, bad_rows, norms, memory)
+    y = opening.open_set(source, "source", column, bad_rows, norms, memory)
     tell_plan(estimate(fitted, y, None, dtype.value, out_dtype=out_dtype.value))
     started = time.perf_counter()
-    with common.progress("transform", y.rows) as done, common.carried_by(engine):
+    with bars.progress("transform", y.rows) as done, carrying.carried_by(engine):
         fitted.transform(
             y,
             out,
@@ -82,7 +82,7 @@ def transform(
             force=force,
             device=str(place),
         )
-    common.tell_dropped(y)
-    common.tell_left_out(y)
+    messages.tell_dropped(y)
+    messages.tell_left_out(y)
     seconds = time.perf_counter() - started
-    common.say(f"{y.rows - len(y.dropped):,} rows in {seconds:.1f} s ({y.rows / seconds:,.0f}/s): {out}")
+    messages.say(f"{y.rows - len(y.dropped):,} rows in {seconds:.1f} s ({y.rows / seconds:,.0f}/s): {out}")

@@ -137,14 +137,6 @@ class Moments:
         """Moments of the rows R y, of order "full"."""
         return Moments(self.n, rotation @ self.mean, self.n * (rotation @ self.covariance @ rotation.T))
 
-    def reduce(self, order: Order) -> Moments:
-        """Copy that keeps no more than `order` asks for."""
-        if order == "mean" or self.m2 is None:
-            return Moments(self.n, self.mean.copy(), None)
-        if order == "diagonal":
-            return Moments(self.n, self.mean.copy(), self.variance * self.n)
-        return Moments(self.n, self.mean.copy(), self.m2.copy())
-
     def save(self, path: str | Path) -> None:
         """Write to a safetensors file."""
         arrays = {"n": np.array([self.n], dtype=np.int64), "mean": self.mean}

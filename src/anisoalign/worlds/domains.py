@@ -49,13 +49,6 @@ class Domain:
     gradient: float
     """Largest slope of the lighting across the image, of 1."""
 
-    @property
-    def mention_rates(self) -> tuple[float, ...]:
-        """How often a caption of either kind mentions each of `MENTIONS`."""
-        share = self.detailed_share
-        both = zip(self.terse_rates, self.detailed_rates, strict=True)
-        return tuple((1 - share) * terse + share * detailed for terse, detailed in both)
-
 
 TRAINING = Domain(
     name="training",

@@ -32,13 +32,6 @@ class SceneObject:
         """Where the object's centre lies, as ``"upper left"`` … ``"lower right"``."""
         return f"{LINES[_third(self.y)]} {COLUMNS[_third(self.x)]}"
 
-    def side_of(self, other: SceneObject) -> str:
-        """Return where this object lies seen from another: ``left``, ``right``, ``above`` or ``below``."""
-        dx, dy = self.x - other.x, self.y - other.y
-        if abs(dx) >= abs(dy):
-            return "right" if dx > 0 else "left"
-        return "below" if dy > 0 else "above"
-
 
 @dataclass(frozen=True)
 class Scene:

@@ -39,8 +39,3 @@ def relative_bound(
 def angle_bound(epsilon: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """Largest angle between z⁰ and ẑ, radians: arcsin ε where ε < 1, else π (nothing is promised)."""
     return torch.where(epsilon < 1, torch.arcsin(epsilon.clamp_max(1.0)), torch.full_like(epsilon, math.pi))
-
-
-def chord_bound(epsilon: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """Largest distance between the normalised rows: 2 sin(½ arcsin ε)."""
-    return 2 * torch.sin(angle_bound(epsilon) / 2)

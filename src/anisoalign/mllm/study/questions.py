@@ -255,18 +255,6 @@ def even(questions: Sequence[Question], total: int) -> list[Question]:
     return kept
 
 
-def majority_accuracy(known: Sequence[Question], tested: Sequence[Question]) -> dict[str, float]:
-    """Accuracy, by form, of the answer most common in ``known`` for the very words of each question in ``tested``."""
-    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for question in known:
-        counts[question.text][question.answer] += 1
-    guess = {text: max(answers, key=lambda answer: answers[answer]) for text, answers in counts.items()}
-    right: dict[str, list[bool]] = defaultdict(list)
-    for question in tested:
-        right[question.form].append(guess.get(question.text) == question.answer)
-    return {form: float(np.mean(found)) for form, found in right.items()}
-
-
 def _alone(told: Description, attribute: str) -> bool:
     """Whether the main object can be named by an attribute: it is described, and no other has the same."""
     main, *others = (getattr(thing, attribute) for thing in told.things)
