@@ -196,7 +196,7 @@ def test_a_continued_transform_counts_and_lists_all_dropped_rows(run, tmp_path, 
 
 def test_the_plan_of_aniso_align_counts_what_is_trained():
     from anisoalign.aligners import parse_method
-    from anisoalign.cli.plan import estimate
+    from anisoalign.aligners.costs import estimate
     from anisoalign.embeddings import open_embeddings
 
     rows = open_embeddings(np.random.default_rng(0).normal(size=(300, 32)))

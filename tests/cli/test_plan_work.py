@@ -1,6 +1,5 @@
 """The work that a plan of AnisoAlign counts is what a fit does, within a factor of two."""
 
-import importlib
 from collections import Counter
 from collections.abc import Iterator
 
@@ -10,6 +9,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from anisoalign.aligners import AnisoAlign
 from anisoalign.aligners.anisoalign.work import Work, sampled_work
+from anisoalign.aligners.rates import seconds_of
 
 FACTOR = 1.75  # less than two, so that what is counted twice, or half, is found
 PAPER = {"terms": "init+refine+prior+phase", "initial": "radial", "rotation": "none"}
@@ -106,8 +106,7 @@ def test_training_takes_the_steps_that_the_plan_says(make_planted, done, strengt
 
 
 def test_the_seconds_of_a_plan_hold_all_of_it(monkeypatch):
-    module = importlib.import_module("anisoalign.cli.plan")  # the command of its name hides it
-    monkeypatch.setattr(module, "_fastest", lambda task: 1.0)
-    seconds = [module._seconds(Work(**{kind: 1000}), 8, 1.0) for kind in Work.__dataclass_fields__]
+    monkeypatch.setattr("anisoalign.aligners.rates._fastest", lambda task: 1.0)
+    seconds = [seconds_of(Work(**{kind: 1000}), 8, 1.0) for kind in Work.__dataclass_fields__]
     assert all(value > 0 for value in seconds)
-    assert module._seconds(Work(*[1000] * len(seconds)), 8, 1.0) == pytest.approx(sum(seconds))
+    assert seconds_of(Work(*[1000] * len(seconds)), 8, 1.0) == pytest.approx(sum(seconds))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ def check_extra(extra: str, *packages: str) -> None:
     """Raise InputError where packages of an extra, `NEEDED` unless given, are not installed."""
     from anisoalign.embeddings import InputError
 
-    missing = [package for package in packages or NEEDED[extra] if find_spec(package) is None]
+    missing = [package for package in packages or NEEDED[extra] if importlib.util.find_spec(package) is None]
     if missing:
         raise InputError(f'{listed(missing)} is not installed: pip install "anisoalign[{extra}]"')
 

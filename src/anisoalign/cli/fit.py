@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anisoalign.cli import bars, carrying, messages, opening, options
-from anisoalign.cli.plan import estimate, tell_plan
+from anisoalign.cli.plan import tell_plan
 
 if TYPE_CHECKING:
     from anisoalign.aligners import Aligner
@@ -47,6 +47,7 @@ def fit(
     import numpy as np
 
     from anisoalign.aligners.anisoalign.polar_fit import remove_states
+    from anisoalign.aligners.costs import estimate
     from anisoalign.aligners.registry import METHODS, make, parse_parts, parse_setting
     from anisoalign.aligners.saving import check_free
     from anisoalign.embeddings import InputError

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from anisoalign.cli import bars, carrying, messages, opening, options
-from anisoalign.cli.plan import estimate, tell_plan
+from anisoalign.cli.plan import tell_plan
 
 
 class OutDtype(StrEnum):
@@ -56,6 +56,7 @@ def transform(
     model: they are fixed by the seed it was fitted with and by the number of the row.
     """
     import anisoalign as aa
+    from anisoalign.aligners.costs import estimate
     from anisoalign.aligners.modules import draws
     from anisoalign.devices import find_device
     from anisoalign.embeddings import InputError
