@@ -20,17 +20,9 @@ from anisoalign.embeddings.norms import Verdict
 from anisoalign.embeddings.notes import BadRows, Dropped, Norms, Notes
 from anisoalign.embeddings.provenance import Provenance
 from anisoalign.embeddings.remote import asked_together, is_remote
-from anisoalign.embeddings.shards import Block, Shard, Source, Span, make_shards
-from anisoalign.embeddings.tiles import (
-    Sweep,
-    Tile,
-    normalized,
-    swept,
-    tile_rows_for,
-    torch_dtype,
-    undivided,
-    verbatim,
-)
+from anisoalign.embeddings.shards import Source, Span, make_shards
+from anisoalign.embeddings.tile_reader import TileReader
+from anisoalign.embeddings.tiles import Sweep, Tile, tile_rows_for, torch_dtype
 
 SPAN_TILES = 8
 """Tiles of a span: enough for a thread to be left alone with, few enough for a small set to be shared."""
@@ -175,12 +167,13 @@ class EmbeddingSet:
         dtype = np.dtype(dtype)
         if not raw and dtype not in (np.float32, np.float64):
             raise InputError(f"unit rows are read as float32 or float64, not {dtype}")
+        sweep = sweep if self._large and not raw else None
+        reader = TileReader(self.notes, dtype, size, raw, buffer, divide, sweep)
         if span is not None:
-            yield from self._span_tiles(span, dtype, size, raw, buffer, divide, sweep)
+            yield from reader.read(self.shards[span.shard], span)
             return
         for index in range(len(self.shards)) if shards is None else shards:
-            whole = Span(index, 0, self.shards[index].rows)
-            yield from self._span_tiles(whole, dtype, size, raw, buffer, divide, sweep)
+            yield from reader.read(self.shards[index], Span(index, 0, self.shards[index].rows))
         self.check_some_kept()
 
     def check_some_kept(self) -> None:
@@ -203,87 +196,10 @@ class EmbeddingSet:
         """Return memory that the tiles of one worker can share."""
         return torch.empty(tile_rows or tile_rows_for(self.dim), self.dim, dtype=torch_dtype(np.dtype(dtype)))
 
-    def _span_tiles(
-        self,
-        span: Span,
-        dtype: np.dtype,
-        size: int,
-        raw: bool,
-        buffer: torch.Tensor | None,
-        divide: bool,
-        sweep: Sweep | None,
-    ) -> Iterator[Tile]:
-        shard, start = self.shards[span.shard], span.start
-        if span.stop == span.start:
-            return
-        sweep = sweep if self._large and not raw else None
-        whole = span.stop - span.start == shard.rows
-        blocks = shard.source.blocks(size) if whole else shard.source.blocks(size, span.start, span.stop)  # pyright: ignore[reportCallIssue]
-        for block in blocks:
-            rows = np.arange(start, start + len(block[0]))
-            tile = None if sweep is None else self._swept(shard, block, rows, dtype, sweep)
-            if tile is None:
-                tile = self._tile(shard, block, rows, dtype, raw, buffer, divide)
-            start += len(rows)
-            if len(tile):
-                yield tile
-        if start != span.stop:
-            raise InputError(f"{shard.label} has {start} rows where its header says {shard.rows}")
-        self.notes.add_passed(span)
-
     @property
     def _large(self) -> bool:
         """Whether compiled sweeps are worth loading."""
         return self.rows * self.dim >= compiled.FEWEST_VALUES
-
-    def _swept(self, shard: Shard, block: Block, rows: np.ndarray, dtype: np.dtype, sweep: Sweep) -> Tile | None:
-        """A tile as a compiled sweep leaves it, None where the rows are not for it."""
-        stored, nulls = block
-        found = None if nulls is not None else swept(stored, dtype, sweep)
-        if found is None:
-            return None
-        norms, made = found
-        self.notes.add_norms(shard, norms)
-        return Tile(stored, rows + shard.first_row, shard.index, int(rows[0]), swept=made)
-
-    def _tile(
-        self,
-        shard: Shard,
-        block: Block,
-        rows: np.ndarray,
-        dtype: np.dtype,
-        raw: bool,
-        buffer: torch.Tensor | None = None,
-        divide: bool = True,
-    ) -> Tile:
-        """Turn stored rows (positions within their shard) into a tile: checked, divided, thinned."""
-        stored, nulls = block
-        if raw:
-            try:
-                values, bad = verbatim(stored, dtype, buffer)
-            except OverflowError as error:
-                at = self.notes.where(shard, int(rows[error.args[0]]))
-                raise InputError(f"{at} holds values beyond the range of {dtype}") from error
-            norms = scale = None
-        elif divide:
-            values, norms, bad = normalized(stored, dtype, buffer)
-            scale = None
-        else:
-            values, lengths, norms, bad = undivided(stored, dtype, buffer)
-            scale = 1 / lengths
-        if nulls is not None:
-            bad |= {int(i): "is null or empty" for i in np.flatnonzero(nulls)}
-        if bad:
-            kept = np.delete(np.arange(len(rows)), list(bad))
-            self.notes.add_bad(shard, rows, bad)
-            start, values, rows = int(rows[0]), values[kept], rows[kept]
-            norms = None if norms is None else norms[kept]
-            scale = None if scale is None else scale[kept]
-        else:
-            start = int(rows[0])
-        if norms is not None:
-            self.notes.add_norms(shard, norms)
-        return Tile(values, rows + shard.first_row, shard.index, start, scale)
 
     def batches(self, batch_size: int, dtype: np.typing.DTypeLike = np.float32) -> Iterator[np.ndarray]:
         """Yield arrays of exactly `batch_size` unit rows across ragged shards; the last may be shorter.
@@ -352,10 +268,11 @@ class EmbeddingSet:
 
     def _taker(self, dtype: np.dtype) -> Callable[[tuple[int, np.ndarray]], Tile]:
         """Make the work of one worker of `take`: rows of one shard."""
+        reader = TileReader(self.notes, dtype, tile_rows_for(self.dim))
 
         def take(part: tuple[int, np.ndarray]) -> Tile:
             shard, local = self.shards[part[0]], part[1]
-            return self._tile(shard, shard.source.take(local), local, dtype, raw=False)
+            return reader.tile(shard, shard.source.take(local), local)
 
         return take
 

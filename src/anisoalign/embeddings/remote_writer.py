@@ -12,7 +12,8 @@ from anisoalign.embeddings.atomic import TEMPORARY
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.manifest import MANIFEST, RUN, read_manifest, to_json
 from anisoalign.embeddings.remote import RemotePath, is_remote, locate
-from anisoalign.embeddings.writer import EmbeddingWriter, notes_of
+from anisoalign.embeddings.run_notes import notes_of
+from anisoalign.embeddings.writer import EmbeddingWriter
 
 
 def writer_for(out: str | Path | RemotePath, *settings: Any, **more: Any) -> EmbeddingWriter:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anisoalign.embeddings.beside import rows_of_group
+from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.manifest import crc32, file_checksum
 from anisoalign.embeddings.shards import Block, exact_blocks
 from anisoalign.embeddings.tiles import tile_rows_for
@@ -241,3 +242,20 @@ def open_body(sink: Sink, format: str, rows: int | None, dim: int, dtype: np.dty
     if format == "safetensors":
         return PlainBody(sink, safetensors_header(dim, dtype), rows)
     return TableBody(sink, format, dim, dtype, beside)
+
+
+def choose_format(out: Path, format: str | None) -> tuple[str, bool]:
+    """Return the format and whether `out` is a single file, by its ending.
+
+    Examples
+    --------
+    >>> choose_format(Path("a.parquet"), None), choose_format(Path("folder"), None)
+    (('parquet', True), ('npy', False))
+    """
+    endings = {ending: name for name, ending in FORMATS.items() if name != "hf"}
+    named = endings.get(out.suffix)
+    if format is not None and format not in FORMATS:
+        raise InputError(f"the format to write must be one of {', '.join(FORMATS)}, not {format!r}")
+    if named and format not in (None, named):
+        raise InputError(f"{out} is named as {named}, but {format} was asked for")
+    return named or format or "npy", named is not None

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +28,8 @@ from anisoalign.embeddings.atomic import (
 )
 from anisoalign.embeddings.beside import Columns, ColumnsFile
 from anisoalign.embeddings.errors import InputError, by_system
+from anisoalign.embeddings.formats.arrow import hf_files_beside
+from anisoalign.embeddings.locks import take_lock
 from anisoalign.embeddings.manifest import (
     KIND,
     MANIFEST,
@@ -41,7 +42,8 @@ from anisoalign.embeddings.manifest import (
 from anisoalign.embeddings.metadata import BESIDE
 from anisoalign.embeddings.provenance import Provenance, provenance_path
 from anisoalign.embeddings.remote import locate
-from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink
+from anisoalign.embeddings.run_notes import notes_of, told_apart
+from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink, choose_format
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.sidecars import check_ids, check_provenance, ids_path
 from anisoalign.embeddings.tiles import torch_dtype
@@ -140,7 +142,7 @@ class EmbeddingWriter:
     def _begin_folder(self) -> None:
         run = self.partial / RUN
         run.mkdir(parents=True, exist_ok=True)
-        self._lock_run(run)
+        self._lock = take_lock(run / "lock", self.partial)
         try:
             self._compare_settings(self._earlier_settings(run))
         except InputError:
@@ -188,19 +190,6 @@ class EmbeddingWriter:
             return notes_of(manifest)
         plan = run / "plan.json"
         return json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else None
-
-    def _lock_run(self, run: Path) -> None:
-        """Keep a second process from writing into the same folder; released when this one ends."""
-        self._lock = os.open(run / "lock", os.O_CREAT | os.O_RDWR)
-        try:
-            import fcntl
-
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # pragma: no cover - not on Windows
-            return
-        except BlockingIOError as error:
-            self._unlock()
-            raise InputError(f"{self.partial} is being written by another run") from error
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -395,7 +384,8 @@ class EmbeddingWriter:
             raise ValueError(f"shards of {self.out} were never written: {missing[:8]}")
         shards = [self._shards[index] for index in sorted(self._shards)]
         if self.format == "hf":
-            self._write_hf_files([record["file"] for record in shards])
+            for name, text in hf_files_beside([record["file"] for record in shards]).items():
+                self._put(self.partial / name, text)
         manifest = {
             "kind": KIND,
             "schema_version": SCHEMA_VERSION,
@@ -417,72 +407,8 @@ class EmbeddingWriter:
         shutil.rmtree(self.partial / RUN)
         replace_folder(self.partial, self.out)
 
-    def _write_hf_files(self, names: list[str]) -> None:
-        """Add what `datasets.load_from_disk` asks for; it takes the features from the Arrow files."""
-        state = {
-            "_data_files": [{"filename": name} for name in names],
-            "_fingerprint": f"{zlib.crc32(to_json(names).encode()):016x}",
-            "_format_columns": None,
-            "_format_kwargs": {},
-            "_format_type": None,
-            "_output_all_columns": False,
-            "_split": None,
-        }
-        self._put(self.partial / "state.json", to_json(state))
-        self._put(self.partial / "dataset_info.json", to_json({"features": None}))
-
-
-def notes_of(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What a run noted at its start, from what it left at its end; what its input was is forgotten by then."""
-    kept = {key: manifest[key] for key in ("format", "dim", "dtype", "plan")}
-    return {**kept, "provenance": manifest.get("provenance")}
-
-
-def told_apart(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Settings of an earlier run that differ, each in words; an input that was not noted is taken for the same.
-
-    Examples
-    --------
-    >>> told_apart({"plan": {"batch_size": 64, "shard_rows": 9}}, {"plan": {"batch_size": 8, "shard_rows": 9}})
-    ['batch_size: 64 then, 8 now']
-    """
-    found = []
-    for key, value in now.items():
-        before = then.get(key, value if key == "inputs" else None)
-        if before == value:
-            continue
-        if isinstance(before, dict) and isinstance(value, dict):
-            found += told_apart(dict.fromkeys(value) | before, dict.fromkeys(before) | value)
-        elif key == "inputs":
-            found.append("the input has changed since")
-        else:
-            found.append(f"{key}: {_short(before)} then, {_short(value)} now")
-    return found
-
-
-def _short(value: Any, most: int = 60) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
 
 def _as_columns(ids: Any) -> Columns | None:
     if ids is None or isinstance(ids, Columns):
         return ids
     return Columns.held(ids if isinstance(ids, pa.Table) else pa.table({"id": ids}))
-
-
-def choose_format(out: Path, format: str | None) -> tuple[str, bool]:
-    """Return the format and whether `out` is a single file, by its ending.
-
-    Examples
-    --------
-    >>> choose_format(Path("a.parquet"), None), choose_format(Path("folder"), None)
-    (('parquet', True), ('npy', False))
-    """
-    endings = {ending: name for name, ending in FORMATS.items() if name != "hf"}
-    named = endings.get(out.suffix)
-    if format is not None and format not in FORMATS:
-        raise InputError(f"the format to write must be one of {', '.join(FORMATS)}, not {format!r}")
-    if named and format not in (None, named):
-        raise InputError(f"{out} is named as {named}, but {format} was asked for")
-    return named or format or "npy", named is not None

@@ -11,10 +11,10 @@ from typing import cast
 from anisoalign.embeddings import InputError, RemotePath
 from anisoalign.embeddings.atomic import check_free, replace_folder, writable, write_synced
 from anisoalign.embeddings.finding import KINDS
+from anisoalign.embeddings.locks import locked
 from anisoalign.embeddings.manifest import RUN, read_manifest, to_json
 from anisoalign.embeddings.remote import is_remote
 from anisoalign.embeddings.remote_writer import reopen
-from anisoalign.encoders.locks import locked
 
 REPORT = "unreadable.jsonl"
 """Name of the list of what could not be encoded, beside the vectors."""

@@ -4,7 +4,8 @@ The folders are read without `datasets`: `state.json` lists their files in order
 """
 
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from anisoalign.embeddings.formats.columns import (
     first_width,
     vector_type,
 )
+from anisoalign.embeddings.manifest import to_json
 from anisoalign.embeddings.remote import is_remote
 from anisoalign.embeddings.shards import Block, exact_blocks, take_from_blocks
 
@@ -116,6 +118,20 @@ def hf_files(folder: Path) -> list[Path]:
             f"{folder} selects rows through an index; call flatten_indices() on the dataset and save it again"
         )
     return [folder / item["filename"] for item in state.get("_data_files", [])]
+
+
+def hf_files_beside(names: Sequence[str]) -> dict[str, str]:
+    """What `datasets.load_from_disk` asks for beside Arrow files, from which it takes the features: texts by name."""
+    state = {
+        "_data_files": [{"filename": name} for name in names],
+        "_fingerprint": f"{zlib.crc32(to_json(names).encode()):016x}",
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+        "_split": None,
+    }
+    return {"state.json": to_json(state), "dataset_info.json": to_json({"features": None})}
 
 
 def _json(path: Path) -> dict[str, Any]:

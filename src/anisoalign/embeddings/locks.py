@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from anisoalign.embeddings import InputError
+from anisoalign.embeddings.errors import InputError
 
 
 @contextmanager
@@ -23,25 +23,34 @@ def locked(folder: Path, name: str) -> Iterator[None]:
         If another process holds it, or the folder has gone.
     """
     try:
-        lock = os.open(folder / name, os.O_CREAT | os.O_RDWR)
+        lock = take_lock(folder / name, folder)
     except FileNotFoundError as error:
         raise _busy(folder) from error  # another run has just ended and given the folder its name
     try:
-        _take(lock, folder)
         yield
     finally:
         os.close(lock)
 
 
-def _take(lock: int, folder: Path) -> None:
+def take_lock(path: Path, folder: Path) -> int:
+    """Open and lock a file of a folder; whoever closes the descriptor gives the lock back.
+
+    Raises
+    ------
+    InputError
+        If another process holds it.
+    """
+    lock = os.open(path, os.O_CREAT | os.O_RDWR)
     try:
         import fcntl
 
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except ImportError:  # pragma: no cover - not on Windows
-        return
+        pass
     except BlockingIOError as error:
+        os.close(lock)
         raise _busy(folder) from error
+    return lock
 
 
 def _busy(folder: Path) -> InputError:

@@ -1,0 +1,39 @@
+"""What an unfinished run notes of itself, and what a later one makes of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def notes_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a run noted at its start, from what it left at its end; what its input was is forgotten by then."""
+    kept = {key: manifest[key] for key in ("format", "dim", "dtype", "plan")}
+    return {**kept, "provenance": manifest.get("provenance")}
+
+
+def told_apart(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Settings of an earlier run that differ, each in words; an input that was not noted is taken for the same.
+
+    Examples
+    --------
+    >>> told_apart({"plan": {"batch_size": 64, "shard_rows": 9}}, {"plan": {"batch_size": 8, "shard_rows": 9}})
+    ['batch_size: 64 then, 8 now']
+    """
+    found = []
+    for key, value in now.items():
+        before = then.get(key, value if key == "inputs" else None)
+        if before == value:
+            continue
+        if isinstance(before, dict) and isinstance(value, dict):
+            found += told_apart(dict.fromkeys(value) | before, dict.fromkeys(before) | value)
+        elif key == "inputs":
+            found.append("the input has changed since")
+        else:
+            found.append(f"{key}: {_short(before)} then, {_short(value)} now")
+    return found
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
