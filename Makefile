@@ -12,7 +12,7 @@ demo: $(VENV)/.demo
 	$(BIN)/anisoalign demo
 
 test: $(VENV)/.dev
-	$(ONE) $(BIN)/pytest -n 2 -m "not integration"
+	$(ONE) $(BIN)/pytest -n 2 --dist loadfile -m "not integration"
 
 test-integrations: $(VENV)/.dev chromium
 	$(ONE) $(BIN)/pytest -n 2 --dist loadscope -m integration tests

@@ -6,6 +6,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -91,6 +92,31 @@ def write_shards() -> Callable[..., Path]:
         return folder
 
     return write
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Run `anisoalign` with the given arguments, in this process: exit code and both streams."""
+    from anisoalign.cli import main
+
+    def call(*arguments: object) -> Ended:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["anisoalign", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        streams = capsys.readouterr()
+        return Ended(0 if code is None else int(code), streams.out, streams.err)
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -1,42 +1,12 @@
-"""The command line, called in this process: arguments in, exit code and both streams out."""
+"""Two small sets for the commands."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from anisoalign.cli import main
 from anisoalign.geometry import normalize
-
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `anisoalign` with the given arguments."""
-
-    def call(*arguments: object) -> Ended:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["anisoalign", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        streams = capsys.readouterr()
-        return Ended(0 if code is None else int(code), streams.out, streams.err)
-
-    return call
 
 
 class Sides(NamedTuple):

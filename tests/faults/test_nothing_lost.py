@@ -20,11 +20,6 @@ def rows(tmp_path: Path) -> Path:
     return tmp_path / "rows.npy"
 
 
-def anisoalign(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "anisoalign", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_a_model_of_another_library_is_left_alone(rows, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
@@ -87,32 +82,26 @@ def test_an_unfinished_run_is_not_continued_on_changed_input(tmp_path):
         model.transform(folder, tmp_path / "out")
 
 
-def test_a_report_that_cannot_be_written_is_refused_before_any_work(rows, tmp_path):
+def test_a_report_that_cannot_be_written_is_refused_before_any_work(run, rows, tmp_path):
     for command in (["diagnose"], ["compare", "--repeats", 1], ["evaluate", "--aligned", rows]):
         page = tmp_path / "nowhere" / "page.html"
-        ended = anisoalign(*command, "--source", rows, "--target", rows, "--report", page)
-        assert ended.returncode == 2
-        assert "page.html cannot be written" in ended.stderr
-        assert ended.stdout == ""
+        ended = run(*command, "--source", rows, "--target", rows, "--report", page)
+        assert ended.code == 2
+        assert "page.html cannot be written" in ended.err
+        assert ended.out == ""
 
 
-def test_labels_that_cannot_be_used_are_refused(rows, tmp_path):
+def test_labels_that_cannot_be_used_are_refused(run, rows, tmp_path):
     (tmp_path / "one.txt").write_text("cat\n" * 120)
     (tmp_path / "two.txt").write_text("cat\ndog\n" * 60)
     both = ("--source", rows, "--target", rows)
-    ended = anisoalign("compare", *both, "--labels", tmp_path / "one.txt", "--method", "realign", "--repeats", 1)
-    assert (ended.returncode, "two different labels" in ended.stderr) == (2, True)
-    ended = anisoalign("evaluate", *both, "--aligned", rows, "--source-labels", tmp_path / "two.txt")
-    assert (ended.returncode, "labels for both sides" in ended.stderr) == (2, True)
+    ended = run("compare", *both, "--labels", tmp_path / "one.txt", "--method", "realign", "--repeats", 1)
+    assert (ended.code, "two different labels" in ended.err) == (2, True)
+    ended = run("evaluate", *both, "--aligned", rows, "--source-labels", tmp_path / "two.txt")
+    assert (ended.code, "labels for both sides" in ended.err) == (2, True)
     labels = ("--source-labels", tmp_path / "one.txt", "--target-labels", tmp_path / "two.txt")
-    ended = anisoalign("evaluate", *both, "--aligned", rows, "--paired", *labels)
-    assert (ended.returncode, "row 1 is 'cat' in the source, 'dog' in the target" in ended.stderr) == (2, True)
-
-
-def test_a_demo_that_was_interrupted_can_be_begun_again(tmp_path):
-    (tmp_path / "demo").mkdir()
-    np.save(tmp_path / "demo" / "text.npy", np.ones((3, 3)))
-    assert anisoalign("demo", "--out", tmp_path / "demo", "--rows", 500, "--repeats", 1).returncode == 0
+    ended = run("evaluate", *both, "--aligned", rows, "--paired", *labels)
+    assert (ended.code, "row 1 is 'cat' in the source, 'dog' in the target" in ended.err) == (2, True)
 
 
 # Ctrl-C comes while a shard is being written and another is finished, however fast the machine is.
@@ -133,7 +122,7 @@ main()
 """
 
 
-def test_ctrl_c_says_so_and_the_same_command_goes_on(tmp_path):
+def test_ctrl_c_says_so_and_the_same_command_goes_on(run, tmp_path):
     folder, script, out = tmp_path / "in", tmp_path / "interrupted.py", tmp_path / "out"
     folder.mkdir()
     for i in range(12):
@@ -141,15 +130,15 @@ def test_ctrl_c_says_so_and_the_same_command_goes_on(tmp_path):
     aa.GaussianTransport().fit(np.load(folder / "s_0.npy"), np.load(folder / "s_1.npy")).save(tmp_path / "m")
     script.write_text(INTERRUPTED)
     arguments = ["transform", tmp_path / "m", "--source", folder, "--out", out]
-    run = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, *map(str, [script, *arguments])], capture_output=True, text=True, check=False, timeout=120
     )
-    assert run.returncode == 130, run.stderr
-    assert "interrupted" in run.stderr
+    assert ended.returncode == 130, ended.stderr
+    assert "interrupted" in ended.stderr
     assert not out.exists()
     kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out.partial").glob("s_*.npy")}
     assert 0 < len(kept) < 12
-    assert anisoalign(*arguments).returncode == 0
+    assert run(*arguments).code == 0
     assert len(list(out.glob("*.npy"))) == 12
     assert {name: (out / name).stat().st_mtime_ns for name in kept} == kept
 

@@ -1,7 +1,6 @@
 """Small models, in memory and saved in the Hugging Face format, and data to train them on."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -46,31 +45,6 @@ def world(tmp_path) -> World:
         pq.write_table(pa.table({"id": [talk["id"] for talk in talks]}), tmp_path / f"{name}.ids.parquet")
     ReAlign().fit(text, image).save(tmp_path / "aligner")
     return World(tmp_path, talks, text, image)
-
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(capsys, monkeypatch) -> Callable[..., Ended]:
-    """Run `anisoalign` with the given arguments, in this process."""
-    from anisoalign.cli import main
-
-    def call(*arguments: object) -> Ended:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["anisoalign", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        streams = capsys.readouterr()
-        return Ended(0 if code is None else int(code), streams.out, streams.err)
-
-    return call
 
 
 @pytest.fixture
