@@ -45,30 +45,37 @@ from protocol import (
 )
 
 SHRINKAGE = 0.1
+DEFAULT = "coupling + transport + identity"
 
 
 def candidates(
-    turned: Turned, target: Moments, rows: np.ndarray, barycentres: np.ndarray, own: np.ndarray | None
+    turned: Turned, target: Moments, rows: np.ndarray, ends: dict[str, np.ndarray]
 ) -> Iterator[tuple[str, np.ndarray | None]]:
-    """Names and estimates of C; None for no rotation beyond that of the means."""
-    covered = turned.source.covariance
+    """Names and estimates of C, from turned rows and what each is taken to end at; None for the turn of means alone."""
     identity = np.eye(target.dim) / target.dim
-    coupled = unit(covariance(barycentres, rows))
+    found = {name: unit(covariance(each, rows)) for name, each in ends.items()}
+    coupled = found["coupled"]
     whole = dialled_transport(turned.source, target, turned.frame, shrinkage=SHRINKAGE, strength=1.0).weight
-    transported = unit(whole @ covered)
+    transported = unit(whole @ turned.source.covariance)
     yield "means alone", None
     yield "coupling", coupled
     yield "coupling + identity", coupled + identity
     yield "transport", transported
     yield "transport + identity", transported + identity
     yield "coupling + transport", coupled + transported
-    yield "coupling + transport + identity", coupled + transported + identity
+    yield DEFAULT, coupled + transported + identity
     yield "same, identity × 3", coupled + transported + 3 * identity
     yield "same, transport and identity × 3", coupled + 3 * transported + 3 * identity
-    yield "Σx Σy + identity", unit(target.covariance @ covered) + identity
-    if own is not None:
-        yield "pairs (oracle)", unit(covariance(own, rows))
-        yield "pairs + identity (oracle)", unit(covariance(own, rows)) + identity
+    yield "same, coupling × 2", 2 * coupled + transported + identity
+    yield "Σx Σy + identity", unit(target.covariance @ turned.source.covariance) + identity
+    if "again" in found:
+        yield "coupled again after it", found["again"] + transported + identity
+        yield "coupled again + identity", found["again"] + identity
+    if "own" in found:
+        yield "coupling by own targets + transport + identity (oracle)", found["by own"] + transported + identity
+        yield "coupling by own targets + identity (oracle)", found["by own"] + identity
+        yield "pairs (oracle)", found["own"]
+        yield "pairs + identity (oracle)", found["own"] + identity
 
 
 def covariance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -81,15 +88,29 @@ def maps(part: Part, own: np.ndarray | None) -> dict[str, Move]:
     y, x = (Moments.empty(rows.shape[1]).update(rows) for rows in (part.fit_y, part.fit_x))
     turn, rows = turn_between(y.mean, x.mean), torch.from_numpy(part.fit_y)
     turned = Turned.by(turn, y, x, None)
-    first = rowwise(fit_initial(y, x, rows, turned, 0.3, 0.5).at(torch.float64))
-    barycentres = couple([], first(part.fit_y), part.fit_x, 0.02, 0.5).barycentres
     start = Start(y.mean, x.mean, trace_scale(y, x))
+
+    def rotation_of(cross: np.ndarray | None) -> np.ndarray:
+        return turn if cross is None else rotation_towards(cross, x.mean) @ turn
+
+    def transported(rotation: np.ndarray) -> Move:
+        return rowwise(fit_initial(y, x, rows, Turned.by(rotation, y, x, None), SHRINKAGE, 0.5).at(torch.float64))
+
+    def coupled(moved: np.ndarray) -> np.ndarray:
+        return couple([], moved, part.fit_x, 0.02, 0.5).barycentres
+
+    first = rowwise(fit_initial(y, x, rows, turned, 0.3, 0.5).at(torch.float64))
+    z = part.fit_y @ turn.T
+    ends = {"coupled": coupled(first(part.fit_y))}
+    once = dict(candidates(turned, x, z, ends))[DEFAULT]
+    ends["again"] = coupled(transported(rotation_of(once))(part.fit_y))
+    if own is not None:
+        ends |= {"own": own, "by own": coupled(own)}
     found = {REFERENCE: transforming(ReAlign().fit(part.fit_y, part.fit_x))}
-    for name, cross in candidates(turned, x, part.fit_y @ turn.T, barycentres, own):
-        rotation = turn if cross is None else rotation_towards(cross, x.mean) @ turn
+    for name, cross in candidates(turned, x, z, ends):
+        rotation = rotation_of(cross)
         found[name] = calibrated(rowwise(start.rotated(rotation).at(torch.float64)), part)
-        after = fit_initial(y, x, rows, Turned.by(rotation, y, x, None), SHRINKAGE, 0.5)
-        found[f"{name}, then transport"] = calibrated(rowwise(after.at(torch.float64)), part)
+        found[f"{name}, then transport"] = calibrated(transported(rotation), part)
     return found
 
 

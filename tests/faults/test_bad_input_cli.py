@@ -194,14 +194,15 @@ def test_bad_usage_is_refused(run, good, tmp_path, arguments, message):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("fault", "arguments", "message"),
     [
-        (("realign",), r"row 7 .*NaN"),
-        (("memory-projection", "--set", "memory=much"), "memory must be"),  # here types are not checked before
+        ("nan", ["realign"], r"row 7 .*NaN"),
+        (None, ["memory-projection", "--set", "memory=much"], "memory must be"),  # no types are checked before that
     ],
 )
-def test_a_process_of_its_own_ends_with_exit_code_2(good, tmp_path, arguments, message):
-    spoil_row(np.nan, "NaN")(good)
+def test_a_process_of_its_own_ends_with_exit_code_2(good, tmp_path, fault, arguments, message):
+    if fault:
+        FAULTS[fault](good)
     command = ["fit", *arguments, "--source", good, "--target", good, "--out", tmp_path / "m"]
     ended = subprocess.run([sys.executable, "-m", "anisoalign", *command], capture_output=True, text=True, check=False)
     refused(Ended(ended.returncode, ended.stdout, ended.stderr), message)
