@@ -158,15 +158,21 @@ def _measured(table: Table) -> list[str]:
 
 
 def _values(table: Table, parameters: dict[str, list[Any]]) -> dict[str, Any]:
-    return {
-        parameter: {
-            str(value): {
-                key: rounded(float(table.values(f"{parameter}={value}", key).mean())) for key in _measured(table)
-            }
-            for value in values
+    """Means of each value; `closed ±`: standard error over repeats of its distance to the parameter's other values."""
+    found: dict[str, Any] = {}
+    for parameter, values in parameters.items():
+        names = {str(value): f"{parameter}={value}" for value in values}
+        found[parameter] = {
+            value: {key: rounded(float(table.values(name, key).mean())) for key in _measured(table)}
+            for value, name in names.items()
         }
-        for parameter, values in parameters.items()
-    }
+        if table.has("closed") and table.repeats > 1:
+            closed = {value: table.values(name, "closed") for value, name in names.items()}
+            average = np.mean(list(closed.values()), axis=0)
+            for value, own in closed.items():
+                error = float((own - average).std(ddof=1)) / table.repeats**0.5
+                found[parameter][value]["closed ±"] = rounded(error)
+    return found
 
 
 def cost(rows: int, dim: int, rank: int, preset: str) -> dict[str, Any]:
@@ -276,7 +282,7 @@ def draw(results: dict[str, Any]) -> None:
 
 def by_default() -> dict[str, Any]:
     """Around the default, on each set that is there."""
-    sets = (("fashion_clip", real("fashion_clip", 2)), ("world", world(1, 3_000, SCENES + 200)))
+    sets = (("fashion_clip", real("fashion_clip", 8)), ("world", world(3, 3_000, SCENES + 200)))
     return {name: found for name, parts in sets if (found := around_default(parts))}
 
 

@@ -230,7 +230,7 @@ def on_held_out(found: dict[str, Any]) -> str:
 
 
 def sensitivity(found: dict[str, Any], which: str) -> str:
-    """Lowest and highest Ψ and closed share over all values of each parameter."""
+    """Lowest and highest Ψ and closed share over all values of each parameter, and the largest noise among these."""
     rows = []
     for name, result in found[which].items():
         dials = {f"{name}, {dial}": result[dial] for dial in ("strength 0.5", "strength 1") if dial in result}
@@ -241,7 +241,9 @@ def sensitivity(found: dict[str, Any], which: str) -> str:
                 cells = []
                 for key in ("geometry_consistency", "target_coverage", "closed"):
                     seen = [v[key] for v in values.values() if key in v]
+                    noise = [v[f"{key} ±"] for v in values.values() if f"{key} ±" in v]
                     cells.append(f"{number(min(seen))} – {number(max(seen))}" if seen else "–")
+                    cells[-1] += f" ± {number(max(noise))}" if noise else ""
                 rows.append([where, f"`{parameter}`", ", ".join(values), *cells])
     return table(["set", "parameter", "values", "Ψ", "coverage", "closed"], rows, 3)
 
