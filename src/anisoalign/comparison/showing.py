@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from anisoalign.comparison.phases import phase_view
-from anisoalign.diagnostics.cosines import CosineHistogram, cosines_across, cosines_of_pairs, row_pairs
+from anisoalign.diagnostics.cosines import CosineHistogram
 from anisoalign.diagnostics.neighbours import neighbours
 from anisoalign.diagnostics.record import Record
 from anisoalign.geometry import principal_subspace
@@ -107,13 +107,11 @@ def before_after(
     other = own if paired else np.sort(np.random.default_rng(seed + 1).permutation(len(target))[:SHOWN_ROWS])
     y, z, x, y_rows, x_rows = source[own], aligned[own], target[other], source_rows[own], target_rows[other]
     within = {"source": y, "target": x, "aligned": z}
-    found = {
-        f"within_{name}": CosineHistogram.of(cosines_of_pairs(v, *row_pairs(len(v)))) for name, v in within.items()
-    }
+    found = {f"within_{name}": CosineHistogram.within(rows) for name, rows in within.items()}
     for when, rows in (("before", y), ("after", z)):
-        found[f"across_{when}"] = CosineHistogram.of(cosines_across(rows, x, seed))
+        found[f"across_{when}"] = CosineHistogram.across(rows, x, seed)
         if paired:
-            found[f"paired_{when}"] = CosineHistogram.of(np.einsum("ij,ij->i", rows, x))
+            found[f"paired_{when}"] = CosineHistogram.paired(rows, x)
     values: dict[str, Any] = {f"histogram_{name}": histogram.counts.tolist() for name, histogram in found.items()}
     values |= {f"mean_{name}": histogram.mean for name, histogram in found.items()}
     values |= {f"projection_{name}": points for name, points in projection(y, x, z).items()}

@@ -26,6 +26,21 @@ class CosineHistogram:
         counts, _ = np.histogram(np.clip(cosines, -1.0, 1.0), bins=BINS, range=(-1.0, 1.0))
         return cls(counts, float(np.mean(cosines)), float(np.std(cosines)))
 
+    @classmethod
+    def within(cls, rows: Float[np.ndarray, "n d"]) -> CosineHistogram:
+        """Of two rows of a set, by `row_pairs`."""
+        return cls.of(cosines_of_pairs(rows, *row_pairs(len(rows))))
+
+    @classmethod
+    def across(cls, x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], seed: int = 0) -> CosineHistogram:
+        """Of a row of either set, never those of one number, by `cosines_across`."""
+        return cls.of(cosines_across(x, y, seed))
+
+    @classmethod
+    def paired(cls, x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n d"]) -> CosineHistogram:
+        """Of rows of one number."""
+        return cls.of(np.einsum("nd,nd->n", x, y))
+
 
 def row_pairs(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Pairs i < j of row numbers: all up to 5,000 rows, beyond that a seeded sample of 10⁶.

@@ -8,13 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from anisoalign.diagnostics.cosines import (
-    CosineHistogram,
-    angle_divergence,
-    cosines_across,
-    cosines_of_pairs,
-    row_pairs,
-)
+from anisoalign.diagnostics.cosines import CosineHistogram, angle_divergence
 from anisoalign.diagnostics.gap import GapReport, add_pairs, gap_from_moments
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings, paired_tiles
 from anisoalign.embeddings.paired_ids import check_ids
@@ -125,7 +119,7 @@ def _tiles(
 
 def _add_histograms(report: GapReport, y: EmbeddingSet, x: EmbeddingSet, seed: int) -> GapReport:
     a, b = (s.sample(HISTOGRAM_ROWS, seed, np.float64) for s in (y, x))
-    within_y, within_x = (CosineHistogram.of(cosines_of_pairs(rows, *row_pairs(len(rows)))) for rows in (a, b))
+    within_y, within_x = (CosineHistogram.within(rows) for rows in (a, b))
     return replace(
         report,
         within_source_cosine=within_y.mean,
@@ -133,5 +127,5 @@ def _add_histograms(report: GapReport, y: EmbeddingSet, x: EmbeddingSet, seed: i
         angle_divergence=angle_divergence(within_y, within_x),
         histogram_within_source=within_y.counts.tolist(),
         histogram_within_target=within_x.counts.tolist(),
-        histogram_across=CosineHistogram.of(cosines_across(a, b, seed)).counts.tolist(),
+        histogram_across=CosineHistogram.across(a, b, seed).counts.tolist(),
     )

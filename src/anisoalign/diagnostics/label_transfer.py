@@ -17,6 +17,9 @@ Labels = Sequence[Any] | np.ndarray
 """One a row: strings, or numbers, which are compared as text."""
 C = 30.0
 """Inverse regularisation of the logistic regression, as in the protocol."""
+SHARED = 1 << 30
+"""Entries times classes from which BLAS threads share a product. Those of a few hundred rows are too small to share: on
+a busy machine a second thread was measured to make the fit 75 times slower."""
 
 
 def label_transfer(
@@ -44,11 +47,11 @@ def label_transfer(
     from sklearn.linear_model import LogisticRegression
 
     train_labels, test_labels = as_text(train_labels), as_text(test_labels)
-    if len(np.unique(train_labels)) < 2:
+    classes = len(np.unique(train_labels))
+    if classes < 2:
         raise InputError("label transfer needs at least two different labels among the training rows")
-    # The products of a few hundred rows are too small to share: on a busy machine a second BLAS thread was
-    # measured to make the fit 75 times slower.
-    with threadpool_limits(limits=1, user_api="blas"), warnings.catch_warnings():
+    threads = 1 if train.size * classes < SHARED else None
+    with threadpool_limits(limits=threads, user_api="blas"), warnings.catch_warnings():
         # Many classes in a small set are common here and no sign of a regression problem.
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
         model = LogisticRegression(C=C, max_iter=5000).fit(train, train_labels)

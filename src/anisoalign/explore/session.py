@@ -13,7 +13,7 @@ import numpy as np
 from anisoalign.aligners import Aligner, AnisoAlign
 from anisoalign.aligners.origins import check_one_encoder, check_source
 from anisoalign.diagnostics.alignment import default_k, geometry_consistency
-from anisoalign.diagnostics.cosines import CosineHistogram, cosines_across, cosines_of_pairs, row_pairs
+from anisoalign.diagnostics.cosines import CosineHistogram
 from anisoalign.diagnostics.mixing import mixing
 from anisoalign.diagnostics.neighbours import neighbours
 from anisoalign.embeddings import EmbeddingSet, InputError
@@ -161,14 +161,13 @@ class Session:
 
     def _histograms(self, rows: np.ndarray) -> tuple[dict[str, list[int]], dict[str, float | None]]:
         z, x = rows[self._drawn_y], self.x[self._drawn_x]
-        found = {
-            "within_source": cosines_of_pairs(z, *row_pairs(len(z))),
-            "within_target": cosines_of_pairs(x, *row_pairs(len(x))),
-            "across": cosines_across(z, x, self.seed),
+        made = {
+            "within_source": CosineHistogram.within(z),
+            "within_target": CosineHistogram.within(x),
+            "across": CosineHistogram.across(z, x, self.seed),
         }
         if self.paired:
-            found["paired"] = np.einsum("ij,ij->i", z, x)
-        made = {kind: CosineHistogram.of(cosines) for kind, cosines in found.items()}
+            made["paired"] = CosineHistogram.paired(z, x)
         return {kind: h.counts.tolist() for kind, h in made.items()}, {kind: h.mean for kind, h in made.items()}
 
     def texts(self, search: str, offset: int) -> dict[str, Any]:
