@@ -95,6 +95,12 @@ def test_statistics_that_cannot_meet_say_why():
         RadiusHistogram.empty(2).quantiles(np.array([0.5]))
 
 
+def test_the_last_quantile_of_a_block_is_its_largest_radius_whatever_other_blocks_hold():
+    radius = torch.tensor([[1.0, 20.0], [2.0, 5.0]], dtype=torch.float64)
+    found = RadiusHistogram.empty(2).update(radius).quantiles(np.array([0.0, 1.0]))
+    np.testing.assert_allclose(found, [[1.0, 2.0], [5.0, 20.0]], rtol=2e-2)
+
+
 def test_quantiles_are_known_to_the_width_of_a_bin():
     radius, _ = draw(3, 5000, 4)
     levels = np.linspace(0.02, 0.98, 25)

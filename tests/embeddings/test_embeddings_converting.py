@@ -158,6 +158,7 @@ def test_pickles_are_opened_only_where_the_user_says_so(tmp_path):
         ([{"id": 1, "embed": np.array([1.0, None])}], "neither numbers nor text"),
         ([{"id": 1, "embed": "text"}], "row 0: `embed` must be a vector of floats"),
         ([{"id": 1, "embed": np.ones(3)}, {"id": "b", "embed": np.ones(3)}], "`id` is not of one kind"),
+        ([{"id": 1 << 70, "embed": np.ones(3)}], "`id` is not of one kind"),
     ],
 )
 def test_pickles_of_another_shape_are_refused(tmp_path, content, message):
@@ -165,6 +166,70 @@ def test_pickles_of_another_shape_are_refused(tmp_path, content, message):
     with pytest.raises(InputError, match=message):
         convert(tmp_path / "x.pkl", tmp_path / "out", allow_pickle=True)
     assert not list(tmp_path.glob("out*"))
+
+
+def test_a_pickle_that_was_corrected_is_read_anew(tmp_path):
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps([{"id": "old", "embed": np.array([1, 0], "f4")}]))
+    (tmp_path / "there.npy").write_text("something else")
+    with pytest.raises(InputError, match="already exists"):
+        convert(tmp_path / "x.pkl", tmp_path / "there.npy", allow_pickle=True)
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps([{"id": "new", "embed": np.array([0, 1], "f4")}]))
+    out = convert(tmp_path / "x.pkl", tmp_path / "out.npy", allow_pickle=True)
+    assert (out.ids().to_pylist(), raw(out).tolist()) == (["new"], [[0, 1]])
+
+
+def test_a_set_is_not_written_over_by_one_of_its_shards(make_set, tmp_path, ragged):
+    pytest.importorskip("lance", reason="the library that writes Lance is optional")
+    convert(make_set(ragged), tmp_path / "d")
+    with pytest.raises(InputError, match="where the rows come from"):
+        convert(tmp_path / "d" / "part-000.npy", tmp_path / "d", format="lance", overwrite=True)
+    assert open_embeddings(tmp_path / "d").rows == 17
+
+
+def test_no_shard_is_added_to_a_folder_of_clip_retrieval_that_is_read(tmp_path):
+    (tmp_path / "root" / "text_emb").mkdir(parents=True)
+    np.save(tmp_path / "root" / "text_emb" / "a_0.npy", np.eye(3))
+    with pytest.raises(InputError, match="would be one more shard"):
+        convert(tmp_path / "root", tmp_path / "root" / "text_emb" / "a_1.npy")
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(1e-9, "float16"), (1e-60, "float32"), (1e9, "float16")])
+def test_a_row_that_another_type_cannot_hold_is_refused_and_named(tmp_path, value, dtype):
+    rows = np.ones((4, 3))
+    rows[2] = value
+    np.save(tmp_path / "x.npy", rows)
+    with pytest.raises(InputError, match=rf"x\.npy.* row 2 holds values beyond the range of {dtype}"):
+        convert(tmp_path / "x.npy", tmp_path / "y.npy", dtype=dtype)
+    rows[2] = [0.0, value, 0.25]  # one value of a row may be rounded away
+    if value < 1:
+        np.save(tmp_path / "x.npy", rows)
+        assert convert(tmp_path / "x.npy", tmp_path / "y.npy", dtype=dtype).rows == 4
+
+
+@pytest.mark.parametrize("ids", [[1.0, 2.0], [b"a", b"b"]])
+def test_ids_that_would_be_others_in_one_file_are_refused(tmp_path, ids):
+    whole = [7, 8] if isinstance(ids[0], float) else ["7", "8"]
+    tables(tmp_path / "in", {"id": whole}, {"id": ids})
+    with pytest.raises(InputError, match="write a folder of shards"):
+        convert(tmp_path / "in", tmp_path / "out.parquet")
+    assert convert(tmp_path / "in", tmp_path / "out").rows == 4
+
+
+def test_numbers_of_two_types_that_cannot_meet_are_told_in_one_line(tmp_path):
+    tables(tmp_path / "in", {"width": [(1 << 53) + 1, 2]}, {"width": [1.5, 2.5]})
+    with pytest.raises(InputError, match="differ in type from shard to shard"):
+        convert(tmp_path / "in", tmp_path / "out.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_column_that_parquet_cannot_hold_is_told_in_one_line(tmp_path):
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(1.0, 5.0)), 2)
+    table = pa.table({"embedding": vectors, "odd": pa.array([{}, {}], pa.struct([]))})
+    with pa.ipc.new_file(tmp_path / "x.arrow", table.schema) as file:
+        file.write_table(table)
+    with pytest.raises(InputError, match="cannot be kept in Parquet"):
+        convert(tmp_path / "x.arrow", tmp_path / "y.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.arrow"]
 
 
 def test_pickles_and_other_formats_are_not_mixed(tmp_path):

@@ -371,3 +371,42 @@ def test_arrow_shards_without_a_batch_keep_their_columns(tmp_path, values):
     es = open_embeddings(tmp_path)
     assert es.metadata(1).schema == pa.schema([("id", pa.string())])
     assert es.metadata(1).num_rows == 0
+
+
+@pytest.mark.parametrize("header", ["{'descr': '<f4', 'shape': (3,", "{[]: 1}"])
+def test_a_damaged_npy_header_is_told_in_one_line(tmp_path, header):
+    text = header.encode().ljust(118) + b"\n"
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(InputError, match=r"x\.npy is not a \.npy array"):
+        open_embeddings(tmp_path / "x.npy")
+
+
+def test_damaged_lance_data_are_told_in_one_line(tmp_path):
+    lance = pytest.importorskip("lance", reason="the library that reads Lance is optional")
+    table = pa.table({"embedding": pa.FixedSizeListArray.from_arrays(pa.array(np.arange(1.0, 9.0)), 2)})
+    lance.write_dataset(table, tmp_path / "x.lance")
+    for file in (tmp_path / "x.lance" / "data").iterdir():
+        file.write_bytes(b"nothing of the kind" * 20)
+    with pytest.raises(InputError, match=r"x\.lance"):
+        open_embeddings(tmp_path / "x.lance").read()
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(1.0, 5.0)), 2)
+    pq.write_table(pa.table([vectors, [1, 2], [3, 4]], names=["embedding", "id", "id"]), tmp_path / "x.parquet")
+    with pytest.raises(InputError, match="several columns of one name: id"):
+        open_embeddings(tmp_path / "x.parquet")
+
+
+def test_a_tensor_of_a_type_without_numpy_is_refused():
+    with pytest.raises(InputError, match="float8"):
+        open_embeddings(torch.zeros(2, 3, dtype=torch.float8_e4m3fn))
+
+
+def test_a_float_called_id_in_safetensors_is_no_id(tmp_path):
+    save_file({"embedding": torch.eye(3), "id": torch.ones(3, dtype=torch.bfloat16)}, tmp_path / "x.safetensors")
+    assert open_embeddings(tmp_path / "x.safetensors").ids() is None
+
+
+def test_no_rows_are_a_sample_too():
+    assert open_embeddings(np.eye(3)).sample_rows(0, seed=0).tolist() == []

@@ -48,6 +48,8 @@ def refused(left: list, right: list) -> bool:
         (["a", "b", None], ["a", None, "b"]),
         ([0, 1, 2, 3, 4, 5], [5, 139, 285, 632, 724, 776]),  # lines counted, and numbers of pictures
         (list(range(8)), [0, 0, 0, 0, 1, 1, 1, 1]),  # captions counted, and each picture four times
+        ([None] * 6 + [1, 2, 3, 4], [None] * 6 + [2, 50, 60, 70]),  # the same where some have no number
+        ([None, None], [None, None]),
         ([1, 2, 3], ["1", "2", "3"]),
         ([1, 2, 3], ["01", "02", "03"]),
     ],

@@ -163,3 +163,17 @@ def test_without_numba_all_goes_on(always, monkeypatch):
     rows, target = sides("float16")
     model = make("realign").fit(rows, target, dtype="float32")
     assert torch.isfinite(torch.from_numpy(model.transform(rows, dtype="float32"))).all()
+
+
+def test_a_numba_that_does_not_load_is_told_of_and_done_without(monkeypatch):
+    def broken():
+        raise ImportError("Numba needs NumPy 2.2 or less")
+
+    monkeypatch.setattr(compiled, "sweeps", broken)
+    compiled.installed.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match=r"numba is installed but does not load.*NumPy 2\.2"):
+            assert not compiled.takes(np.ones((2, 3), np.float32))
+        assert not compiled.takes(np.ones((2, 3), np.float32))  # told once
+    finally:
+        compiled.installed.cache_clear()

@@ -175,3 +175,9 @@ def test_moments_load_reads_a_path_given_as_text(tmp_path: Path):
     moments = Moments.empty(2, "diagonal").update(np.eye(2))
     moments.save(str(tmp_path / "m.safetensors"))
     assert Moments.load(str(tmp_path / "m.safetensors")).order == "diagonal"
+
+
+def test_what_is_no_file_of_moments_is_told(tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"no such thing")
+    with pytest.raises(ValueError, match="no safetensors file"):
+        Moments.load(tmp_path / "x.safetensors")

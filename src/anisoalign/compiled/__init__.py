@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import warnings
 from functools import lru_cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -21,8 +22,15 @@ FEWEST_VALUES = 1 << 28
 
 @lru_cache(maxsize=1)
 def installed() -> bool:
-    """Whether numba is."""
-    return find_spec("numba") is not None
+    """Whether numba is, and can be loaded: one that does not go with the numpy there is told of and left out."""
+    if find_spec("numba") is None:
+        return False
+    try:
+        sweeps()
+    except (ImportError, AttributeError, SystemError) as error:
+        warnings.warn(f"numba is installed but does not load, so large sets take longer: {error}", stacklevel=2)
+        return False
+    return True
 
 
 def sweeps() -> ModuleType:

@@ -1,9 +1,11 @@
 """Files and folders that appear whole or not at all, and survive a power cut once they do."""
 
 import contextlib
+import errno
 import os
 import shutil
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from anisoalign.embeddings.errors import InputError
@@ -61,16 +63,43 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def replace_folder(partial: Path, out: Path) -> None:
-    """Rename a finished folder to its place; what was there before goes only then."""
+def replace_folder(partial: Path, out: Path, check: Callable[[Path], None]) -> None:
+    """Rename a finished folder to its place; what was there before goes only then.
+
+    Parameters
+    ----------
+    partial, out : Path
+    check : callable
+        Raises InputError unless `out` may be replaced, as it did before the work; see `still_free`.
+    """
     _sync_folder(partial)
-    old = out.with_name(f".{out.name}.old-{os.getpid()}")
+    with still_free():
+        check(out)
+    old = aside(out, "old")
     if out.is_dir() and any(out.iterdir()):
         out.rename(old)
     partial.replace(out)
     _sync_folder(out.parent)
     if old.exists():
         shutil.rmtree(old)
+
+
+def aside(path: Path, what: str) -> Path:
+    """Name for what is moved out of the way, which no other run takes: numbers of processes come again."""
+    return path.with_name(f".{path.name}.{what}-{uuid.uuid4().hex[:12]}")
+
+
+@contextlib.contextmanager
+def still_free() -> Iterator[None]:
+    """Check once more, at the end of a run, what was free at its start: what has appeared since is another's.
+
+    The error counts as the system's refusal (`by_system`), so that the work done is kept.
+    """
+    try:
+        yield
+    except InputError as error:
+        refused = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        raise InputError(f"{error}; it was not there when this run began") from refused
 
 
 def check_free(out: Path, overwrite: bool, file: bool = False) -> None:

@@ -87,7 +87,13 @@ def joined(parts: Sequence[Columns]) -> Columns:
         for part in parts:
             for batch in part.stream([name for name in names if name in part.schema.names]):
                 piece = pa.Table.from_batches([batch]).replace_schema_metadata()
-                yield from pa.concat_tables([empty, piece], promote_options="permissive").to_batches()
+                try:
+                    yield from pa.concat_tables([empty, piece], promote_options="permissive").to_batches()
+                except pa.ArrowException as error:
+                    raise InputError(
+                        f"columns beside the vectors differ in type from shard to shard ({one_line(error)}); write a "
+                        "folder of shards"
+                    ) from error
 
     return Columns(schema, sum(part.rows for part in parts), stream)
 

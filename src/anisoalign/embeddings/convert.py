@@ -12,12 +12,12 @@ import pyarrow as pa
 from anisoalign.embeddings.atomic import check_free, replace_folder, writable
 from anisoalign.embeddings.beside import Cursor
 from anisoalign.embeddings.embedding_set import EmbeddingSet
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.finding import PICKLES, READERS, shard_files
 from anisoalign.embeddings.formats.lance_ import is_lance, lance_library
 from anisoalign.embeddings.notes import BadRows
 from anisoalign.embeddings.opening import open_embeddings
-from anisoalign.embeddings.pickles import PickleSource, load_pickle
+from anisoalign.embeddings.pickles import PickleSource, forget_pickles
 from anisoalign.embeddings.provenance import write_provenance
 from anisoalign.embeddings.remote import asked_together, is_remote, locate
 from anisoalign.embeddings.remote_writer import writer_for
@@ -76,10 +76,27 @@ def convert(
     ('parquet', 3, dtype('float16'))
     """
     out = locate(out)
-    es = open_to_convert(
-        source, allow_pickle=allow_pickle, column=column, id_column=id_column, bad_rows=bad_rows, memory=memory
-    )
+    try:
+        es = open_to_convert(
+            source, allow_pickle=allow_pickle, column=column, id_column=id_column, bad_rows=bad_rows, memory=memory
+        )
+        id_column = _convert(es, out, dtype, format, overwrite, progress)
+    finally:
+        forget_pickles()
+    return open_embeddings(out, name=out.name, id_column=id_column, norms="normalize")
+
+
+def _convert(
+    es: EmbeddingSet,
+    out: Path,
+    dtype: np.typing.DTypeLike | None,
+    format: str | None,
+    overwrite: bool,
+    progress: Progress | None,
+) -> str | None:
+    """Write the result; return what its column of ids is called, if one was named."""
     kind = np.dtype(es.dtype if dtype is None else dtype)
+    check_apart(es, out)
     if format == "lance" or (format is None and out.suffix == ".lance"):
         if is_remote(out):
             raise InputError(f"{out}: Lance datasets are written to a disk of this machine alone")
@@ -87,13 +104,10 @@ def convert(
         within = True
     else:
         plan = {"command": "convert", "bad_rows": es.bad_rows, "source": fingerprint(es)}
-        check_apart(es, out)
         with writer_for(out, es.dim, kind, format, plan, overwrite, file_states(es), es.provenance) as writer:
             write_tiles(es, writer, dtype=kind, raw=True, progress=progress)
         within = writer.format in WITH_COLUMNS
-    id_column = _id_column(es, within)
-    load_pickle.cache_clear()
-    return open_embeddings(out, name=out.name, id_column=id_column, norms="normalize")
+    return _id_column(es, within)
 
 
 def _id_column(es: EmbeddingSet, within: bool) -> str | None:
@@ -148,8 +162,9 @@ def fingerprint(es: EmbeddingSet) -> str:
 
 
 def file_states(es: EmbeddingSet) -> list[list[Any]]:
-    """Return name, size and time of change of every file of a set."""
-    files = [shard.path for shard in es.shards if shard.path is not None]
+    """Return name, size and time of change of every file of a set, with those of columns beside its vectors."""
+    beside = (getattr(shard.source, "metadata_path", None) for shard in es.shards)
+    files = [path for path in (*(shard.path for shard in es.shards), *beside) if path is not None]
     states = asked_together(lambda file: file.stat(), files, any(map(is_remote, files)))
     return [[str(file), at.st_size, at.st_mtime_ns] for file, at in zip(files, states, strict=True)]
 
@@ -167,7 +182,10 @@ def check_apart(es: EmbeddingSet, out: Path) -> None:
     for path in (es.path, *(shard.path for shard in es.shards), *beside):
         if path is not None and (place == path.resolve() or place in path.resolve().parents):
             raise InputError(f"{out} is where the rows come from; name another place for the result")
-    if es.path is not None and es.path.is_dir() and out.suffix in READERS and place.parent == es.path.resolve():
+    if es.path is None or not es.path.is_dir() or out.suffix not in READERS:
+        return
+    folders = {es.path, *(shard.path.parent for shard in es.shards if shard.path is not None)}
+    if place.parent in (folder.resolve() for folder in folders):
         raise InputError(f"{out} would be one more shard of {es.path}, which is read; name another place")
 
 
@@ -199,8 +217,12 @@ def _write_lance(es: EmbeddingSet, out: Path, dtype: np.dtype, overwrite: bool, 
                 try:
                     lance.write_dataset(reader, str(partial), mode=mode, max_rows_per_file=shard.rows)
                 except Exception as error:
-                    raise faults[0] if faults else error from None
-        replace_folder(partial, out)
+                    if faults:
+                        raise faults[0] from None
+                    if isinstance(error, OSError | pa.ArrowException):
+                        raise InputError(f"{out} cannot be written: {one_line(error)}") from error
+                    raise
+        replace_folder(partial, out, lambda place: check_free(place, overwrite))
         write_provenance(out, es.provenance)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

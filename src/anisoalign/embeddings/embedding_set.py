@@ -288,6 +288,8 @@ class EmbeddingSet:
         [0, 1, 2]
         """
         n = min(n, self.rows)
+        if n < 1:
+            return np.empty(0, np.int64)
         bounds = np.array([self.rows * i // n for i in range(n + 1)], np.int64)
         return np.random.default_rng([seed, n]).integers(bounds[:-1], bounds[1:])
 

@@ -39,7 +39,7 @@ def open_path(path: Path, column: str | None) -> tuple[str, Sequence[Source]]:
         raise InputError(
             f"{path} is an unfinished run; repeat the command that began it, which continues there, or delete it"
         )
-    if is_remote(path) and (path / RUN / "plan.json").is_file() and read_manifest(path) is None:
+    if (path / RUN / "plan.json").is_file() and read_manifest(path) is None:
         raise InputError(f"{path} is an unfinished run; repeat the command that began it, which continues there")
     if is_lance(path):
         if is_remote(path):

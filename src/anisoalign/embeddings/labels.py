@@ -1,5 +1,6 @@
 """Class labels of the rows of a set: one a line, a `.npy` array, or a parquet column `label`."""
 
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
             labels = _encoded(read_lines(path), expect_rows) if column == "caption" else read_lines(path)
     except InputError:
         raise
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, TypeError, tokenize.TokenError, pa.ArrowException) as error:
         raise InputError(f"{path} cannot be read as {column}s: {one_line(error)}") from error
     for row, label in enumerate(labels):
         if not label.strip():

@@ -22,36 +22,38 @@ def locked(folder: Path, name: str) -> Iterator[None]:
     InputError
         If another process holds it, or the folder has gone.
     """
-    try:
-        lock = take_lock(folder / name, folder)
-    except FileNotFoundError as error:
-        raise _busy(folder) from error  # another run has just ended and given the folder its name
+    lock = take_lock(folder / name, folder)
     try:
         yield
     finally:
         os.close(lock)
 
 
-def take_lock(path: Path, folder: Path) -> int:
-    """Open and lock a file of a folder; whoever closes the descriptor gives the lock back.
+def take_lock(path: Path, place: Path) -> int:
+    """Open and lock a file that guards a place; whoever closes the descriptor gives the lock back.
 
     Raises
     ------
     InputError
-        If another process holds it.
+        If another process holds it, or has just ended.
     """
-    lock = os.open(path, os.O_CREAT | os.O_RDWR)
+    try:
+        lock = os.open(path, os.O_CREAT | os.O_RDWR)
+    except FileNotFoundError as error:
+        raise _busy(place) from error  # another run has just ended and given the folder its name
     try:
         import fcntl
 
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(lock)):
+            raise BlockingIOError  # it was another run's until now, which has taken it away
     except ImportError:  # pragma: no cover - not on Windows
         pass
     except BlockingIOError as error:
         os.close(lock)
-        raise _busy(folder) from error
+        raise _busy(place) from error
     return lock
 
 
-def _busy(folder: Path) -> InputError:
-    return InputError(f"{folder} is being written by another run")
+def _busy(place: Path) -> InputError:
+    return InputError(f"{place} is being written by another run")

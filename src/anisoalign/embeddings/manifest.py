@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.embeddings.remote import locate
 
 try:  # the same sum at several times the speed, in the extra `fast`
     from isal.isal_zlib import crc32
@@ -66,24 +67,32 @@ def check_rows(folder: Path, rows: dict[str, int]) -> None:
 
 
 def verify(folder: str | Path) -> int:
-    """Read every file that a manifest lists and compare its checksum; return how many there were.
+    """Read every file that a manifest lists and compare its checksum; return how many shards there were.
 
     Raises
     ------
     InputError
         If a file is missing or its bytes have changed.
     """
-    folder = Path(folder)
+    folder = locate(folder)
     manifest = read_manifest(folder)
     if manifest is None:
         raise InputError(f"{folder} has no {MANIFEST} to verify against")
     for item in manifest["shards"]:
-        path = folder / item["file"]
-        if not path.is_file():
-            raise InputError(f"{path} is listed in {MANIFEST} but missing")
-        if file_checksum(path) != item["crc32"]:
-            raise InputError(f"{path} has changed since it was written: its checksum differs")
+        for path, checksum in listed_files(folder, item):
+            if not path.is_file():
+                raise InputError(f"{path} is listed in {MANIFEST} but missing")
+            if checksum is not None and file_checksum(path) != checksum:
+                raise InputError(f"{path} has changed since it was written: its checksum differs")
     return len(manifest["shards"])
+
+
+def listed_files(folder: Path, record: dict[str, Any]) -> list[tuple[Path, str | None]]:
+    """Files of a shard with their checksums: its vectors, and the columns beside them, whose sums older runs lack."""
+    found: list[tuple[Path, str | None]] = [(folder / record["file"], record["crc32"])]
+    if beside := record.get("metadata"):
+        found.append((folder / beside, record.get("metadata_crc32")))
+    return found
 
 
 def file_checksum(path: Path) -> str:

@@ -44,7 +44,7 @@ def model_folder(path: Path, replaceable: Callable[[Path], bool]) -> Iterator[Pa
     try:
         yield partial
         partial.chmod(0o777 & ~_umask())
-        replace_folder(partial, path)
+        replace_folder(partial, path, lambda place: check_model_place(place, replaceable))
     except OSError as error:
         raise InputError(f"cannot write the model to {path}: {error.strerror or error}") from error
     finally:

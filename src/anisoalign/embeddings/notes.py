@@ -61,6 +61,7 @@ class Notes:
         _one_of("norms", norms, ("auto", "normalize"))
         self._name, self._shards = name, shards
         self._drop, self._refuse = bad_rows == "drop", norms == "auto"
+        self._refused = False
         self._dropped: dict[int, Dropped] = {}
         self._passed: dict[int, set[tuple[int, int]]] = {}
         self._looked: set[int] = set()
@@ -130,8 +131,11 @@ class Notes:
             self._looked.add(shard)
             before = (found.seen, found.unit)
             found.low, found.high = min(found.low, norms.low), max(found.high, norms.high)
-            if self._refuse and len(self._shards) > 1 and (found.seen, found.unit) != before:
+            changed = (found.seen, found.unit) != before
+            if self._refuse and len(self._shards) > 1 and (changed or self._refused):
+                self._refused = True  # and a second pass is refused as the first was
                 refuse_mixed(self._name, self._shards, self._norms)
+                self._refused = False
 
     def add_passed(self, span: Span) -> None:
         """Note that a pass has read a part of a shard to its end."""

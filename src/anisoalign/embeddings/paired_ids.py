@@ -130,7 +130,11 @@ def _met(keys: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _meet_by_chance(keys_a: np.ndarray, keys_b: np.ndarray) -> bool:
-    return min(len(_met(keys_a, keys_b)), len(_met(keys_b, keys_a))) < _SHARED * len(keys_a)
+    """Whether few of the ids that are there are on the other side too."""
+    keys_a, keys_b = keys_a[keys_a != NO_ID], keys_b[keys_b != NO_ID]
+    if not (len(keys_a) and len(keys_b)):
+        return True
+    return min(len(_met(keys_a, keys_b)), len(_met(keys_b, keys_a))) < _SHARED * max(len(keys_a), len(keys_b))
 
 
 def _where(es: EmbeddingSet, row: int) -> tuple[int, int]:

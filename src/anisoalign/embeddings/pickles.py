@@ -187,9 +187,19 @@ class PickleSource:
         return load_pickle(self.path).columns()
 
 
-@functools.lru_cache(maxsize=1)
 def load_pickle(path: Path) -> MemorySource:
-    """Read a pickle of records as an array with columns; the last one read is kept until `cache_clear`."""
+    """Read a pickle of records as an array with columns; the last one read is kept until `forget_pickles`."""
+    at = path.stat()
+    return _loaded(path, at.st_size, at.st_mtime_ns)
+
+
+def forget_pickles() -> None:
+    """Give back the memory of the last pickle."""
+    _loaded.cache_clear()
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(path: Path, size: int, changed: int) -> MemorySource:
     records = load_records(path)
     if not records:
         raise InputError(f"{path}: the list of records is empty")
@@ -226,6 +236,6 @@ def _columns(records: list[dict[str, Any]], label: str) -> pa.Table | None:
             continue
         try:
             columns[str(name)] = pa.array(values)
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OverflowError) as error:
             raise InputError(f"{label}: `{name}` is not of one kind in all records: {one_line(error)}") from error
     return pa.table(columns) if columns else None

@@ -61,8 +61,7 @@ class RemoteWriter(EmbeddingWriter):
 
     def _begin_remote(self) -> None:
         if self.single:
-            if self.out.exists():
-                raise InputError(f"{self.out} already exists; choose another name")
+            self._check_free(self.out)
             self._check_beside()
             return
         plan = self.out / RUN / "plan.json"
@@ -73,6 +72,10 @@ class RemoteWriter(EmbeddingWriter):
         elif self.out.exists() and any(self.out.iterdir()):
             raise InputError(f"{self.out} is not empty; choose another name")
         self._put(plan, self._run_notes())
+
+    def _check_free(self, out: Path) -> None:
+        if out.exists():
+            raise InputError(f"{out} already exists; choose another name")
 
     def _temporary(self, name: str) -> Path:
         return Path(tempfile.gettempdir()) / f"{TEMPORARY}anisoalign-{uuid.uuid4().hex}-{name}"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anisoalign.embeddings.beside import rows_of_group
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.manifest import crc32, file_checksum
 from anisoalign.embeddings.shards import Block, exact_blocks
 from anisoalign.embeddings.tiles import tile_rows_for
@@ -191,7 +191,10 @@ class TableBody:
             # Vectors neither repeat nor compress; dictionaries and statistics of them are waste.
             plain = [name for name in self._schema.names if name != VECTORS]
             options = {"compression": "none", "use_dictionary": plain, "write_statistics": plain}
-            self._out = pq.ParquetWriter(sink, self._schema, **options)
+            try:
+                self._out = pq.ParquetWriter(sink, self._schema, **options)
+            except pa.ArrowException as error:
+                raise InputError(f"columns beside the vectors cannot be kept in Parquet: {one_line(error)}") from error
         elif format == "arrow":
             self._out = pa.ipc.new_file(sink, self._schema)
         else:

@@ -163,7 +163,8 @@ def verbatim(
     Raises
     ------
     OverflowError
-        If a finite value has no finite counterpart in `dtype`; its argument is the row of the block.
+        If a finite value has no finite counterpart in `dtype`, or a whole row none but zeros; its argument is the row
+        of the block.
     """
     tensor = as_tensor(stored)
     values = tensor.to(torch_dtype(dtype), copy=True) if buffer is None else buffer[: len(tensor)].copy_(tensor)
@@ -172,7 +173,11 @@ def verbatim(
     odd = _odd_rows(norms, wide)
     bad = _scaled(stored[odd], odd)[2] if len(odd) else {}
     if values.dtype.itemsize < tensor.dtype.itemsize:
-        lost = np.flatnonzero(~torch.isfinite(values).all(dim=1).numpy())
+        lost = torch.isfinite(values).all(dim=1).logical_not_()
+        small = torch.finfo(values.dtype).smallest_normal * tensor.shape[1] ** 0.5
+        for row in np.flatnonzero(norms < small):  # those alone may have been rounded away
+            lost[row] |= not values[row].any()
+        lost = np.flatnonzero(lost.numpy())
         lost = [int(row) for row in lost if int(row) not in bad]
         if lost:
             raise OverflowError(lost[0])

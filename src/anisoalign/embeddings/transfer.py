@@ -1,6 +1,6 @@
 """From a set, tile by tile, into a writer: ids along, dropped rows noted, finished shards skipped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -13,6 +13,7 @@ from anisoalign.embeddings.beside import Columns, joined
 from anisoalign.embeddings.embedding_set import SPAN_TILES, EmbeddingSet
 from anisoalign.embeddings.engines import carried_out, engine_for
 from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.embeddings.metadata import choose_ids
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.shards import Span
 from anisoalign.embeddings.tiles import Tile, tile_rows_for
@@ -234,12 +235,28 @@ def _all_columns(es: EmbeddingSet) -> Columns | None:
             f"{es.name}: some shards have ids or other columns and some have none; write a folder of shards"
         )
     try:
-        return joined(found)
+        whole = joined(found)
     except pa.ArrowException as error:
         raise InputError(
             f"{es.name}: columns beside the vectors differ in type from shard to shard ({one_line(error)}); "
             "write a folder of shards"
         ) from error
+    _check_ids_stay(es, found, whole)
+    return whole
+
+
+def _check_ids_stay(es: EmbeddingSet, parts: Sequence[Columns], whole: Columns) -> None:
+    """Refuse to make 1.0 of an id that was 1: as doubles beside whole numbers they would be other ids."""
+    name = choose_ids(whole.schema.names, es.id_column, es.name)
+    if name is None:
+        return
+    kinds = {part.schema.field(name).type for part in parts if name in part.schema.names}
+    changed = kinds - {whole.schema.field(name).type}
+    if any(pa.types.is_floating(kind) or pa.types.is_binary(kind) for kind in kinds) and changed:
+        raise InputError(
+            f"{es.name}: ids in column {name!r} are {' and '.join(sorted(map(str, kinds)))} from shard to shard; write "
+            "a folder of shards"
+        )
 
 
 def _tell(progress: Progress | None, rows: int) -> None:

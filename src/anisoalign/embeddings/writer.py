@@ -20,9 +20,11 @@ import pyarrow as pa
 
 from anisoalign.embeddings.atomic import (
     TEMPORARY,
+    aside,
     check_free,
     rename_synced,
     replace_folder,
+    still_free,
     writable,
     write_synced,
 )
@@ -36,6 +38,7 @@ from anisoalign.embeddings.manifest import (
     RUN,
     SCHEMA_VERSION,
     file_checksum,
+    listed_files,
     read_manifest,
     to_json,
 )
@@ -47,6 +50,8 @@ from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink, choos
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.sidecars import check_ids, check_provenance, ids_path
 from anisoalign.embeddings.tiles import torch_dtype
+
+LOCK = "lock"
 
 
 class EmbeddingWriter:
@@ -123,15 +128,24 @@ class EmbeddingWriter:
         return self.out.with_name(self.out.name + ".partial")
 
     def __enter__(self) -> "EmbeddingWriter":
-        check_free(self.out, self._overwrite, self.single)
+        self._check_free(self.out)
         self._check_beside()
         with writable(self.out):
             self.out.parent.mkdir(parents=True, exist_ok=True)
             if self.single:
                 self._probe(self.out.parent)
+                self._lock = take_lock(self._lock_file, self.out)
             else:
                 self._begin_folder()
         return self
+
+    @property
+    def _lock_file(self) -> Path:
+        """What the run that writes here holds, and no other: beside a single file, it goes with the run."""
+        return self.out.with_name(f"{TEMPORARY}{self.out.name}.lock") if self.single else self.partial / RUN / LOCK
+
+    def _check_free(self, out: Path) -> None:
+        check_free(out, self._overwrite, self.single)
 
     def _check_beside(self) -> None:
         """Refuse a single file where what lies beside it is another's."""
@@ -142,16 +156,34 @@ class EmbeddingWriter:
     def _begin_folder(self) -> None:
         run = self.partial / RUN
         run.mkdir(parents=True, exist_ok=True)
-        self._lock = take_lock(run / "lock", self.partial)
+        self._lock = take_lock(self._lock_file, self.partial)
         try:
-            self._compare_settings(self._earlier_settings(run))
-        except InputError:
+            self._take_up(run)
+        except BaseException:
             self._unlock()
             raise
+
+    def _take_up(self, run: Path) -> None:
+        """Go on from what an earlier run left, or begin."""
+        earlier = self._earlier_settings(run)
+        try:
+            self._check_free(self.out)  # a run that held the lock until now may have made it
+        except InputError:
+            if earlier is None:
+                self._leave_nothing(run)
+            raise
+        self._compare_settings(earlier)
         for stale in self.partial.glob(f"**/{TEMPORARY}*"):
             stale.unlink()
         self._probe(run)
         write_synced(run / "plan.json", self._run_notes())
+
+    def _leave_nothing(self, run: Path) -> None:
+        """Remove folders that this run has made and not written into."""
+        (run / LOCK).unlink(missing_ok=True)
+        for folder in (run, self.partial):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -193,6 +225,8 @@ class EmbeddingWriter:
 
     def _unlock(self) -> None:
         if self._lock is not None:
+            if self.single:
+                self._lock_file.unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 
@@ -212,8 +246,10 @@ class EmbeddingWriter:
         record = json.loads(note.read_text(encoding="utf-8"))
         file = self.partial / record["file"]
         same = file.is_file() and file.stat().st_size == record["bytes"]
-        beside = record.get("metadata")
-        if not same or file_checksum(file) != record["crc32"] or (beside and not (self.partial / beside).is_file()):
+        if not same or not all(
+            path.is_file() and checksum in (None, file_checksum(path))
+            for path, checksum in listed_files(self.partial, record)
+        ):
             note.unlink()
             return False
         self._shards[index] = record
@@ -289,6 +325,9 @@ class EmbeddingWriter:
 
     def _complete(self, index: int, name: str, sink: Sink, writer: ShardWriter, file: ColumnsFile | None) -> None:
         """Sync a shard, give it its name and note it."""
+        if self.single:
+            with still_free():
+                self._check_free(self.out)
         path = (self.out.parent if self.single else self.partial) / name
         record: dict[str, Any] = {"file": path.name, "rows": writer.rows, "crc32": sink.finish()}
         record["bytes"] = sink.path.stat().st_size
@@ -296,6 +335,7 @@ class EmbeddingWriter:
         if writer.dropped:
             record["dropped"] = writer.dropped
         if file is not None:
+            record["metadata_crc32"] = file_checksum(file.path)
             record["metadata"] = self._place_beside(path, file)
         elif self.single and self.format not in WITH_COLUMNS:
             # Ids that lay beside the file replaced here belong to other vectors.
@@ -370,7 +410,7 @@ class EmbeddingWriter:
 
     def _discard(self) -> None:
         """Remove what this run has written, out of the way of workers that are still at it: they find no folder."""
-        doomed = self.out.with_name(f".{self.out.name}.discarded-{os.getpid()}")
+        doomed = aside(self.out, "discarded")
         with contextlib.suppress(FileNotFoundError):
             self.partial.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
@@ -402,10 +442,13 @@ class EmbeddingWriter:
         self._publish(to_json(manifest))
 
     def _publish(self, manifest: str) -> None:
-        """Let the finished folder appear."""
+        """Let the finished folder appear; the lock is held until it has its name, and goes last."""
         write_synced(self.partial / MANIFEST, manifest)
-        shutil.rmtree(self.partial / RUN)
-        replace_folder(self.partial, self.out)
+        for note in (self.partial / RUN).iterdir():
+            if note.name != LOCK:
+                note.unlink()
+        replace_folder(self.partial, self.out, self._check_free)
+        shutil.rmtree(self.out / RUN)
 
 
 def _as_columns(ids: Any) -> Columns | None:

@@ -76,7 +76,7 @@ def _local(out: Path, places: dict[str, Path], overwrite: bool) -> Iterator[None
             if not any(partial.glob("*_emb*")):
                 shutil.rmtree(partial, ignore_errors=True)
             raise
-        replace_folder(partial, out)
+        replace_folder(partial, out, lambda place: _check_container(place, overwrite))
         (out / LOCK).unlink(missing_ok=True)
 
 

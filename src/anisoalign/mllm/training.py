@@ -416,5 +416,5 @@ class _Run:
             state = (checkpoint.STATE, TRACKED)
             for file in (*(self._partial / name for name in state), *self._partial.glob("state-*.safetensors")):
                 file.unlink(missing_ok=True)
-            replace_folder(self._partial, self.out)
+            replace_folder(self._partial, self.out, check_free)
         self.processes.wait()

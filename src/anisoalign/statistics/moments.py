@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 import numpy as np
 from jaxtyping import Float
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 Order = Literal["mean", "diagonal", "full"]
@@ -153,8 +153,11 @@ class Moments:
         ValueError
             If the file is not one of moments, or of another schema version.
         """
-        with safe_open(str(path), framework="numpy") as file:
-            about = file.metadata() or {}
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                about = file.metadata() or {}
+        except SafetensorError as error:
+            raise ValueError(f"{path} is no safetensors file: {error}") from error
         if about.get(_KEY) != str(SCHEMA_VERSION):
             raise ValueError(f"{path} holds no moments of schema version {SCHEMA_VERSION}")
         arrays = load_file(str(path))

@@ -102,8 +102,10 @@ class RadiusHistogram:
             raise ValueError("a histogram of no rows has no quantiles")
         below = np.concatenate([np.zeros((self.n_blocks, 1)), self.counts.cumsum(axis=1, dtype=np.float64)], axis=1)
         wanted = np.tile(np.asarray(levels, np.float64) * below[0, -1], (self.n_blocks, 1))
-        found = torch.searchsorted(torch.from_numpy(below), torch.from_numpy(wanted), right=True).numpy()
-        bins = np.clip(found - 1, 0, self.counts.shape[1] - 1)
+        sums = torch.from_numpy(below)
+        found = torch.searchsorted(sums, torch.from_numpy(wanted), right=True).numpy()
+        last = torch.searchsorted(sums, sums[:, -1:].contiguous()).numpy() - 1  # bin of the largest radius
+        bins = np.clip(found - 1, 0, np.maximum(last, 0))
         counts = np.maximum(np.take_along_axis(self.counts, bins, axis=1), 1)
         inside = (wanted - np.take_along_axis(below, bins, axis=1)) / counts
         return np.exp(self.width * (self.first + bins + inside))

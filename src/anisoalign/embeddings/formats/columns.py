@@ -39,6 +39,8 @@ def vector_type(kind: pa.DataType) -> tuple[np.dtype, int | None] | None:
 
 def choose_column(schema: pa.Schema, column: str | None, label: str) -> str:
     """Return the column of vectors: the one asked for, or the only one there is."""
+    if repeated := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise InputError(f"{label} has several columns of one name: {', '.join(repeated)}")
     candidates = [item.name for item in schema if vector_type(item.type)]
     if column is None and len(candidates) == 1:
         return candidates[0]

@@ -55,8 +55,14 @@ class LanceSource:
         return lance_library().dataset(str(self.path)).get_fragment(self._fragment)
 
     def _arrays(self, size: int) -> Iterator[pa.Array]:
-        for batch in self._open().to_batches(columns=[self.column], batch_size=size):
+        for batch in self._batches([self.column], size):
             yield batch.column(0)
+
+    def _batches(self, names: list[str], size: int) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._open().to_batches(columns=names, batch_size=size)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise InputError(f"{self.label} cannot be read: {one_line(error)}") from error
 
     def blocks(self, size: int) -> Iterator[Block]:
         """Yield exact blocks across the reader's batches."""
@@ -78,8 +84,7 @@ class LanceSource:
         return Columns(pa.schema([whole.field(name) for name in self._beside]), self.rows, self._stream)
 
     def _stream(self, names: list[str]) -> Iterator[pa.RecordBatch]:
-        part = self._open()
-        for batch in part.to_batches(columns=names, batch_size=rows_to_read(part.schema)):
+        for batch in self._batches(names, rows_to_read(self._open().schema)):
             yield batch.select(names).replace_schema_metadata()
 
 

@@ -52,7 +52,11 @@ def from_tensor(tensor: torch.Tensor, label: str) -> MemorySource:
     tensor = tensor.detach().cpu()
     if tensor.dtype == torch.bfloat16:
         tensor = tensor.float()
-    return MemorySource(tensor.numpy(), label)
+    try:
+        array = tensor.numpy()
+    except TypeError as error:
+        raise InputError(f"{label}: embeddings must be float16, float32 or float64, not {tensor.dtype}") from error
+    return MemorySource(array, label)
 
 
 def check_array(shape: tuple[int, ...], dtype: np.dtype, label: str) -> None:

@@ -3,6 +3,7 @@
 import io
 import mmap
 import threading
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -154,5 +155,5 @@ def read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
         raise
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, TypeError, tokenize.TokenError) as error:
         raise InputError(f"{path} is not a .npy array: {one_line(error)}") from error

@@ -36,7 +36,8 @@ class SafetensorsSource:
         self.rows, self.dim = shapes[self.column]
         self.dtype = np.dtype(_TYPES[kinds[self.column]])
         self.nbytes = path.stat().st_size
-        self._ids = next((key for key in ID_COLUMNS if shapes.get(key) == (self.rows,)), None)
+        numbers = {key for key, kind in kinds.items() if kind[0] in "IU" and shapes[key] == (self.rows,)}
+        self._ids = next((key for key in ID_COLUMNS if key in numbers), None)
         self.left_out = sorted(set(shapes) - {self.column, self._ids})
         self.metadata_path: Path | None = None
 
