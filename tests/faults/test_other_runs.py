@@ -1,5 +1,6 @@
 """What other runs, and people, do while a run works: nothing of theirs is lost, nothing of ours is mixed with it."""
 
+import errno
 import os
 import shutil
 
@@ -91,6 +92,17 @@ def test_a_run_that_waited_at_the_door_sees_what_the_other_made(tmp_path, monkey
         pass
     assert open_embeddings(out).rows == 3
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_where_the_file_system_knows_no_locks_work_is_done_without(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    for name in ("out", "out.npy"):
+        with EmbeddingWriter(tmp_path / name, 4) as w:
+            write(w)
+        assert open_embeddings(tmp_path / name).rows == 3
 
 
 def test_a_run_that_cannot_begin_gives_the_lock_back(tmp_path, monkeypatch):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from anisoalign.embeddings.errors import InputError
+
+UNLOCKABLE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems say that know no locks, as some mounts of object stores: there nobody is kept out."""
 
 
 @contextmanager
@@ -52,6 +56,10 @@ def take_lock(path: Path, place: Path) -> int:
     except BlockingIOError as error:
         os.close(lock)
         raise _busy(place) from error
+    except OSError as error:
+        if error.errno not in UNLOCKABLE:
+            os.close(lock)
+            raise
     return lock
 
 
