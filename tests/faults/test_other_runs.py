@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -142,20 +143,29 @@ def with_columns(folder, first):
         pq.write_table(pa.table({"id": ids}), folder / "metadata" / f"metadata_{number}.parquet")
 
 
-def interrupted(folder, out):
-    """A conversion that is stopped in its second shard."""
-    done = []
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Begin a conversion that is stopped when one of its shards is done."""
 
-    def stop(rows):
-        done.append(rows)
-        if sum(done) == 10:
-            raise KeyboardInterrupt
+    def begin(folder, out):
+        complete, done, one = EmbeddingWriter._complete, [], Lock()
 
-    with pytest.raises(KeyboardInterrupt):
-        convert(folder, out, progress=stop)
+        def stop(self, *arguments):
+            with one:
+                if done:
+                    raise KeyboardInterrupt
+                complete(self, *arguments)
+                done.append(1)
+
+        with monkeypatch.context() as stopped:
+            stopped.setattr(EmbeddingWriter, "_complete", stop)
+            with pytest.raises(KeyboardInterrupt):
+                convert(folder, out)
+
+    return begin
 
 
-def test_a_run_is_not_continued_with_other_columns(tmp_path):
+def test_a_run_is_not_continued_with_other_columns(interrupted, tmp_path):
     with_columns(tmp_path / "in", "old")
     interrupted(tmp_path / "in", tmp_path / "out")
     with_columns(tmp_path / "in", "new")
@@ -177,11 +187,11 @@ def test_columns_beside_the_vectors_are_verified(tmp_path, damage):
         verify(tmp_path / "out")
 
 
-def test_a_shard_whose_columns_were_damaged_is_written_again(tmp_path):
+def test_a_shard_whose_columns_were_damaged_is_written_again(interrupted, tmp_path):
     with_columns(tmp_path / "in", "a")
     convert(tmp_path / "in", tmp_path / "whole")
     interrupted(tmp_path / "in", tmp_path / "out")
-    (file,) = (tmp_path / "out.partial" / "metadata").glob("metadata_000.parquet")
+    (file,) = (tmp_path / "out.partial" / "metadata").glob("metadata_*.parquet")
     file.write_bytes(b"half a file")
     convert(tmp_path / "in", tmp_path / "out")
     for whole in (tmp_path / "whole").rglob("*.*"):
