@@ -122,6 +122,7 @@ def test_sets_that_do_not_belong_together_are_refused(planted):
         aa.diagnose(y, x, dtype="float8")
 
 
+@pytest.mark.filterwarnings("ignore:.* source rows repeat another", "ignore:60 aligned and 80 target rows")
 def test_evaluation_of_repeated_rows_is_finite():
     source, target = CASES["duplicated rows"]
     z = aa.ReAlign().fit(source, target).transform(source)

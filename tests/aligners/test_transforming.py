@@ -195,3 +195,18 @@ def test_progress_counts_every_row_read(method, planted):
     method.fit(planted.source, planted.target, progress=rows.append)
     read = 300 if method.keeps_rows else 900 if method.calibrated else 600  # kept rows are all that is looked at
     assert sum(rows) == read
+
+
+def test_arguments_that_would_be_ignored_are_refused(planted, tmp_path):
+    model = aa.C3().fit(planted.source, planted.target)
+    with pytest.raises(aa.InputError, match="first_row numbers rows in memory"):
+        model.transform(planted.source, tmp_path / "z.npy", first_row=1000)
+    with pytest.raises(TypeError, match="frist_row"):
+        model.transform(planted.source, frist_row=3)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("params", "message"), [({"energy": 5.0}, "energy"), ({"alpha": np.nan}, "alpha")])
+def test_a_path_that_is_none_is_refused(planted, params, message):
+    with pytest.raises(ValueError, match=message):
+        aa.oracle.ResidualPath(**params).fit_transform(planted.source, planted.target)

@@ -14,6 +14,7 @@ from anisoalign.aligners.anisoalign import strength
 from anisoalign.aligners.anisoalign.premise import (
     FEWEST,
     AlignmentWarning,
+    PremiseError,
     check_drift,
     check_premise,
     drift_statistics,
@@ -272,3 +273,19 @@ def test_a_lead_within_its_error_leaves_realign(monkeypatch):
 
     rows = np.random.default_rng(0).normal(size=(100, 2))
     assert strength.choose_strength(rows, rows, fit, 0).strength == 0.0
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_rows_that_are_all_the_same_are_refused_to_the_last_bit(side):
+    same, other = np.eye(32)[np.zeros(100, int)], normalize(np.random.default_rng(0).normal(size=(100, 32)))
+    rows = {"source": same, "target": other} if side == "source" else {"source": other, "target": same}
+    with pytest.raises(PremiseError, match=f"all {side} rows are the same"):
+        aa.AnisoAlign(strength=0.5).fit(**rows)
+
+
+def test_a_strength_that_could_not_be_chosen_is_told():
+    world = distorted(60, 0, "turn")
+    model = aa.AnisoAlign(force=True).fit(world.source[:30], world.target[30:])
+    assert model.strength_ == DEFAULT
+    assert any(note.startswith("not chosen: fewer than 40 rows") for note in model.notes())
+    assert not any(note.startswith("not chosen") for note in model.at_strength(0.3).notes())

@@ -26,7 +26,7 @@ def recommendation(scores, strength=0.5):
 
 def recommended(scores):
     """The method that is named."""
-    return recommendation(scores).removeprefix("recommended here: ").split(",")[0]
+    return recommendation(scores).removeprefix("recommended here: ").split(",")[0].split(":")[0]
 
 
 @pytest.mark.parametrize("simple", SIMPLE[:-1])
@@ -52,3 +52,9 @@ def test_at_strength_0_it_is_realign_and_not_a_method_of_its_own():
     note = recommendation(dict.fromkeys(SIMPLE, 0.5) | {"realign": 0.8, "aniso-align": 0.9}, strength=0.0)
     assert note.startswith("recommended here: realign,")
     assert "aniso-align" not in note
+
+
+def test_the_transport_is_named_with_the_strength_that_was_scored():
+    said = recommendation({"mean-shift": 0.1, "realign": 0.2, "gaussian-transport": 0.9, "aniso-align": 0.3})
+    assert said.startswith("recommended here: gaussian-transport:strength=0.5, by")
+    assert "gaussian-transport:strength=0.5 0.90" in said

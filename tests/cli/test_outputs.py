@@ -147,6 +147,7 @@ def test_a_model_of_another_width_is_refused_before_anything_is_measured(run, si
     assert "fitted on width 7, these rows have 12" in ended.err
 
 
+@pytest.mark.filterwarnings("ignore:58 of 60 source rows repeat another")
 def test_sets_of_width_one_have_results(run, tmp_path):
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(2, 60, 1))
     for name, rows in zip(("text", "image"), signs, strict=True):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import anisoalign as aa
 from anisoalign.diagnostics import control_transforms, measure_controls, mixing
-from anisoalign.diagnostics.mixing import binary_entropy, expected_entropy
+from anisoalign.diagnostics.cosines import cosines_across
+from anisoalign.diagnostics.mixing import binary_entropy, expected_entropy, mixing_of_equals
 
 SEEDS = st.integers(0, 2**32 - 1)
 PAIRED = {
@@ -320,3 +321,39 @@ def test_the_controls_do_what_they_are_there_for(planted):
     paired = [(z * x).sum(axis=1).mean() for z in path]
     assert paired == sorted(paired)
     assert not [name for name in measure_controls(y, x) if name.startswith("residual")]
+
+
+@pytest.mark.parametrize(("n", "m"), [(400, 60), (60, 400), (200, 200)])
+def test_mixing_of_equals_ranks_a_mixture_above_clumps_whatever_the_sizes(n, m):
+    rng = np.random.default_rng([n, m])
+    target, mixed, clumps = rng.normal(size=(n, 3)), rng.normal(size=(m, 3)), rng.normal(size=(m, 3)) * 0.5 + 0.5
+    perfect, worse = (mixing_of_equals(target, rows, k=10) for rows in (mixed, clumps))
+    assert min(perfect) == pytest.approx(1.0, abs=0.06)
+    assert max(worse) < min(perfect) - 0.03
+
+
+def test_mixing_of_equals_is_mixing_where_sets_are_equal(make_planted):
+    world = make_planted(rows=120)
+    found, expected = (measure(world.target, world.source, 10) for measure in (mixing_of_equals, mixing))
+    assert found == pytest.approx(expected)
+
+
+def test_sets_of_unequal_length_are_told_of(planted):
+    aa.evaluate(planted.source[:90], planted.target[:100], planted.source[:90])
+    for n, m in ((60, 100), (100, 60)):
+        with pytest.warns(UserWarning, match=f"{n} aligned and {m} target rows.*take as many of both"):
+            aa.evaluate(planted.source[:n], planted.target[:m], planted.source[:n])
+
+
+def test_labels_of_pairs_are_compared_as_text(planted):
+    numbers = np.arange(100) % 4
+    options = {"paired": True, "source_labels": numbers}
+    rows = planted.source[:100], planted.target[:100], planted.source[:100]
+    report = aa.evaluate(*rows, target_labels=[str(n) for n in numbers], **options)
+    assert report == aa.evaluate(*rows, target_labels=numbers, **options)
+
+
+def test_two_rows_a_side_have_cosines_across_whatever_the_seed():
+    rows = np.eye(2)
+    assert all(len(cosines_across(rows, rows, seed)) for seed in range(60))
+    assert not any(cosines_across(rows, rows, seed).any() for seed in range(60))  # never a row with its own number

@@ -295,3 +295,10 @@ def test_labels_are_compared_as_text_and_must_meet():
     )
     with pytest.raises(aa.InputError, match="no source label is a target label"):
         compare_rows(rows, rows, source_labels=["a", "b", "c"] * 30, target_labels=["A", "B", "C"] * 30)
+
+
+def test_of_unequal_sets_as_many_tested_rows_are_mixed(planted):
+    compared = aa.compare(planted.source, planted.target[:90], methods=["random-target", "identity"], repeats=3)
+    reached = {r["method"]: (r["target_penetration"], r["target_coverage"]) for r in compared.to_dicts()}
+    assert max(reached["random-target"]) < 1.25
+    assert max(reached["identity"]) < min(reached["random-target"])

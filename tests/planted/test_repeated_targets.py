@@ -67,3 +67,22 @@ def test_the_command_line_tells_it_on_stderr(captioned, tmp_path):
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ended.stderr.count("anisoalign: warning: 80 of 100 target rows repeat another") == 1
     assert "repeat" not in ended.stdout
+
+
+def prompts():
+    """Ten prompts of classes, twenty rows each, and as many images."""
+    rng = np.random.default_rng(2)
+    text = normalize(rng.normal(size=(10, 8))).repeat(20, axis=0)
+    return text, normalize(text + 0.3 * rng.normal(size=text.shape))
+
+
+def test_sources_that_mostly_repeat_are_told_of():
+    text, image = prompts()
+    for call in (
+        lambda: aa.evaluate(text, image, text),
+        lambda: aa.evaluate(text, image, text, paired=True),
+        lambda: aa.compare(text, image, paired=True, methods=["mean-shift"], repeats=1),
+    ):
+        (message,) = said_by(call)
+        assert message.startswith("190 of 200 source rows repeat another: the nearest rows of each are its own copies")
+    assert said_by(lambda: aa.evaluate(text[::10], image[::10], text[::10])) == []  # half of twenty: not most

@@ -209,12 +209,18 @@ class Aligner(Estimator):
 
         self._check_fitted()
         if out is not None:
+            if first_row:
+                raise InputError("first_row numbers rows in memory; rows that are written are numbered from 0")
             given = {"dtype": dtype, "out_dtype": out_dtype, "force": force, "device": device, **options}
             return write_transformed(self, source, out, **given)
         if isinstance(source, (str, Path, RemotePath)) or (
             isinstance(source, EmbeddingSet) and source.path is not None
         ):
             raise InputError("transforming a file or folder needs out=PATH, where the aligned rows are written")
+        if options:
+            raise TypeError(
+                f"without out=PATH there is no {', '.join(options)}: rows in memory are returned as they are"
+            )
         return transform_rows(
             self, source, dtype=dtype, out_dtype=out_dtype, first_row=first_row, force=force, device=device
         )

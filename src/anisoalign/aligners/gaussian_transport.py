@@ -106,6 +106,12 @@ def dialled_transport(
     return Dialled(weight, frame.rank, amounts, scale)
 
 
+def lacking_shrinkage(source: Moments, target: Moments) -> float:
+    """Ledoit and Wolf's amount for the source, times the share of rows that it lacks beside the target; 0 for none."""
+    lacking = 1.0 - source.n / target.n
+    return lacking * shrinkage_amount(source, "auto") if lacking > 0 else 0.0
+
+
 def _scale_outside(source: Moments, target: Moments, frame: Frame) -> float | None:
     """s_V, the root of the ratio of traces outside U; None where a set does not vary there but for rounding.
 
@@ -115,9 +121,7 @@ def _scale_outside(source: Moments, target: Moments, frame: Frame) -> float | No
     would blow up all other rows.
     """
     rest_y, rest_x = (m.trace - float(np.trace(frame.inside(m.covariance))) for m in (source, target))
-    lacking = 1.0 - source.n / target.n
-    if lacking > 0:
-        amount = lacking * shrinkage_amount(source, "auto")
-        rest_y = (1.0 - amount) * rest_y + amount * source.trace * (source.dim - frame.rank) / source.dim
+    amount = lacking_shrinkage(source, target)
+    rest_y = (1.0 - amount) * rest_y + amount * source.trace * (source.dim - frame.rank) / source.dim
     varied = rest_y > _ROUNDING * source.trace and rest_x > _ROUNDING * target.trace
     return float(np.sqrt(rest_x / rest_y)) if varied else None

@@ -11,7 +11,7 @@ from anisoalign.aligners.origins import open_sets
 from anisoalign.comparison.items import items_of
 from anisoalign.comparison.repeating import compare_rows
 from anisoalign.comparison.table import Comparison
-from anisoalign.diagnostics.repeats import warn_of_repeats_in_recall
+from anisoalign.diagnostics.repeats import warn_of_repeated_sources, warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, InputError, Tile
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.pairs import check_paired
@@ -76,6 +76,7 @@ def compare(
         if labels is not None and len(labels) != embeddings.rows:
             raise InputError(f"{len(labels)} {side} labels for {embeddings.rows} {side} rows")
     a, b = read_in_step(y, x, sample, seed, float64_below(min(sample, max(y.rows, x.rows)), dtype))
+    warn_of_repeated_sources(a.values)
     if options.get("paired"):
         check_ids(y, x)
         warn_of_repeats_in_recall(b.values)

@@ -15,6 +15,7 @@ from anisoalign.comparison.table import MethodScores
 from anisoalign.diagnostics.alignment import alignment_metrics
 from anisoalign.diagnostics.balance import balance
 from anisoalign.diagnostics.label_transfer import label_transfer
+from anisoalign.diagnostics.mixing import mixing_of_equals
 from anisoalign.statistics import Moments, Order
 
 DIAL = (0.0, 0.2, 0.5, 0.75, 1.0)
@@ -126,6 +127,8 @@ class Repeat:
         metrics = alignment_metrics(
             self.test_y, self.test_x, aligned, paired=self.sets.paired, k=self.sets.k, seed=self.seed
         ).to_dict()
+        if len(aligned) != len(self.test_x):
+            metrics |= mixing_of_equals(self.test_x, aligned, metrics["k"], self.seed)._asdict()
         for key in ("schema_version", "rows_source", "rows_target", "k"):
             del metrics[key]
         reached = min(metrics["target_penetration"], metrics["target_coverage"])

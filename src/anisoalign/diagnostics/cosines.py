@@ -75,6 +75,8 @@ def cosines_across(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], see
     count = min(_SAMPLED_PAIRS, len(x) * len(y))
     i = generator.integers(0, len(x), count)
     j = generator.integers(0, len(y), count)
+    if (i == j).all():  # a few rows: all there are
+        i, j = np.divmod(np.arange(len(x) * len(y)), len(y))
     apart = i != j
     i, j = i[apart], j[apart]
     step = max(1, (1 << 23) // x.shape[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics, residual_spectrum
-from anisoalign.diagnostics.repeats import warn_of_repeats_in_recall
+from anisoalign.diagnostics.label_transfer import as_text
+from anisoalign.diagnostics.repeats import warn_of_repeated_sources, warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.pairs import check_paired
@@ -18,6 +20,8 @@ from anisoalign.statistics import check_widths, float64_below
 
 SAMPLE_ROWS = 20_000
 """Rows a side that are measured, a seeded sample where there are more."""
+UNEQUAL = 0.25
+"""How much longer one set may be before penetration and coverage need a word."""
 _ALIGN_AGAIN = "row i of aligned must come from row i of the source: align this source again"
 
 Labels = Sequence[str] | np.ndarray
@@ -84,7 +88,7 @@ def evaluate(
     if not paired and (source_labels is None) != (target_labels is None):
         raise InputError("label transfer needs labels for both sides where rows are not paired")
     if paired and source_labels is not None and target_labels is not None:
-        apart = np.flatnonzero(np.asarray(source_labels) != np.asarray(target_labels))
+        apart = np.flatnonzero(as_text(source_labels) != as_text(target_labels))
         if len(apart):
             i = int(apart[0])
             raise InputError(
@@ -98,10 +102,18 @@ def evaluate(
         raise InputError(f"k must be between 2 and {min(len(rows_y), len(rows_x)) - 1}, not {k}")
     precision = float64_below(len(rows_y), dtype)
     targets, moved = x.take(rows_x, precision).values, z.take(rows_z, precision).values
+    sources = y.take(rows_y, precision).values
+    warn_of_repeated_sources(sources)
     if paired:
         warn_of_repeats_in_recall(targets)
+    elif abs(len(moved) - len(targets)) > UNEQUAL * min(len(moved), len(targets)):
+        warnings.warn(
+            f"{len(moved):,} aligned and {len(targets):,} target rows: of sets so unequal penetration and coverage "
+            "tell no method from another, since rows that lie in clumps can score above 1; take as many of both",
+            stacklevel=2,
+        )
     report = alignment_metrics(
-        y.take(rows_y, precision).values,
+        sources,
         targets,
         moved,
         paired=paired,

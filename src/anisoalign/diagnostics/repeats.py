@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 
 WORTH_TELLING = 0.01
 """Share of repeated rows below which no figure changes enough to speak of."""
+MOSTLY = 0.5
+"""Share of repeated sources from which figures by neighbours are those of the copies."""
 _STEPS = 10_000
 """Values are told apart by a ten-thousandth: rows of one image, encoded in two batches, differ in the last digits."""
 _BLOCK = 4096
@@ -65,8 +67,19 @@ def warn_of_repeats_in_recall(target: Float[np.ndarray, "n d"]) -> None:
         )
 
 
-def _counted(repeats: int, target: np.ndarray) -> str:
-    return f"{repeats:,} of {len(target):,} target rows repeat another"
+def warn_of_repeated_sources(source: Float[np.ndarray, "n d"]) -> None:
+    """Warn that most sources repeat, as prompts of classes do, and of what is not told then."""
+    repeats = count_repeats(source)
+    if repeats > MOSTLY * len(source):
+        _warn(
+            f"{_counted(repeats, source, 'source')}: the nearest rows of each are its own copies, so that penetration, "
+            "Ω, recall and mixed recall hardly tell one method from another; where rows of one source are views of one "
+            "thing, they also lie on both sides of a split; give each source one row, or go by label transfer"
+        )
+
+
+def _counted(repeats: int, rows: np.ndarray, side: str = "target") -> str:
+    return f"{repeats:,} of {len(rows):,} {side} rows repeat another"
 
 
 def _warn(message: str) -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 MOST, PART = 0.5, 0.2
 """Shares, above chance, of the leading directions from which the sets share most of them, and part of them."""
+ALIKE = 0.05
+"""Mean cosines no further apart than this are alike, where cosines spread as widely as CLIP's do."""
 
 
 def gap_verdict(gap: GapReport) -> list[str]:
@@ -47,21 +49,34 @@ def energy_within(directions: Sequence[int], energy: Sequence[float], count: flo
 
 
 def _place(gap: GapReport) -> str:
-    size = "far apart" if gap.centroid_gap > 0.5 else "apart" if gap.centroid_gap > 0.1 else "in the same place"
-    sentence = f"The two sets lie {size}: their centroids are {gap.centroid_gap:.2f} from each other"
     within, across = gap.within_source_cosine, gap.centroid_cosine
+    clear = within is not None and within > across + _clearly(gap)
+    near = "close to each other" if clear else "in the same place"
+    size = "far apart" if gap.centroid_gap > 0.5 else "apart" if gap.centroid_gap > 0.1 else near
+    sentence = f"The two sets lie {size}: their centroids are {gap.centroid_gap:.2f} from each other"
     if within is None:
         return sentence + "."
-    if within > across + 0.05:
+    if clear:
         return sentence + (
             f", and on average a source row has cosine {within:.2f} with another source row but {across:.2f} with a "
             f"target row, so in a mixed index, as a rule, {_outranked(gap, within)}."
         )
-    then = "treats both alike" if across <= within + 0.05 else "ranks unrelated targets before unrelated sources"
+    alike = across <= within + _clearly(gap)
+    then = "treats both alike" if alike else "ranks unrelated targets before unrelated sources"
     return sentence + (
         f", and on average a source row has cosine {within:.2f} with another source row and {across:.2f} with a target "
         f"row, so a mixed index {then}."
     )
+
+
+def _clearly(gap: GapReport) -> float:
+    """Difference of mean cosines that a mixed index shows: less than `ALIKE` where cosines spread by little."""
+    counts = np.asarray(gap.histogram_within_source or [], np.float64)
+    if not counts.sum():
+        return ALIKE
+    centres = (np.arange(len(counts)) + 0.5) * 2 / len(counts) - 1
+    mean = counts @ centres / counts.sum()
+    return min(ALIKE, 0.5 * float(np.sqrt(counts @ (centres - mean) ** 2 / counts.sum())))
 
 
 def _outranked(gap: GapReport, within: float) -> str:

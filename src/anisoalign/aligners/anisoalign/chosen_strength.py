@@ -10,7 +10,7 @@ import torch
 
 from anisoalign.aligners.anisoalign.blocks import blocks, moments_of
 from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
-from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, choose_strength
+from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, TRANSPORTED, choose_strength
 from anisoalign.aligners.base import in_unit_interval
 from anisoalign.aligners.gaussian_transport import GaussianTransport
 from anisoalign.aligners.mean_shift import MeanShift
@@ -35,7 +35,7 @@ def chosen_strength(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray) -
     if model.strength != "auto":
         return in_unit_interval("strength", model.strength), None
     quick = type(model)(**{**model.get_params(), "prior_steps": min(model.prior_steps, QUICK_PRIOR_STEPS)})
-    rivals = (MeanShift(), GaussianTransport(strength=0.5))
+    rivals = (MeanShift(), GaussianTransport(strength=TRANSPORTED))
 
     def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
         moments_y, moments_x = (moments_of(blocks(torch.from_numpy(r)), r.shape[1]) for r in (fit_y, fit_x))

@@ -7,7 +7,7 @@ from typing import Any
 
 from anisoalign.aligners.anisoalign.path import ROTATED
 from anisoalign.aligners.anisoalign.premise import SIGNIFICANT
-from anisoalign.aligners.anisoalign.strength import WORTH
+from anisoalign.aligners.anisoalign.strength import FEWEST, TRANSPORTED, WORTH
 
 SIMPLE = ("mean-shift", "realign", "gaussian-transport", "aniso-align")
 """The simplest first."""
@@ -19,6 +19,8 @@ def of_strength(model: Any) -> list[str]:
     turned = min(1.0, model.strength_ / ROTATED) if turns else 0.0
     found = [f"strength {model.strength_:g} of the correction; the rotation is {turned:.0%} made"]
     curve = model.strength_curve_
+    if curve is None and model.strength == "auto":
+        found.append(f"not chosen: fewer than {FEWEST} rows of a set are too few to hold any out")
     if curve is None or model.strength_ not in curve["strengths"]:
         return found
     kept, reached = curve["geometry_consistency"], curve["target_reached"]
@@ -39,8 +41,13 @@ def _recommendation(curve: dict[str, Any], at: int) -> str:
         scores["aniso-align"] = curve["score"][at]
     best = max(scores.values())
     simplest = next(name for name in SIMPLE if scores.get(name, 0.0) >= best - WORTH)
-    said = ", ".join(f"{name} {scores[name]:.2f}" for name in SIMPLE if name in scores)
-    return f"recommended here: {simplest}, by the harmonic mean of both, at best 1: {said}"
+    said = ", ".join(f"{_spelt(name)} {scores[name]:.2f}" for name in SIMPLE if name in scores)
+    return f"recommended here: {_spelt(simplest)}, by the harmonic mean of both, at best 1: {said}"
+
+
+def _spelt(name: str) -> str:
+    """A method as the command line takes it, at the strength that was scored."""
+    return f"{name}:strength={TRANSPORTED:g}" if name == "gaussian-transport" else name
 
 
 def of_premise(model: Any) -> list[str]:

@@ -19,6 +19,7 @@ from anisoalign.aligners.anisoalign.quantile_map import RadialMap
 from anisoalign.aligners.anisoalign.refinement import SMALLEST, outside
 from anisoalign.aligners.anisoalign.refinement_training import train_refinement
 from anisoalign.aligners.anisoalign.score_prior import train_score_prior
+from anisoalign.aligners.gaussian_transport import lacking_shrinkage
 from anisoalign.embeddings import EmbeddingSet, InputError, Tile
 from anisoalign.geometry.sphere import normalize_
 from anisoalign.statistics.moments import Moments
@@ -96,9 +97,14 @@ def _moments(*sets: Tensor) -> list[Moments]:
     return [Moments.empty(rows.shape[1]).update(rows.numpy()) for rows in sets]
 
 
-def _spread(moments: Moments, basis: Float[Tensor, "d r"]) -> Float[Tensor, " d"]:
-    """Standard deviation of each coordinate of the part in V."""
-    covariance = torch.from_numpy(moments.covariance).to(basis)
+def _spread(moments: Moments, basis: Float[Tensor, "d r"], shrunk: float = 0.0) -> Float[Tensor, " d"]:
+    """Standard deviation of each coordinate of the part in V.
+
+    U takes in nearly all that a few sources vary in: their covariance is shrunk by what they lack in rows, without
+    which a ratio to next to nothing would blow up all other rows.
+    """
+    covariance = (1.0 - shrunk) * torch.from_numpy(moments.covariance).to(basis)
+    covariance.diagonal().add_(shrunk * moments.trace / moments.dim)
     return outside(outside(covariance, basis).T, basis).diagonal().clamp_min(0.0).sqrt()
 
 
@@ -153,7 +159,7 @@ def fit_polar(
         stage = replace(
             stage,
             radial=RadialMap.between(raw.radii, wanted.radii),
-            complement_scale=_spread(x, basis) / (_spread(y, basis) + 1e-12),
+            complement_scale=_spread(x, basis) / (_spread(y, basis, lacking_shrinkage(y, x)) + 1e-12),
         )
     if not settings.refine:
         return stage

@@ -50,9 +50,11 @@ def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> f
     sx, sy = target.covariance, source.covariance
     d = source.dim
     q = min(max(d // 10, min(8, d // 3)), numerical_rank(eigenvalues(sx)), numerical_rank(eigenvalues(sy)))
-    if min(source.n, target.n) < FEWEST or d < NARROWEST or q < 1:
+    if min(source.n, target.n) < FEWEST or d < NARROWEST:
         return None
     same = [side for side, m in (("source", source), ("target", target)) if m.trace <= _SAME]
+    if q < 1 and not same:
+        return None
     p = 1.0 if same else overlap_p_value(principal_subspace(sx)[:, :q], principal_subspace(sy)[:, :q], seed)
     if p > SIGNIFICANT:
         message = (

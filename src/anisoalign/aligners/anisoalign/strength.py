@@ -22,6 +22,8 @@ MOST_FITTED = 8192
 """Rows a side fitted on in a split: twice what is coupled, and second moments of more say the same."""
 FEWEST = 40
 """Rows a side below which nothing can be held out; the default strength is taken then."""
+TRANSPORTED = 0.5
+"""Strength of the Gaussian transport that is scored beside."""
 DEFAULT = 0.5
 WORTH = 0.01
 """Least lead in the score for which ReAlign is left, however small its error; real gaps give five times as much."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from anisoalign.aligners.base import in_unit_interval
 from anisoalign.aligners.estimator import Estimator
 from anisoalign.aligners.oracle.base import read_paired
 from anisoalign.diagnostics.controls import residual_path
@@ -39,5 +40,8 @@ class ResidualPath(Estimator):
 
     def fit_transform(self, source: Any, target: Any) -> np.ndarray:
         """The point of the path for every pair: unit rows (n, d), float64."""
+        energy = in_unit_interval("energy", self.energy)
+        if not np.isfinite(self.alpha):
+            raise ValueError(f"alpha must be a finite number, not {self.alpha!r}")
         y, x = read_paired(source, target)
-        return residual_path(y, x, (self.alpha,), self.energy)[0]
+        return residual_path(y, x, (self.alpha,), energy)[0]
