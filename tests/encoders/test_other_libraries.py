@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -303,6 +303,48 @@ def test_a_picture_that_open_clips_transform_refuses_is_named(open_clip_stub):
     encoder = open_encoder(str(open_clip_stub))
     with pytest.raises(InputError, match=r"image 1 cannot be encoded: open_clip's transform refused it: 99 pixels are"):
         encoder.encode([picture(0), picture(1, width=99)], "image")
+
+
+@pytest.mark.parametrize("allow", [False, True])
+def test_open_clip_is_told_the_tag_which_says_how_pictures_are_prepared(open_clip_stub, monkeypatch, allow):
+    library, asked = sys.modules["open_clip"], []
+
+    def create(name, pretrained, device):
+        asked.append((name, pretrained))
+        return Linear(), corners
+
+    monkeypatch.setattr(library, "create_model_from_pretrained", create)
+    library.get_pretrained_cfg = lambda model, tag: {"hf_hub": "timm/tiny/"} if tag == "webli" else {}
+    library.download_pretrained = lambda settings: "/cache/open_clip_model.safetensors"
+    open_encoder("open_clip:tiny-SigLIP/webli", allow_pickle=allow)
+    assert asked == [("tiny-SigLIP", "webli")]
+    library.download_pretrained = lambda settings: "/cache/tiny.pt"
+    if not allow:
+        with pytest.raises(InputError, match="--allow-pickle"):
+            open_encoder("open_clip:tiny-SigLIP/webli")
+        with pytest.raises(InputError, match="knows no weights 'other' of tiny-SigLIP"):
+            open_encoder("open_clip:tiny-SigLIP/other")
+
+
+def test_open_clip_takes_no_pickle_from_the_hub_unasked(open_clip_stub):
+    library = sys.modules["open_clip"]
+    on_hub = {"org/safe": "/cache/open_clip_model.safetensors", "org/pickled": "/cache/open_clip_pytorch_model.bin"}
+    library.pretrained = SimpleNamespace(download_pretrained_from_hf=on_hub.__getitem__)
+    assert open_encoder("open_clip:hf-hub:org/safe").width == 10
+    with pytest.raises(InputError, match="--allow-pickle"):
+        open_encoder("open_clip:hf-hub:org/pickled")
+    assert open_encoder("open_clip:hf-hub:org/pickled", allow_pickle=True).width == 10
+
+
+def test_open_clip_takes_no_pickle_from_a_folder_unasked(open_clip_stub):
+    (open_clip_stub / "open_clip_pytorch_model.bin").write_bytes(b"")
+    assert open_encoder(str(open_clip_stub)).width == 10
+    # Without a name of its own, open_clip reads the pickle beside it.
+    (open_clip_stub / "open_clip_model.safetensors").rename(open_clip_stub / "model.safetensors")
+    with pytest.raises(InputError, match="--allow-pickle"):
+        open_encoder(str(open_clip_stub))
+    (open_clip_stub / "open_clip_pytorch_model.bin").unlink()
+    assert open_encoder(str(open_clip_stub)).width == 10
 
 
 def test_open_clip_says_what_it_needs(tmp_path):
