@@ -84,6 +84,64 @@ def test_texts_are_counted_beside_the_model_and_not_with_its_tokenizer(tmp_path)
     assert (shared.truncation, shared.padding) == (None, None)
 
 
+def test_sentences_get_the_prompt_that_the_model_puts_before_them(tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    folder = text_model(tmp_path)
+    prompts = {"prompts": {"passage": "the photo of "}, "default_prompt_name": "passage"}
+    SentenceTransformer(str(folder), **prompts).save(str(tmp_path / "prompted"))
+    encoder, model = open_encoder(f"st:{tmp_path / 'prompted'}"), SentenceTransformer(str(tmp_path / "prompted"))
+    texts = [caption(seed) for seed in range(5)]
+    np.testing.assert_allclose(encoder.encode(texts, "text"), unit(model.encode(texts)), atol=1e-5)
+    assert np.abs(encoder.encode(texts, "text") - unit(model.encode(texts, prompt=""))).max() > 1e-3
+    assert encoder.provenance("text")["preprocessing"]["prompt"] == "the photo of "
+    assert "prompt" not in open_encoder(f"st:{folder}").provenance("text")["preprocessing"]
+    just_fits = "cat " * 18  # and two special tokens are 20
+    assert open_encoder(f"st:{folder}").preparation("text").stack([just_fits]).truncated == 0
+    assert encoder.preparation("text").stack([just_fits]).truncated == 1
+
+
+def test_sentences_are_cut_to_the_width_that_the_model_was_saved_with(tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    SentenceTransformer(str(text_model(tmp_path)), truncate_dim=8).save(str(tmp_path / "short"))
+    encoder, texts = open_encoder(f"st:{tmp_path / 'short'}"), [caption(seed) for seed in range(3)]
+    expected = SentenceTransformer(str(tmp_path / "short")).encode(texts)
+    assert expected.shape == (3, encoder.width) == (3, 8)
+    np.testing.assert_allclose(encoder.encode(texts, "text"), unit(expected), atol=1e-5)
+
+
+def test_weights_saved_in_half_precision_are_computed_with_in_full(tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    SentenceTransformer(str(text_model(tmp_path))).to(torch.bfloat16).save(str(tmp_path / "half"))
+    encoder, texts = open_encoder(f"st:{tmp_path / 'half'}"), [caption(seed) for seed in range(5)]
+    assert {value.dtype for value in encoder.model.parameters()} == {torch.float32}
+    full = SentenceTransformer(str(tmp_path / "half"), model_kwargs={"dtype": torch.float32})
+    np.testing.assert_allclose(encoder.encode(texts, "text"), unit(full.encode(texts)), atol=1e-6)
+
+
+@pytest.mark.parametrize("routed", [False, True])
+def test_a_module_whose_weights_are_a_pickle_is_refused(tmp_path, routed):
+    from safetensors.torch import load_file
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Dense, Router
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    text_model(tmp_path)
+    modules = [Transformer(str(tmp_path / "bert")), Pooling(16), Dense(16, 8)]
+    modules = [Router.for_query_document(modules, modules)] if routed else modules
+    SentenceTransformer(modules=modules).save(str(tmp_path / "dense"))
+    spec = f"st:{tmp_path / 'dense'}"
+    assert open_encoder(spec).width == 8
+    (folder, *_) = sorted(place for place in (tmp_path / "dense").iterdir() if place.name.endswith("Dense"))
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=rf"{folder.name}/pytorch_model\.bin: .*--allow-pickle"):
+        open_encoder(spec)
+    assert open_encoder(spec, allow_pickle=True).width == 8
+
+
 VISION_CODE = """
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel, PretrainedConfig, PreTrainedModel
