@@ -101,12 +101,12 @@ def _inside(folder: Path, kinds: tuple[str, ...], notes: list[str]) -> list[Path
 def _refuse_files_beside(folder: Path, inside: list[Path], within: list[Path], kinds: tuple[str, ...]) -> None:
     """Raise InputError where items lie beside tars or tables: either could be meant, and the others would be lost."""
     kind = _kind_of_files(kinds)
-    files = [file for file in within if file.name.lower().endswith(ENDINGS[kind])]
+    files = [file.name for file in within if file.name.lower().endswith(ENDINGS[kind])]
     if files:
-        name = inside[0].name
+        name, first = inside[0].name, min(files, key=natural_key)
         pattern = f"*{name[len(_stem(name, (*TARS, '.parquet'))) :]}"
         raise InputError(
-            f"{folder} holds {len(files)} {kind} files ({files[0].name}, ...) and {name}: '{folder}/{pattern}' names "
+            f"{folder} holds {len(files)} {kind} files ({first}, ...) and {name}: '{folder}/{pattern}' names "
             f"the latter; to take the {kind} files, move them to a folder of their own"
         )
 
