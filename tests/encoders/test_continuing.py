@@ -60,6 +60,19 @@ def test_another_column_is_another_run(encoder, tmp_path, monkeypatch):
     assert encode(Columns({"image": "image_path"})).rows == {"image": 4}
 
 
+@pytest.mark.parametrize("kind", ["images", "pairs"])
+def test_a_strict_run_keeps_no_shard_that_lacks_rows(encoder, photos, tmp_path, monkeypatch, kind):
+    (photos / "cats" / "3.png").write_bytes(b"no picture")
+    with monkeypatch.context() as patch:
+        dies_after(patch, 1)
+        with pytest.raises(Killed):
+            run(encoder, tmp_path / "out", {kind: photos}, shard_rows=5)
+    with pytest.raises(InputError, match=r"3\.png cannot be encoded: image: this is no picture.*--on-unreadable list"):
+        run(encoder, tmp_path / "out", {kind: photos}, shard_rows=5, on_unreadable="error")
+    outcome = run(encoder, tmp_path / "out", {kind: photos}, shard_rows=5)
+    assert (outcome.rows["image"], [item["id"] for item in outcome.unreadable]) == (22, ["cats/3"])
+
+
 def test_columns_of_many_lists(tmp_path, encoder):
     for name, column in (("0", "text"), ("1", "caption")):
         (tmp_path / f"{name}.jsonl").write_text(f'{{"{column}": "a cat", "n": {name}}}\n')

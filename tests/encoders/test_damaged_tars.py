@@ -1,6 +1,7 @@
 """A tar is read to its end or refused: what tarfile takes for its end is looked at."""
 
 import gzip
+import os
 import tarfile
 
 import numpy as np
@@ -9,6 +10,7 @@ from test_items import write_tar
 
 from anisoalign.embeddings import InputError
 from anisoalign.encoders.finding import find_items
+from anisoalign.encoders.unreadable import UnreadableError
 
 SAMPLES = [
     member
@@ -80,3 +82,34 @@ def test_an_end_that_does_not_say_so_is_told(tar, rest):
     items = find_items(tar, ("image",))
     assert items.rows == 10
     assert items.notes() == [f"{tar} ends without the mark of an end, after 00009: it may be cut short"]
+
+
+@pytest.fixture(params=["a.tar", "a.tar.gz"])
+def linked(tmp_path, request):
+    """A tar of four names of two files, as tar writes them, and of links that lead nowhere."""
+    (tmp_path / "files").mkdir()
+    for name in ("1.jpg", "1.txt"):
+        (tmp_path / "files" / name).write_bytes(name.encode())
+        os.link(tmp_path / "files" / name, tmp_path / "files" / f"2{name[1:]}")
+    path = tmp_path / request.param
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
+        tar.add(tmp_path / "files", "./files")
+        for name, kind in (("3.jpg", tarfile.LNKTYPE), ("4.jpg", tarfile.SYMTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "gone.jpg"
+            tar.addfile(member)
+    return path
+
+
+@pytest.mark.parametrize("kinds", [("image",), ("image", "text")])
+def test_hard_links_are_the_files_that_they_stand_for(linked, kinds):
+    items = find_items(linked, kinds)
+    assert items.notes() == [f"{linked}: symbolic links and other members that are no files are not taken: 1"]
+    for start in range(3):
+        first, *_ = found = list(items.read(start, items.rows))
+        assert (len(found), first.row) == (3 - start, start)
+    one, two, three = items.read(0, 3)
+    assert (one.content["image"], two.content["image"]) == (b"1.jpg", b"1.jpg")
+    assert (one.columns, two.columns, three.columns) == ({"caption": "1.txt"}, {"caption": "1.txt"}, {"caption": None})
+    with pytest.raises(UnreadableError, match=r"it is a link to gone\.jpg, which is no file before it in the tar"):
+        raise three.content["image"]

@@ -9,11 +9,13 @@ import threading
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from test_running import run
 
 from anisoalign.cli import main
-from anisoalign.embeddings import InputError
+from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.encoders import open_encoder
 from anisoalign.encoders.batches import Workers
 from anisoalign.encoders.columns import Columns
@@ -49,6 +51,25 @@ def test_the_report_says_row_and_shard(encoder, photos, tmp_path):
     (line,) = (tmp_path / "out" / REPORT).read_text().splitlines()
     found = json.loads(line)
     assert (found["row"], found["shard"], found["id"]) == (15, 3, "dogs/8")  # after 11 cats and dogs 0, 2, 4, 6
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_row_without_an_id_gets_none_that_may_be_another_s(encoder, tmp_path, ending):
+    rows = [{"id": own, "text": text} for own, text in (("2", "a cat"), (None, "a dog"), ("", "rain"), ("0", None))]
+    if ending == "jsonl":
+        (tmp_path / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"text": "a dog"}]))
+    else:
+        pq.write_table(pa.Table.from_pylist([*rows, {"id": None, "text": "a dog"}]), tmp_path / "list.parquet")
+    outcome = run(encoder, tmp_path / "out", {"texts": tmp_path / f"list.{ending}"})
+    assert open_embeddings(tmp_path / "out").ids().to_pylist() == ["2"]
+    assert [(item["row"], item["id"], item["reason"]) for item in outcome.unreadable] == [
+        (1, "", "it has no id"),
+        (2, "", "it has no id"),
+        (3, "0", "there is no text"),
+        (4, "", "it has no id"),
+    ]
+    place = "line 2" if ending == "jsonl" else "row 1"
+    assert outcome.unreadable[0]["where"] == f"{tmp_path / f'list.{ending}'}, {place}"
 
 
 def test_columns_of_what_has_none_are_refused(encoder, photos, tmp_path):

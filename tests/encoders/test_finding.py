@@ -1,6 +1,7 @@
 """What folders and patterns stand for: each item once, and all of them."""
 
 import json
+import re
 import shutil
 
 import pyarrow as pa
@@ -47,6 +48,42 @@ def test_tars_beside_other_tables_are_not_guessed_about(img2dataset):
         find_items(img2dataset, ("text",))
     assert find_items(f"{img2dataset}/*.parquet", ("text",)).rows == 9
     assert find_items(f"{img2dataset}/*.tar", ("text",)).rows == 6
+
+
+@pytest.mark.parametrize("other", ["old.tar", "train.parquet", "old.TAR.GZ"])
+def test_files_beside_a_tar_or_a_table_are_not_guessed_about(tmp_path, other):
+    (tmp_path / "1.jpg").write_bytes(PNG)
+    (tmp_path / "1.txt").write_text("a cat")
+    if other.endswith("parquet"):
+        pq.write_table(pa.table({"file_name": ["1.jpg"], "text": ["a cat"]}), tmp_path / other)
+    else:
+        write_tar(tmp_path / other, [("2.jpg", PNG), ("2.txt", b"a dog")])
+    pattern = f"{tmp_path}/*{other[other.index('.') :]}"
+    for kinds, kind in ((("image",), "image"), (("text",), "text"), (("image", "text"), "image")):
+        with pytest.raises(
+            InputError, match=rf"holds 1 {kind} files .* and {re.escape(other)}: '{re.escape(pattern)}'"
+        ):
+            find_items(tmp_path, kinds)
+        assert find_items(pattern, kinds).rows == 1
+    (tmp_path / "1.jpg").rename(tmp_path / ".1.jpg")
+    assert find_items(tmp_path, ("image",)).notes() == []
+
+
+def test_folders_beside_a_table_are_not_searched_and_that_is_said(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.jpg").write_bytes(PNG)
+    pq.write_table(pa.table({"file_name": ["images/1.jpg"]}), tmp_path / "train.parquet")
+    (note,) = find_items(tmp_path, ("image",)).notes()
+    assert note == f"{tmp_path}: the folders in it are not searched, since it holds train.parquet"
+
+
+def test_a_text_without_a_picture_is_told(tmp_path):
+    for name in ("1.jpg", "1.txt", "2.txt", "3.TXT"):
+        (tmp_path / name).write_bytes(PNG)
+    for kinds in (("image", "text"), ("image",)):
+        items = find_items(tmp_path, kinds)
+        assert items.rows == 1
+        assert items.notes() == [f"{tmp_path}: other files, not taken for image files: 1 x .TXT, 1 x .txt"]
 
 
 def test_two_stars_reach_all_folders(tmp_path):

@@ -5,10 +5,14 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_items import write_tar
 
 from anisoalign.embeddings import InputError, read_labels
 from anisoalign.embeddings.text_lines import read_lines
+from anisoalign.encoders.finding import find_items
 from anisoalign.encoders.lines import TextListing
+from anisoalign.encoders.preparing import read_text
+from anisoalign.encoders.unreadable import UnreadableError
 from anisoalign.mllm.questions import read_questions
 
 ODD = "a\u2028b\u2029c\x85d\x0ce\x0bf\x1cg"
@@ -25,6 +29,25 @@ def test_lines_are_those_of_encode(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("lines") / "list.txt"
     path.write_bytes(text.encode())
     assert read_lines(path) == read_by_encode(path)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_text_in_a_file_of_its_own_is_that_of_a_list(tmp_path, mark, end):
+    text = " the rain\nand a dog "
+    raw, folder = f"{mark}{text}{end}".encode(), tmp_path / "folder"
+    folder.mkdir()
+    (folder / "1.jpg").write_bytes(b"")
+    (folder / "1.txt").write_bytes(raw)
+    write_tar(tmp_path / "1.tar", [("1.txt", raw), ("1.jpg", b"")])
+    for source in (folder, tmp_path / "1.tar"):
+        (item,) = find_items(source, ("image", "text")).read(0, 1)
+        assert (read_text(item.content["text"]), item.columns["caption"]) == (text, text)
+        (item,) = find_items(source, ("image",)).read(0, 1)
+        assert item.columns["caption"] == text
+    with pytest.raises(UnreadableError, match="the text is empty"):
+        read_text(f"{mark}{end}".encode())
+    assert read_text("a dog\n") == "a dog\n"  # a text in memory is what it is
 
 
 def test_captions_of_the_page_have_the_rows_of_encode(tmp_path):

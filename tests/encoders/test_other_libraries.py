@@ -1,26 +1,20 @@
-"""sentence-transformers, LLM2CLIP and open_clip, each against a plain loop over its own model."""
+"""sentence-transformers and LLM2CLIP, each against a plain loop over its own model."""
 
 import json
 import shutil
-import sys
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from tiny_encoders import byte_letters, caption, picture
+from tiny_encoders import byte_letters, caption, picture, unit
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.provenance import same_encoder
 from anisoalign.encoders import open_encoder
 
 pytestmark = pytest.mark.integration
-
-
-def unit(rows) -> np.ndarray:
-    rows = np.asarray(rows, np.float64)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def text_model(folder: Path) -> Path:
@@ -88,6 +82,64 @@ def test_texts_are_counted_beside_the_model_and_not_with_its_tokenizer(tmp_path)
     # Threads change nothing of what they share: Rust refuses to change what another thread reads.
     shared = preparation.counter.backend_tokenizer
     assert (shared.truncation, shared.padding) == (None, None)
+
+
+def test_sentences_get_the_prompt_that_the_model_puts_before_them(tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    folder = text_model(tmp_path)
+    prompts = {"prompts": {"passage": "the photo of "}, "default_prompt_name": "passage"}
+    SentenceTransformer(str(folder), **prompts).save(str(tmp_path / "prompted"))
+    encoder, model = open_encoder(f"st:{tmp_path / 'prompted'}"), SentenceTransformer(str(tmp_path / "prompted"))
+    texts = [caption(seed) for seed in range(5)]
+    np.testing.assert_allclose(encoder.encode(texts, "text"), unit(model.encode(texts)), atol=1e-5)
+    assert np.abs(encoder.encode(texts, "text") - unit(model.encode(texts, prompt=""))).max() > 1e-3
+    assert encoder.provenance("text")["preprocessing"]["prompt"] == "the photo of "
+    assert "prompt" not in open_encoder(f"st:{folder}").provenance("text")["preprocessing"]
+    just_fits = "cat " * 18  # and two special tokens are 20
+    assert open_encoder(f"st:{folder}").preparation("text").stack([just_fits]).truncated == 0
+    assert encoder.preparation("text").stack([just_fits]).truncated == 1
+
+
+def test_sentences_are_cut_to_the_width_that_the_model_was_saved_with(tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    SentenceTransformer(str(text_model(tmp_path)), truncate_dim=8).save(str(tmp_path / "short"))
+    encoder, texts = open_encoder(f"st:{tmp_path / 'short'}"), [caption(seed) for seed in range(3)]
+    expected = SentenceTransformer(str(tmp_path / "short")).encode(texts)
+    assert expected.shape == (3, encoder.width) == (3, 8)
+    np.testing.assert_allclose(encoder.encode(texts, "text"), unit(expected), atol=1e-5)
+
+
+def test_weights_saved_in_half_precision_are_computed_with_in_full(tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    SentenceTransformer(str(text_model(tmp_path))).to(torch.bfloat16).save(str(tmp_path / "half"))
+    encoder, texts = open_encoder(f"st:{tmp_path / 'half'}"), [caption(seed) for seed in range(5)]
+    assert {value.dtype for value in encoder.model.parameters()} == {torch.float32}
+    full = SentenceTransformer(str(tmp_path / "half"), model_kwargs={"dtype": torch.float32})
+    np.testing.assert_allclose(encoder.encode(texts, "text"), unit(full.encode(texts)), atol=1e-6)
+
+
+@pytest.mark.parametrize("routed", [False, True])
+def test_a_module_whose_weights_are_a_pickle_is_refused(tmp_path, routed):
+    from safetensors.torch import load_file
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Dense, Router
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    text_model(tmp_path)
+    modules = [Transformer(str(tmp_path / "bert")), Pooling(16), Dense(16, 8)]
+    modules = [Router.for_query_document(modules, modules)] if routed else modules
+    SentenceTransformer(modules=modules).save(str(tmp_path / "dense"))
+    spec = f"st:{tmp_path / 'dense'}"
+    assert open_encoder(spec).width == 8
+    (folder, *_) = sorted(place for place in (tmp_path / "dense").iterdir() if place.name.endswith("Dense"))
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=rf"{folder.name}/pytorch_model\.bin: .*--allow-pickle"):
+        open_encoder(spec)
+    assert open_encoder(spec, allow_pickle=True).width == 8
 
 
 VISION_CODE = """
@@ -201,6 +253,62 @@ def test_llm2clip_reads_pictures_as_its_own_tower_does(llm2clip):
     assert np.ptp(found, axis=0).max() > 1e-3  # pictures that differ give rows that differ
 
 
+def test_llm2clip_takes_the_processor_that_a_tower_brings_or_none(llm2clip):
+    def prepared():
+        spec = f"llm2clip:{llm2clip / 'vision'}+{llm2clip / 'llama'}"
+        return open_encoder(spec, trust_remote_code=True).provenance("image")["preprocessing"]
+
+    file = llm2clip / "vision" / "preprocessor_config.json"
+    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    own = {"image_processor_type": "CLIPImageProcessor", "image_mean": [0.5] * 3, "image_std": [0.5] * 3, **size}
+    file.write_text(json.dumps(own))
+    assert prepared()["image_mean"] == (0.5, 0.5, 0.5)
+    file.write_text(json.dumps(own)[:-10])
+    with pytest.raises(InputError, match=r"vision cannot be loaded: .*preprocessor_config\.json"):
+        prepared()
+    code = "from transformers import CLIPImageProcessorPil\n\n\nclass Mine(CLIPImageProcessorPil):\n    pass\n"
+    (llm2clip / "vision" / "mine.py").write_text(code)
+    file.write_text(
+        json.dumps({**own, "image_processor_type": "Mine", "auto_map": {"AutoImageProcessor": "mine.Mine"}})
+    )
+    found = prepared()
+    assert (found["processor"], found["image_mean"]) == ("Mine", (0.5, 0.5, 0.5))
+
+
+def test_a_hub_that_does_not_answer_does_not_say_that_a_processor_is_missing(monkeypatch):
+    import huggingface_hub as hub
+
+    from anisoalign.encoders.llm2clip import _is_without
+
+    def silent(*given, **options):
+        raise hub.errors.LocalEntryNotFoundError("no connection")
+
+    monkeypatch.setattr(hub, "hf_hub_download", silent)
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *given, **options: None)
+    assert not _is_without("org/tower", "preprocessor_config.json", "main")
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *given, **options: hub._CACHED_NO_EXIST)
+    assert _is_without("org/tower", "preprocessor_config.json", "main")
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "expected"),
+    [("cuda", "float32", "float32"), ("cuda", "float16", "bfloat16"), ("cpu", "bfloat16", "float32")],
+)
+def test_llm2clip_halves_its_language_model_only_where_it_may(monkeypatch, device, dtype, expected):
+    from anisoalign.encoders import llm2clip as module
+    from anisoalign.encoders.opening import Settings
+
+    asked = []
+
+    def load(library, name, settings, dtype):
+        asked.append(dtype)
+        return SimpleNamespace(to=lambda place: torch.nn.Identity()), None
+
+    monkeypatch.setattr(module, "_load", load)
+    assert module._TextSide("llama", Settings(torch.device(device), getattr(torch, dtype), False, False)).model
+    assert asked == [getattr(torch, expected)]
+
+
 def test_llm2clip_averages_the_states_of_the_text_and_its_end(llm2clip):
     from transformers import AutoTokenizer, LlamaModel
 
@@ -217,100 +325,3 @@ def test_llm2clip_averages_the_states_of_the_text_and_its_end(llm2clip):
             expected = encoder.model.get_text_features(mean)
         np.testing.assert_allclose(row, unit(expected)[0], atol=1e-5)
     assert encoder.preparation("text").stack(texts).truncated == 1
-
-
-def test_open_clip_from_a_folder(tmp_path):
-    reason = "open_clip does not import here: it needs torchvision"
-    open_clip = pytest.importorskip("open_clip", reason=reason, exc_type=ImportError)
-    from safetensors.torch import save_file
-
-    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
-    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-    settings = {"embed_dim": 20, "vision_cfg": vision, "text_cfg": text}
-    torch.manual_seed(0)
-    model = open_clip.CLIP(**settings)
-    about = {"mean": [0.5] * 3, "std": [0.5] * 3}
-    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": settings, "preprocess_cfg": about}))
-    save_file(model.state_dict(), tmp_path / "open_clip_model.safetensors")
-    encoder = open_encoder(str(tmp_path))
-    texts = [caption(seed) for seed in range(4)] + ["red rain " * 40]
-    with torch.no_grad():
-        expected = unit(model.eval().encode_text(open_clip.tokenize(texts, context_length=16)))
-    np.testing.assert_allclose(encoder.encode(texts, "text"), expected, atol=1e-5)
-    assert encoder.preparation("text").stack(texts).truncated == 1
-    assert encoder.encode([picture(0)], "image").shape == (1, 20)
-
-
-class Linear(torch.nn.Module):
-    """The part of open_clip's models that we stand on, so plain that a picture's embedding can be worked out."""
-
-    context_length = 6
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(1)
-        self.of_pixels, self.of_tokens = torch.nn.Linear(3 * 4 * 4, 10), torch.nn.Linear(6, 10)
-
-    def encode_image(self, pixels):
-        return self.of_pixels(pixels.flatten(1))
-
-    def encode_text(self, tokens):
-        return self.of_tokens(tokens.float())
-
-
-def corners(image):
-    """A transform for evaluation: 4 × 4 pixels of an RGB image, about zero."""
-    if image.width == 99:
-        raise ValueError("99 pixels\nare too many")
-    return torch.from_numpy(np.array(image.resize((4, 4)), np.float32)).permute(2, 0, 1) / 255 - 0.5
-
-
-def letters(texts, context_length=6):
-    """A tokenizer as open_clip's: numbers of letters, an end that is left where a text is cut, and zeros."""
-    tokens = [[*map(ord, text[: context_length - 1]), 1] for text in texts]
-    return torch.tensor([row + [0] * (context_length - len(row)) for row in tokens])
-
-
-@pytest.fixture
-def open_clip_stub(monkeypatch, tmp_path):
-    """Where open_clip finds a model of a folder, without open_clip."""
-    module = ModuleType("open_clip")
-    module.create_model_from_pretrained = lambda name, pretrained, device: (Linear(), corners)
-    module.get_tokenizer = lambda name: letters
-    monkeypatch.setitem(sys.modules, "open_clip", module)
-    (tmp_path / "open_clip_config.json").write_text("{}")
-    (tmp_path / "open_clip_model.safetensors").write_bytes(b"")
-    return tmp_path
-
-
-def test_open_clip_reads_pictures_and_texts_as_a_plain_loop_over_its_model_does(open_clip_stub):
-    encoder, model = open_encoder(str(open_clip_stub)), Linear()
-    assert (encoder.width, encoder.modalities) == (10, {"image", "text"})
-    pictures = [*(picture(seed) for seed in range(4)), picture(4).convert("L")]
-    found = encoder.encode(pictures, "image", batch_size=2)
-    for row, image in zip(found, pictures, strict=True):
-        with torch.no_grad():
-            expected = model.encode_image(corners(image.convert("RGB"))[None])
-        np.testing.assert_allclose(row, unit(expected)[0], atol=1e-6)
-    texts = ["cat", "puppy", "a long one", "rain"]  # of which the second just fits
-    with torch.no_grad():
-        expected = unit(model.encode_text(letters(texts)))
-    np.testing.assert_allclose(encoder.encode(texts, "text", batch_size=3), expected, atol=1e-6)
-    assert encoder.preparation("text").stack(texts).truncated == 1
-
-
-def test_a_picture_that_open_clips_transform_refuses_is_named(open_clip_stub):
-    encoder = open_encoder(str(open_clip_stub))
-    with pytest.raises(InputError, match=r"image 1 cannot be encoded: open_clip's transform refused it: 99 pixels are"):
-        encoder.encode([picture(0), picture(1, width=99)], "image")
-
-
-def test_open_clip_says_what_it_needs(tmp_path):
-    try:
-        import open_clip  # noqa: F401
-    except ImportError:
-        with pytest.raises(InputError, match=r'pip install "anisoalign\[open-clip\]"'):
-            open_encoder("open_clip:ViT-B-32/laion2b_s34b_b79k")
-    else:
-        with pytest.raises(InputError, match="names no weights"):
-            open_encoder("open_clip:ViT-B-32")

@@ -141,6 +141,12 @@ def caption(seed: int) -> str:
     return f"{' '.join(chosen)} {seed}"
 
 
+def unit(rows) -> np.ndarray:
+    """Rows divided by their norms, float64."""
+    rows = np.asarray(rows, np.float64)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
 class Slow:
     """A preparation that writes the number of its process into a file and takes a minute."""
 

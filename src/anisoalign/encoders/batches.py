@@ -48,7 +48,7 @@ class Batch:
 
 
 def prepare_batch(preparations: Preparations, items: list[Item]) -> Batch:
-    """Decode items and stack them; one that fails in any modality is left out of all.
+    """Decode items and stack them; one that fails in any modality, or has no id, is left out of all.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ def prepare_batch(preparations: Preparations, items: list[Item]) -> Batch:
     for item in items:
         try:
             made = {kind: _one(kind, preparation, item) for kind, preparation in preparations.items()}
+            if not item.id:
+                raise UnreadableError("it has no id")
         except UnreadableError as error:
             bad.append(UnreadableItem(item.row, item.id, item.where, storable(str(error))))
             continue

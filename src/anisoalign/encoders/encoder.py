@@ -134,7 +134,7 @@ class Encoder(ABC):
         ----------
         items : sequence
             Images as paths, bytes, PIL images or arrays (h, w, 3) of uint8; texts as strings; sounds as
-            paths, bytes or tuples of samples (n,) or (n, channels) and their rate.
+            paths, bytes or tuples of samples (n,) or (n, channels), floats in −1 … 1 or int16, and their rate.
         modality : {"image", "text", "audio"}
         batch_size : int
             Rows of different batch sizes agree to rounding only.

@@ -13,7 +13,7 @@ from anisoalign.embeddings.remote import is_remote, locate, reachable
 from anisoalign.embeddings.shards import natural_key
 from anisoalign.encoders.columns import Columns
 from anisoalign.encoders.folders import FolderListing
-from anisoalign.encoders.items import Joined, Listing
+from anisoalign.encoders.items import ENDINGS, Joined, Listing
 from anisoalign.encoders.lines import JsonLinesListing, TextListing
 from anisoalign.encoders.tables import ParquetListing
 from anisoalign.encoders.tars import TarListing
@@ -46,7 +46,7 @@ def find_items(source: str | Path, kinds: tuple[str, ...], columns: Columns | No
     columns = columns or Columns()
     notes: list[str] = []
     parts = []
-    for path in _expand(source, notes):
+    for path in _expand(source, kinds, notes):
         with reachable(path):
             parts.append(_open_one(path, kinds, columns))
     listing = Joined(parts, notes)
@@ -55,13 +55,13 @@ def find_items(source: str | Path, kinds: tuple[str, ...], columns: Columns | No
     return listing
 
 
-def _expand(source: str | Path, notes: list[str]) -> list[Path]:
+def _expand(source: str | Path, kinds: tuple[str, ...], notes: list[str]) -> list[Path]:
     """Paths that a name or pattern stands for, in order: braces as written, stars in natural order."""
     if is_remote(source) or "://" in str(source):
-        return [path for name in _uris(source) for path in _expand_uri(name, notes)]
+        return [path for name in _uris(source) for path in _expand_uri(name, kinds, notes)]
     text, path = str(source), Path(source)
     if path.is_dir():
-        return _inside(path, notes)
+        return _inside(path, kinds, notes)
     if path.exists():
         return [path]
     found: list[Path] = []
@@ -86,13 +86,34 @@ def _matches(pattern: str) -> list[Path]:
     return [path for path in paths if path not in above]
 
 
-def _inside(folder: Path, notes: list[str]) -> list[Path]:
+def _inside(folder: Path, kinds: tuple[str, ...], notes: list[str]) -> list[Path]:
     """The tars or parquet files that a folder is a pattern of, or the folder itself."""
-    inside = sorted(
-        (file for file in folder.iterdir() if _is_container(file.name) and not file.name.startswith(".")),
-        key=lambda file: natural_key(file.name),
-    )
-    return _of_one_kind(folder, inside, notes) or [folder]
+    within = [file for file in folder.iterdir() if not file.name.startswith(".")]
+    inside = sorted((file for file in within if _is_container(file.name)), key=lambda file: natural_key(file.name))
+    if not inside:
+        return [folder]
+    _refuse_files_beside(folder, inside, within, kinds)
+    if any(file.is_dir() for file in within):
+        notes.append(f"{folder}: the folders in it are not searched, since it holds {inside[0].name}")
+    return _of_one_kind(folder, inside, notes)
+
+
+def _refuse_files_beside(folder: Path, inside: list[Path], within: list[Path], kinds: tuple[str, ...]) -> None:
+    """Raise InputError where items lie beside tars or tables: either could be meant, and the others would be lost."""
+    kind = _kind_of_files(kinds)
+    files = [file.name for file in within if file.name.lower().endswith(ENDINGS[kind])]
+    if files:
+        name, first = inside[0].name, min(files, key=natural_key)
+        pattern = f"*{name[len(_stem(name, (*TARS, '.parquet'))) :]}"
+        raise InputError(
+            f"{folder} holds {len(files)} {kind} files ({first}, ...) and {name}: '{folder}/{pattern}' names "
+            f"the latter; to take the {kind} files, move them to a folder of their own"
+        )
+
+
+def _kind_of_files(kinds: tuple[str, ...]) -> str:
+    """Modality whose files are the items of a folder."""
+    return next((kind for kind in kinds if kind != "text"), "text")
 
 
 def _of_one_kind(folder: Path, inside: list[Path], notes: list[str]) -> list[Path]:
@@ -124,11 +145,11 @@ def _uris(source: Any) -> list[Any]:
     return [source] if is_remote(source) else list(braces(str(source)))
 
 
-def _expand_uri(source: Any, notes: list[str]) -> list[Path]:
+def _expand_uri(source: Any, kinds: tuple[str, ...], notes: list[str]) -> list[Path]:
     path = locate(source)
     with reachable(path):
         if path.is_dir():
-            return _inside(path, notes)
+            return _inside(path, kinds, notes)
         if path.exists():
             return [path]
         if not any(letter in str(path) for letter in "*["):
@@ -180,7 +201,7 @@ def _open_one(path: Path, kinds: tuple[str, ...], columns: Columns) -> Listing:
     if path.is_dir() or not name.endswith(LISTS):
         columns.refuse(kinds, str(path))
     if path.is_dir():
-        return FolderListing(path, next((kind for kind in kinds if kind != "text"), "text"), paired)
+        return FolderListing(path, _kind_of_files(kinds), paired)
     if name.endswith(TARS):
         return TarListing(path, kinds)
     if name.endswith(".parquet"):

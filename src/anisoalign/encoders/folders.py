@@ -48,14 +48,14 @@ class FolderListing:
         if not self._files:
             raise InputError(f"{folder} holds no {kind} files ({', '.join(ENDINGS[kind])})")
         self._texts = {} if kind == "text" else _texts_by_stem([name for name, _ in found])
+        stems = Counter(Path(name).with_suffix("").as_posix() for name in self._files)
+        self._shared = {stem for stem, count in stems.items() if count > 1}
         self._others = Counter(
             Path(name).suffix or "no ending"
             for name, _ in found
             if not name.lower().endswith(ENDINGS[kind])
-            and not (name.lower().endswith(".txt") and Path(name).with_suffix("").as_posix() in self._texts)
+            and not (name.lower().endswith(".txt") and Path(name).with_suffix("").as_posix() in stems)
         )
-        stems = Counter(Path(name).with_suffix("").as_posix() for name in self._files)
-        self._shared = {stem for stem, count in stems.items() if count > 1}
         self._digest = digest_of(found)
         fields = [pa.field("path", pa.string())]
         self._captioned = bool(self._texts) and not paired

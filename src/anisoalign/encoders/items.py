@@ -35,6 +35,7 @@ class Item:
     row : int
         Position in the listing.
     id : str
+        Empty where a list has none for it: such an item is unreadable, because a number might be another's id.
     where : str
         File, and what within it, for messages.
     content : dict

@@ -142,7 +142,7 @@ class JsonLinesListing:
             columns = {
                 new: _fitted(record.get(name), self.columns.field(new).type) for name, new in self._carried.items()
             }
-            yield Item(row, str(row if own is None else own), f"{self.path}, line {row + 1}", content, columns)
+            yield Item(row, "" if own is None else str(own), f"{self.path}, line {row + 1}", content, columns)
 
     def _parse(self, line: bytes, number: int) -> dict[str, Any]:
         try:

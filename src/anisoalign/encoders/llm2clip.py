@@ -7,6 +7,7 @@ Follows arXiv 2411.04997 and the prompt, mask and mean pooling that its released
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from anisoalign.encoders.preparing import Inputs, PicturePreparation, Preparatio
 TEXT_ENCODER = "microsoft/LLM2CLIP-Llama-3-8B-Instruct-CC-Finetuned"
 """Used where none is named."""
 MAX_LENGTH = 512
+_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _HEAD, _TAIL = "<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"
 
 
@@ -75,8 +77,9 @@ class _TextSide:
 
     @cached_property
     def model(self) -> Any:
-        half = torch.bfloat16 if self._settings.device.type == "cuda" else torch.float32
-        model, _ = _load(require("transformers", "transformers"), self.name, self._settings, half)
+        halved = self._settings.device.type == "cuda" and self._settings.dtype != torch.float32
+        dtype = torch.bfloat16 if halved else torch.float32
+        model, _ = _load(require("transformers", "transformers"), self.name, self._settings, dtype)
         return model.to(self._settings.device).eval().requires_grad_(False)
 
     @cached_property
@@ -136,7 +139,7 @@ def open_model(name: str, settings: Settings) -> Llm2ClipEncoder:
     model, revision = _load(transformers, vision, settings, torch.float32)
     if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
         raise InputError(f"{vision} is no CLIP of LLM2CLIP: it lacks get_image_features or get_text_features")
-    preparations: dict[str, Preparation] = {"image": PicturePreparation(_image_processor(transformers, vision, model))}
+    preparations: dict[str, Preparation] = {"image": PicturePreparation(_image_processor(vision, model, settings))}
     label = f"llm2clip:{short_name(split_revision(vision)[0])}"
     packages = ("transformers", "pillow")
     encoder = Llm2ClipEncoder(
@@ -158,15 +161,39 @@ def _load(transformers: Any, name: str, settings: Settings, dtype: torch.dtype) 
     return model, getattr(config, "_commit_hash", None) or revision
 
 
-def _image_processor(transformers: Any, name: str, model: Any) -> Any:
-    """Return the model's own processor, or OpenAI's settings at its resolution, which the checkpoints leave out."""
-    base, revision = split_revision(name)
+def _image_processor(name: str, model: Any, settings: Settings) -> Any:
+    """Return the model's own processor, or OpenAI's settings at its resolution, which the checkpoints leave out.
+
+    Raises
+    ------
+    InputError
+        If there is one that cannot be loaded: other settings than its own would give other rows without a word.
+    """
+    transformers = require("transformers", "transformers")
+    base, at = split_revision(name)
+    revision = at or "main"
+    with loading(base):
+        if not all(_is_without(base, file, revision) for file in _PROCESSOR_FILES):
+            return transformers.AutoImageProcessor.from_pretrained(
+                base, revision=revision, trust_remote_code=settings.trust_remote_code, backend="pil"
+            )
+    side = int(model.config.vision_config.image_size)
+    size = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
+    return transformers.CLIPImageProcessorPil(**size)
+
+
+def _is_without(name: str, file: str, revision: str) -> bool:
+    """Tell whether a model is known to lack a file, which a hub that does not answer leaves open."""
+    if Path(name).is_dir():
+        return not (Path(name) / file).is_file()
+    hub = require("huggingface_hub", "huggingface_hub")
     try:
-        return transformers.AutoImageProcessor.from_pretrained(base, revision=revision or "main", backend="pil")
-    except (OSError, ValueError):
-        side = int(model.config.vision_config.image_size)
-        size = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
-        return transformers.CLIPImageProcessorPil(**size)
+        hub.hf_hub_download(name, file, revision=revision)
+    except hub.errors.LocalEntryNotFoundError:
+        return hub.try_to_load_from_cache(name, file, revision=revision) is hub._CACHED_NO_EXIST
+    except hub.errors.EntryNotFoundError:
+        return True
+    return False
 
 
 def _width(model: Any) -> int:

@@ -21,6 +21,8 @@ from anisoalign.encoders.preparing import Inputs, Preparation, Prepared, read_te
 from anisoalign.encoders.unreadable import UnreadableError
 
 _LOCAL, _HUB = "local-dir:", "hf-hub:"
+_USUAL = {"open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"}
+"""Files that open_clip takes of a folder before all others."""
 
 
 class _PicturePreparation:
@@ -94,7 +96,7 @@ def open_model(name: str, settings: Settings) -> OpenClipEncoder:
     model_name, pretrained, label = _resolve(name)
     with loading(name):
         if not settings.allow_pickle:
-            pretrained = _without_pickle(library, model_name, pretrained)
+            _refuse_pickle(library, model_name, pretrained)
         model, transform = library.create_model_from_pretrained(model_name, pretrained=pretrained, device="cpu")
         tokenizer = library.get_tokenizer(model_name)
     preparations: dict[str, Preparation] = {
@@ -128,19 +130,29 @@ def _resolve(name: str) -> tuple[str, str | None, str]:
     return model, tag, f"open_clip:{name}"
 
 
-def _without_pickle(library: Any, model: str, pretrained: str | None) -> str | None:
-    """Return weights in safetensors for what was named, or raise InputError where there are only pickles."""
-    refusal = InputError("weights that exist as a pickle only are read with --allow-pickle (allow_pickle=True)")
+def _refuse_pickle(library: Any, model: str, pretrained: str | None) -> None:
+    """Raise InputError where open_clip would read a pickle.
+
+    It is then given the tag all the same and not the file, because the tag says how pictures are prepared.
+    """
     if model.startswith(_LOCAL):
-        if not list(Path(model.removeprefix(_LOCAL)).glob("*.safetensors")):
-            raise refusal
-        return pretrained
-    if pretrained is None:  # from the hub, where safetensors are taken first
-        return pretrained
-    settings = library.get_pretrained_cfg(model, pretrained)
-    if not settings:
-        raise InputError(f"open_clip knows no weights {pretrained!r} of {model}: see open_clip.list_pretrained()")
-    file = library.download_pretrained(settings, prefer_hf_hub=True)
-    if not str(file).endswith(".safetensors"):
-        raise refusal
-    return file
+        safe = _takes_safetensors(Path(model.removeprefix(_LOCAL)))
+    elif model.startswith(_HUB):
+        safe = _is_safe(library.pretrained.download_pretrained_from_hf(model.removeprefix(_HUB)))
+    else:
+        settings = library.get_pretrained_cfg(model, pretrained)
+        if not settings:
+            raise InputError(f"open_clip knows no weights {pretrained!r} of {model}: see open_clip.list_pretrained()")
+        safe = _is_safe(library.download_pretrained(settings))
+    if not safe:
+        raise InputError("weights that exist as a pickle only are read with --allow-pickle (allow_pickle=True)")
+
+
+def _takes_safetensors(folder: Path) -> bool:
+    """Tell which file open_clip takes of a folder: before other safetensors comes a pickle of a usual name."""
+    safe = {file.name for file in folder.glob("*.safetensors")}
+    return bool(safe & _USUAL) or bool(safe and not [*folder.glob("*.bin"), *folder.glob("*.pth")])
+
+
+def _is_safe(file: Any) -> bool:
+    return str(file).endswith(".safetensors")

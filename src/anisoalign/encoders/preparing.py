@@ -174,6 +174,8 @@ class SoundPreparation:
 def read_text(content: Any) -> str:
     """Return a text as it is; bytes as UTF-8, a path by what the file holds.
 
+    The mark of UTF-8 that a file may begin with and the end of its last line are no part of its text.
+
     Raises
     ------
     UnreadableError
@@ -183,7 +185,7 @@ def read_text(content: Any) -> str:
         content = _bytes_of(content)
     if isinstance(content, bytes | bytearray | memoryview):
         try:
-            content = bytes(content).decode("utf-8")
+            content = bytes(content).decode("utf-8").removeprefix("\ufeff").rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise UnreadableError(f"the text is not UTF-8 (byte {error.start})") from error
     if not isinstance(content, str):

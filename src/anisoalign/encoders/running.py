@@ -18,7 +18,7 @@ from anisoalign.encoders.containers import REPORT, container, growing, put, refu
 from anisoalign.encoders.encoder import BATCH_SIZE, Encoder
 from anisoalign.encoders.finding import find_items
 from anisoalign.encoders.items import Listing
-from anisoalign.encoders.shard_task import ShardTask, device_kind, write_away
+from anisoalign.encoders.shard_task import ShardTask, device_kind, refuse_unreadable, write_away
 
 SHARD_ROWS = 10_000
 Progress = Callable[[int], None]
@@ -239,7 +239,10 @@ def _write_shards(
         missing = tuple(kind for kind, writer in writers.items() if not writer.done(index))
         if missing:
             parts.append((index, missing))
-        elif progress is not None:
+            continue
+        if task.strict:  # what another run left out and listed is missing here all the same
+            refuse_unreadable(next(iter(writers.values())).record(index).get("dropped", []))
+        if progress is not None:
             progress(task.rows_of(index))
     engine = engine_in_use()
     if engine is None:

@@ -11,7 +11,7 @@ from anisoalign.embeddings import EmbeddingWriter, Engine, InputError, Outcome
 from anisoalign.embeddings.finding import KINDS
 from anisoalign.encoders.batches import Workers
 from anisoalign.encoders.encoder import Encoder
-from anisoalign.encoders.encoding import EncodedRows, encode_rows, write_rows
+from anisoalign.encoders.encoding import encode_rows, write_rows
 from anisoalign.encoders.items import Listing
 
 Part = tuple[int, tuple[str, ...]]
@@ -61,7 +61,7 @@ class ShardTask:
         stop = start + self.rows_of(index)
         encoded = encode_rows(encoder, self.items, start, stop, workers, self.batch_size, progress)
         if self.strict:
-            _refuse_unreadable(encoded)
+            refuse_unreadable([item.to_dict() for item in encoded.unreadable])
         for kind in missing:
             write_rows(self.writers[kind], index, kind, encoded, start, KINDS.get(kind, f"{kind}_emb"))
 
@@ -175,11 +175,12 @@ def _in_words(weights: dict[str, Any]) -> str:
     return f"fingerprint {weights['fingerprint']}" + (f", {beside['name']} {beside['fingerprint']}" if beside else "")
 
 
-def _refuse_unreadable(encoded: EncodedRows) -> None:
-    if encoded.unreadable:
-        first, others = encoded.unreadable[0], len(encoded.unreadable) - 1
+def refuse_unreadable(items: Sequence[dict[str, Any]]) -> None:
+    """Raise InputError for the first of a shard's items without a row: `where` and `reason`, as its notes have them."""
+    if items:
+        first, others = items[0], len(items) - 1
         more = f" (and {others} more in this shard)" if others else ""
         raise InputError(
-            f"{first.where} cannot be encoded: {first.reason}{more}; "
+            f"{first['where']} cannot be encoded: {first['reason']}{more}; "
             "--on-unreadable list goes on from here, leaves such items out and lists them"
         )

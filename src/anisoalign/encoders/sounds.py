@@ -17,9 +17,14 @@ from anisoalign.encoders.unreadable import UnreadableError
 DECODING = "channels averaged, resampled by a polyphase filter"
 """What `decode_sound` does, for the provenance of a set."""
 
+LOWEST_RATE, HIGHEST_RATE = 100, 768_000
+"""Samples per second outside of which a rate is taken for damaged: adapting it would take hundreds of gigabytes."""
+
 
 def decode_sound(content: Any, rate: int) -> np.ndarray:
     """Read a path, bytes, or (samples (n,) or (n, channels), rate) as float32 samples at `rate`, shape (m,).
+
+    Samples are floats in −1 … 1, or whole numbers of up to 32 bits, which are divided by their type's range.
 
     Raises
     ------
@@ -32,14 +37,29 @@ def decode_sound(content: Any, rate: int) -> np.ndarray:
     >>> decode_sound((stereo, 16_000), 16_000).tolist()[:2]
     [0.5, 0.5]
     """
-    samples, found = content if isinstance(content, tuple) else _read(content)
-    samples = np.asarray(samples, np.float32)
-    samples = samples.mean(axis=1) if samples.ndim == 2 else samples
-    if not samples.size:
-        raise UnreadableError("the sound has no samples")
-    if not np.isfinite(samples).all():
-        raise UnreadableError("the sound has samples that are not finite")
-    return _resampled(samples, int(found), rate)
+    try:
+        samples, found = content if isinstance(content, tuple) else _read(content)
+        samples = _as_floats(samples)
+        samples = samples.mean(axis=1) if samples.ndim == 2 else samples
+        if not samples.size:
+            raise UnreadableError("the sound has no samples")
+        if not np.isfinite(samples).all():
+            raise UnreadableError("the sound has samples that are not finite")
+        return _resampled(samples, int(found), rate)
+    except MemoryError as error:
+        raise UnreadableError("there is not enough memory for the sound") from error
+
+
+def _as_floats(samples: Any) -> np.ndarray:
+    """Samples as float32; whole numbers divided by the range of their type, from whose middle unsigned ones count."""
+    samples = np.asarray(samples)
+    if samples.dtype.kind not in "iu":
+        return np.asarray(samples, np.float32)
+    if samples.dtype.itemsize > 4:  # of Python's numbers too, which may stand for any range
+        raise UnreadableError(f"samples of {samples.dtype} do not say their range; give int16, int32 or floats")
+    half = 2.0 ** (8 * samples.dtype.itemsize - 1)
+    middle = half if samples.dtype.kind == "u" else 0.0
+    return ((samples - middle) / half).astype(np.float32)
 
 
 def _read(content: Any) -> tuple[np.ndarray, int]:
@@ -67,10 +87,10 @@ def _read(content: Any) -> tuple[np.ndarray, int]:
 
 
 def _resampled(samples: np.ndarray, found: int, rate: int) -> np.ndarray:
+    if not LOWEST_RATE <= found <= HIGHEST_RATE:
+        raise UnreadableError(f"a sampling rate of {found} Hz")
     if found == rate:
         return samples
-    if found < 1:
-        raise UnreadableError(f"a sampling rate of {found}")
     from scipy.signal import resample_poly
 
     common = gcd(found, rate)

@@ -84,7 +84,7 @@ class ParquetListing:
         content = {kind: cell for kind, cell in cells.items() if cell is not None}
         own = record[self._id] if self._id else row
         columns = {new: record[name] for name, new in self._carried.items()}
-        return Item(row, str(row if own is None else own), f"{self.path}, row {row}", content, columns)
+        return Item(row, "" if own is None else str(own), f"{self.path}, row {row}", content, columns)
 
     def state(self) -> list[Any]:
         """Name, size and time."""

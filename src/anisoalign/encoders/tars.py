@@ -10,6 +10,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -20,6 +21,31 @@ from anisoalign.embeddings.errors import one_line
 from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, file_state, opened
 from anisoalign.encoders.preparing import read_text
 from anisoalign.encoders.unreadable import UnreadableError
+
+
+@dataclass
+class _Links:
+    """What hard links of a tar stand for: tar writes a file with several names once, and then the other names.
+
+    Attributes
+    ----------
+    targets : dict
+        Name that a link points to -> the file of that name, where it has been passed by.
+    others : int
+        Members that are neither files, links to files, nor folders.
+    """
+
+    targets: dict[str, tarfile.TarInfo | None] = field(default_factory=dict)
+    others: int = 0
+
+    def note(self, member: tarfile.TarInfo) -> None:
+        """Look at the next member."""
+        if member.islnk():
+            self.targets.setdefault(member.linkname, None)
+        elif not member.isfile():
+            self.others += not member.isdir()
+        elif member.name in self.targets:
+            self.targets[member.name] = member
 
 
 class TarListing:
@@ -41,11 +67,13 @@ class TarListing:
         self.chosen: dict[str, Any] = {}
         self._rows, self._last = 0, ""
         endings: set[str] = set()
+        links = _Links()
         with _opened(path) as tar:
-            for self._last, members in _samples(tar, path):
+            for self._last, members in _samples(tar, path, links):
                 self._rows += 1
                 endings.update(members)
             self._says_its_end = _says_its_end(tar)
+        self._linked, self._others = tuple(links.targets), links.others
         if not self._rows:
             raise InputError(f"{path} holds no samples")
         known = tuple(ending for kind in kinds for ending in ENDINGS[kind])
@@ -61,28 +89,34 @@ class TarListing:
 
     def read(self, start: int, stop: int) -> Iterator[Item]:
         """Yield samples by their positions with the bytes that are needed of them."""
+        links = _Links(dict.fromkeys(self._linked))
         with _opened(self.path) as tar:
-            for row, (key, members) in enumerate(_samples(tar, self.path)):
+            for row, (key, members) in enumerate(_samples(tar, self.path, links)):
                 if row >= stop:
                     return
                 if row >= start:
-                    yield self._item(row, key, members, tar)
+                    yield self._item(row, key, members, tar, links)
 
-    def _item(self, row: int, key: str, members: dict[str, tarfile.TarInfo], tar: tarfile.TarFile) -> Item:
+    def _item(
+        self, row: int, key: str, members: dict[str, tarfile.TarInfo], tar: tarfile.TarFile, links: _Links
+    ) -> Item:
         content: dict[str, Any] = {}
         for kind in self.kinds:
             ending = next((ending for ending in ENDINGS[kind] if ending in members), None)
             if ending is not None:
-                content[kind] = self._bytes(tar, members[ending])
+                content[kind] = self._content(tar, members[ending], links)
         columns: dict[str, Any] = {}
         if TEXT_COLUMN in self.columns.names:
             raw = content.get("text")
             if raw is None and ".txt" in members:
-                raw = self._bytes(tar, members[".txt"])
+                raw = self._content(tar, members[".txt"], links)
             columns[TEXT_COLUMN] = _text_or_none(raw)
         return Item(row, key, f"{self.path}, {key}", content, columns)
 
-    def _bytes(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    def _content(self, tar: tarfile.TarFile, named: tarfile.TarInfo, links: _Links) -> bytes | UnreadableError:
+        member = links.targets.get(named.linkname) if named.islnk() else named
+        if member is None:
+            return UnreadableError(f"it is a link to {named.linkname}, which is no file before it in the tar")
         try:
             file = tar.extractfile(member)
             data = b"" if file is None else file.read()
@@ -97,10 +131,15 @@ class TarListing:
         return [file_state(self.path)]
 
     def notes(self) -> list[str]:
-        """Say where the tar may have been cut, which only a missing mark at its end tells."""
-        if self._says_its_end:
-            return []
-        return [f"{self.path} ends without the mark of an end, after {self._last}: it may be cut short"]
+        """Say what is not taken, and where the tar may have been cut, which only a missing mark at its end tells."""
+        notes = []
+        if self._others:
+            notes.append(
+                f"{self.path}: symbolic links and other members that are no files are not taken: {self._others}"
+            )
+        if not self._says_its_end:
+            notes.append(f"{self.path} ends without the mark of an end, after {self._last}: it may be cut short")
+        return notes
 
 
 class _Header(tarfile.TarInfo):
@@ -135,13 +174,14 @@ def _as_tar(file: IO[bytes], path: Path) -> tarfile.TarFile:
         raise InputError(f"{path} cannot be read as a tar: {one_line(error)}") from error
 
 
-def _samples(tar: tarfile.TarFile, path: Path) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
+def _samples(tar: tarfile.TarFile, path: Path, links: _Links) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
     """Yield key and members by ending: neighbours whose names agree up to the first dot of the last part."""
     key, members = None, {}
     try:
         for member in tar:
             folder, slash, name = member.name.removeprefix("./").rpartition("/")
-            if not member.isfile() or name.startswith((".", "__")):
+            links.note(member)
+            if not (member.isfile() or member.islnk()) or name.startswith((".", "__")):
                 continue
             stem, _, ending = name.partition(".")
             ending = f".{ending.lower()}"
@@ -160,7 +200,7 @@ def _samples(tar: tarfile.TarFile, path: Path) -> Iterator[tuple[str, dict[str, 
         yield key, members
 
 
-def _text_or_none(raw: bytes | None) -> str | None:
+def _text_or_none(raw: bytes | UnreadableError | None) -> str | None:
     try:
         return None if raw is None else read_text(raw)
     except UnreadableError:
