@@ -16,8 +16,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from training_runs import COMMAND, anisoalign, losses, write_settings
 
-from anisoalign.aligners import ReAlign
-from anisoalign.mllm import Conversation, Conversing, Turn, answers, ask, load_mllm, saving, score
+from anisoalign.aligners import MeanShift, ReAlign
+from anisoalign.embeddings import InputError
+from anisoalign.mllm import (
+    Conversation,
+    Conversing,
+    EmbeddingStore,
+    Turn,
+    answers,
+    ask,
+    load_mllm,
+    saving,
+    score,
+    scoring,
+)
 from anisoalign.mllm.asking import prepare
 from anisoalign.mllm.scoring import likelihoods
 
@@ -124,6 +136,25 @@ def test_the_likeliest_choice_is_that_of_the_plain_sum(trained, world):
     question = {"id": 0, "question": "Which?", "choices": choices, "answer": 0}
     found = score(model, [question], (world.image, range(40)))
     assert found.predictions == [choices[int(np.argmax(expected))]]
+
+
+def test_a_store_is_scored_as_what_it_is_made_of(trained, world, monkeypatch):
+    model, read = load_mllm(trained, device="cpu"), []
+    monkeypatch.setattr(scoring, "prepare_rows", lambda model, rows: read.append(rows) or torch.from_numpy(rows))
+    asked = [{"id": talk["id"], "question": "Which?", "answer": "red"} for talk in world.talks]
+    ids = [talk["id"] for talk in world.talks]
+    store = EmbeddingStore(world.text, ids=ids, side="text")
+    for given, side in (((world.text, ids), "text"), (store, "text"), (store, None)):
+        score(model, asked, given, side=side, batch_size=40)
+    aligned = ReAlign().fit(world.text, world.image).transform(world.text)
+    for rows in read:
+        np.testing.assert_allclose(rows, aligned, atol=1e-6)
+    for side in ("image", "substitute"):
+        with pytest.raises(InputError, match=f"embeddings: the store is of side 'text', not '{side}'"):
+            score(model, asked, store, side=side)
+    other = EmbeddingStore(world.text, ids=ids, aligner=MeanShift().fit(world.text, world.image))
+    with pytest.raises(InputError, match="another one is given: MeanShift"):
+        score(model, asked, other)
 
 
 def test_a_language_model_that_moved_or_changed(trained, world, run):
