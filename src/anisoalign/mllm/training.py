@@ -323,8 +323,6 @@ class _Run:
 
     def _draws(self, step: int, place: int) -> AbstractContextManager[Any]:
         """Dropout's draws for a part of a batch: its own, in whatever process it is, and nobody else's disturbed."""
-        if self.settings.learns == "projector":
-            return nullcontext()  # nothing is dropped
         return seeded(hash_of(self.settings.seed, step, place), self.processes.device)
 
     def _autocast(self) -> AbstractContextManager[Any]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from tiny_models import make_falcon, make_opt, make_tokenizer
 from training_runs import STAGE, Killed, kill_at
 
 from anisoalign.aligners import C3, AnisoAlign, ReAlign
@@ -146,6 +147,32 @@ def test_recomputed_activations_give_the_same_training(world, make_model):
             for wanted in (False, True)
         ]
         np.testing.assert_allclose(logs[1].losses, logs[0].losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [make_opt, make_falcon])
+def test_a_frozen_model_drops_nothing_where_its_activations_are_recomputed(world, make):
+    data = world.talks, (world.text, [t["id"] for t in world.talks])
+    logs, passes = [], {}
+    for wanted in (False, True):
+        tokenizer = make_tokenizer()
+        model = EmbeddingLanguageModel.from_parts(make(tokenizer), tokenizer, 16)
+        layer = model.lm.get_decoder().get_submodule("layers.0" if make is make_opt else "h.0")
+        next(layer.children()).register_forward_pre_hook(
+            lambda *given, key=wanted: passes.update({key: passes.get(key, 0) + 1})
+        )
+        logs.append(train(model, *data, StageSettings(gradient_checkpointing=wanted, **STAGE)))
+    np.testing.assert_allclose(logs[1].losses, logs[0].losses, rtol=1e-5)
+    assert passes[True] == 2 * passes[False]  # they were recomputed
+
+
+def test_whatever_a_frozen_model_draws_is_drawn_by_the_seed(world, make_model):
+    data, losses = (world.talks, (world.text, [t["id"] for t in world.talks])), []
+    for seed in (1, 2):
+        model = make_model()
+        model.lm.model.norm.register_forward_hook(lambda layer, given, made: torch.dropout(made, 0.3, train=True))
+        torch.manual_seed(seed)
+        losses.append(train(model, *data, StageSettings(**STAGE)).losses)
+    assert losses[0] == losses[1]
 
 
 def test_stored_substitutes_and_an_aligner_on_the_fly_train_alike(world, make_model):
