@@ -31,6 +31,7 @@ from anisoalign.mllm import (
     scoring,
 )
 from anisoalign.mllm.asking import prepare
+from anisoalign.mllm.language_models import lm_config, load_lm, load_tokenizer
 from anisoalign.mllm.scoring import likelihoods
 
 pytestmark = pytest.mark.integration
@@ -238,6 +239,29 @@ class TestRefused:
         refused("--set", "model.lm=nowhere/at-all", message="no (tokenizer|language model) can be loaded")
         refused("--stage", "polish", message="there is no stage 'polish'; the stages: pretrain, tune")
         refused("--stage", "tune", message="begins with the model of stage 'pretrain'")
+
+    @pytest.mark.parametrize(
+        ("load", "file", "changes"),
+        [
+            (load_lm, "config.json", {"model_type": "own"}),
+            (lm_config, "config.json", {"model_type": "own"}),
+            (load_tokenizer, "tokenizer_config.json", {"tokenizer_class": "Own"}),
+        ],
+    )
+    def test_code_that_comes_with_a_language_model(self, saved_lm, monkeypatch, load, file, changes):
+        monkeypatch.setattr("builtins.input", lambda *asked: "y")  # to whom asks whether it may run
+        folder = saved_lm("llama")
+        (folder / "own.py").write_text(f"open({str(folder / 'ran')!r}, 'w').close()")
+        own = {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own", "AutoTokenizer": [None, "own.Own"]}
+        settings = json.loads((folder / file).read_text())
+        (folder / file).write_text(json.dumps({**settings, **changes, "auto_map": own}))
+        with pytest.raises(
+            InputError, match=r"the folder .*llama: it brings code of its own, which is not run"
+        ) as error:
+            load(folder)
+        assert "trust" not in str(error.value)
+        assert "\n" not in str(error.value)
+        assert not (folder / "ran").exists()
 
     def test_data(self, refused, world):
         refused("--set", "stages.tune.embeddings=", message="names no embeddings")
