@@ -14,13 +14,14 @@ from anisoalign.mllm.chat import Chat
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.finished import Finished
 from anisoalign.mllm.fitting import fitting
+from anisoalign.mllm.given import moved
 from anisoalign.mllm.language_models import load_tokenizer
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.processes import Processes
 from anisoalign.mllm.saving import ALIGNER, TOKENIZER, load_mllm, read_config
 from anisoalign.mllm.settings import TrainSettings
 from anisoalign.mllm.store import EmbeddingStore
-from anisoalign.mllm.training import moved, train_fitting
+from anisoalign.mllm.training import train_fitting
 
 StageProgress = Callable[[str, int, int, float], None]
 """Called with a stage's name, the steps done, the steps in all, and the last loss."""

@@ -16,12 +16,12 @@ from anisoalign.embeddings import InputError
 from anisoalign.mllm.asking import prepare, reply
 from anisoalign.mllm.chat import IGNORED
 from anisoalign.mllm.cider import cider_d
+from anisoalign.mllm.given import check_store, moved
 from anisoalign.mllm.joined import collate
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.questions import KINDS, Question, read_questions, yes_or_no
 from anisoalign.mllm.records import Conversation, Turn
 from anisoalign.mllm.store import EmbeddingStore
-from anisoalign.mllm.training import check_store, moved
 
 SCHEMA_VERSION = 1
 

@@ -10,7 +10,7 @@ import torch
 from tiny_models import make_falcon, make_opt, make_tokenizer
 from training_runs import STAGE, Killed, kill_at
 
-from anisoalign.aligners import C3, AnisoAlign, ReAlign
+from anisoalign.aligners import C3, AnisoAlign, MeanShift, ReAlign
 from anisoalign.embeddings import InputError
 from anisoalign.mllm import (
     Conversations,
@@ -184,6 +184,24 @@ def test_stored_substitutes_and_an_aligner_on_the_fly_train_alike(world, make_mo
         train(make_model(), world.talks, (world.text, ids), StageSettings(**STAGE), aligner=model),
     ]
     np.testing.assert_allclose(logs[1].losses, logs[0].losses, rtol=1e-4)
+
+
+def test_the_aligner_of_a_call_goes_before_that_of_a_store(world, make_model):
+    ids, shift = [t["id"] for t in world.talks], MeanShift().fit(world.text, world.image)
+    expected = train(make_model(), world.talks, (world.text, ids), StageSettings(**STAGE), aligner=shift).losses
+    folder = world.folder / "aligner"  # of another method
+    asked = (
+        (EmbeddingStore(world.text, ids=ids, aligner=folder), shift, StageSettings(**STAGE)),
+        (EmbeddingStore(world.text, ids=ids), shift, StageSettings(aligner=str(folder), **STAGE)),
+        (EmbeddingStore(world.text, ids=ids, aligner=shift), None, StageSettings(aligner=str(folder), **STAGE)),
+    )
+    for store, aligner, settings in asked:
+        model = make_model()
+        assert train(model, world.talks, store, settings, aligner=aligner).losses == expected
+        assert isinstance(model.aligner, MeanShift)
+    image = EmbeddingStore(world.image, ids=ids, side="image")
+    with pytest.raises(InputError, match="these are called 'image'"):
+        train(make_model(), world.talks, image, StageSettings(side="image", **STAGE), aligner=shift)
 
 
 def test_the_settings_name_the_column_of_the_vectors(world, make_model):
