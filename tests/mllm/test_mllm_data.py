@@ -14,6 +14,7 @@ from anisoalign.aligners import C3, ReAlign
 from anisoalign.aligners.saving import fingerprint
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.mllm import Conversations, EmbeddingStore
+from anisoalign.mllm.conversations import _array
 from anisoalign.mllm.joined import corrupted
 from anisoalign.mllm.order import Order, learning_rate
 
@@ -43,6 +44,52 @@ def test_files_give_back_their_records(tmp_path, monkeypatch, indent, size):
         for number in (2, 0, 3, 1):
             assert read.record(number) == RECORDS[number]
             assert read[number] == inside[number]
+
+
+class CountedText(str):
+    """Text that counts the characters which its parts and sums are copied from and to."""
+
+    copied = 0
+
+    def __getitem__(self, place):
+        return self._counted(super().__getitem__(place))
+
+    def __add__(self, other):
+        return self._counted(super().__add__(other))
+
+    def __radd__(self, other):
+        return self._counted(other + str(self))
+
+    @classmethod
+    def _counted(cls, text):
+        CountedText.copied += len(text)
+        return cls(text)
+
+
+class CountedDecoder:
+    """Decodes to text that counts its copies, and notes the longest block."""
+
+    longest = 0
+
+    def decode(self, block, final=False):
+        CountedDecoder.longest = max(CountedDecoder.longest, len(block))
+        return CountedText(block.decode("ascii"))
+
+
+@pytest.mark.parametrize("size", [1 << 8, 1 << 13, 1 << 20])
+def test_the_work_of_an_array_grows_as_the_array(tmp_path, monkeypatch, size):
+    path, long = tmp_path / "talks.json", talk("long", answer="ring " * 10_000)
+    path.write_text(json.dumps([*(talk(str(number)) for number in range(2000)), long, *map(talk, range(2000, 4000))]))
+    monkeypatch.setattr("anisoalign.mllm.conversations._READ", size)
+    monkeypatch.setattr("anisoalign.mllm.conversations.codecs.getincrementaldecoder", lambda name: CountedDecoder)
+    monkeypatch.setattr(CountedText, "copied", 0)
+    monkeypatch.setattr(CountedDecoder, "longest", 0)
+    with path.open("rb") as file:
+        assert sum(1 for _ in _array(file, path)) == 4001
+    # However many elements a block holds, or blocks an element, each character is copied a few times.
+    assert path.stat().st_size < CountedText.copied < 5 * path.stat().st_size
+    # And what is read at a time goes by the longest element, not by the file.
+    assert CountedDecoder.longest <= max(size, 2 * len(json.dumps(long)))
 
 
 @pytest.mark.parametrize(

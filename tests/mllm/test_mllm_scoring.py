@@ -98,6 +98,19 @@ def test_true_and_false_are_yes_and_no():
     ]
 
 
+def test_a_number_is_a_choice_or_the_number_of_one():
+    asked = ask(
+        {"choices": [1999, 2001], "answer": 2001},
+        {"choices": ["1999", "2001"], "answer": 1},
+        {"choices": ["red", "blue"], "answer": 1},
+        {"choices": [1, 2, 3], "answer": "2"},
+        {"choices": [0, 1, 2], "answer": 2},
+        {"choices": [0.5, 1.5], "answer": 1.5},
+        {"choices": [4.0, 2.0], "answer": 4},
+    )
+    assert [one.answers for one in asked] == [("2001",), ("2001",), ("blue",), ("2",), ("2",), ("1.5",), ("4.0",)]
+
+
 def test_answers_that_are_null_are_not_there():
     assert ask({"answers": None, "answer": "yes"}, {"answers": ["yes"], "answer": None})[0].answers == ("yes",)
 
@@ -122,6 +135,9 @@ def test_groups_are_scored_apart():
         ({"id": 1, "question": "q", "answers": None}, "no 'answer'"),
         ({"id": 1, "question": "q", "choices": ["a", "b"], "answer": "c"}, "'answer' among them"),
         ({"id": 1, "question": "q", "choices": ["a", "b"], "answer": 2}, "answer 2 is none of the 2 choices"),
+        ({"id": 1, "question": "q", "choices": ["a", "b"], "answer": -1}, "answer -1 is none of the 2 choices"),
+        ({"id": 1, "question": "q", "choices": [1, 2, 3, 4], "answer": 2}, "answer 2 may mean '2' or '3', the choice"),
+        ({"id": 1, "question": "q", "choices": ["1.0", "2.0"], "answer": 1}, "answer 1 may mean '1.0' or '2.0'"),
         ({"id": 1, "question": "q", "kind": "yes/no", "answer": "red"}, "must be yes or no"),
         ({"id": 1, "question": "q", "kind": "essay", "answer": "red"}, "kind is one of"),
     ],

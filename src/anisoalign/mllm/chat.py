@@ -170,14 +170,16 @@ class Chat:
             **self._options(),
         )
         ids, learned = np.asarray(made["input_ids"], np.int64), np.asarray(made["assistant_masks"], bool)
-        special = set(self.tokenizer.all_special_ids) - {self.image_id}
-        # Marks that leave the end of a turn out would teach a model never to stop.
-        for last in np.flatnonzero(learned[:-1] & ~learned[1:]):
-            if int(ids[last]) not in special and int(ids[last + 1]) in special:
-                learned[last + 1] = True
-        starts = int(learned[0]) + int((learned[1:] & ~learned[:-1]).sum())
-        if starts != _answers(talk):
-            raise InputError(f"the chat template marks {starts} answers of {_answers(talk)}")
+        spans, stops = _runs(learned), set(self.stop_ids)
+        if len(spans) != _answers(talk):
+            raise InputError(f"the chat template marks {len(spans)} answers of {_answers(talk)}")
+        for number, (start, stop) in enumerate(spans, 1):
+            if stops.intersection(ids[start:stop]):
+                continue
+            # Marks that leave the end of a turn out would teach a model never to stop.
+            if not stops.intersection(ids[stop : stop + 1]):
+                raise InputError(f"the chat template marks no token that ends answer {number}; {_WAY}")
+            learned[stop] = True
         return ids, learned
 
     def _by_difference(self, talk: Conversation) -> tuple[np.ndarray, np.ndarray]:
@@ -270,6 +272,12 @@ _PROBE = (Turn("user", "question"), Turn("assistant", _MARK))
 """A conversation by which a template is got to know."""
 
 _WAY = 'chat = "plain" replaces it'
+
+
+def _runs(learned: np.ndarray) -> list[tuple[int, int]]:
+    """First places of runs that are learned, and the places after their last."""
+    changes = np.flatnonzero(np.diff(learned.astype(np.int8), prepend=0, append=0))
+    return [(int(start), int(stop)) for start, stop in changes.reshape(-1, 2)]
 
 
 def _answers(talk: Conversation) -> int:

@@ -214,35 +214,36 @@ def _lines(file: Any, path: Path) -> Iterator[tuple[str, Any, tuple[int, int]]]:
 def _array(file: Any, path: Path) -> Iterator[tuple[str, Any, tuple[int, int]]]:
     """Elements of one JSON array with their places in bytes, a few at a time in memory."""
     decode, decoder = codecs.getincrementaldecoder("utf-8")(), json.JSONDecoder()
-    text, size, ended, opened = "", _READ, False, False
-    position = number = 0  # in bytes, of the beginning of `text`
+    text, size, ended, opened, taken = "", _READ, False, False, True
+    at = position = number = 0  # the place in `text`, the same in bytes of the file, and elements so far
     while True:
-        at = _skip(text, 0, " \t\r\n" + ("," if opened and number else ""))
-        position, text = position + len(text[:at].encode()), text[at:]
-        if text and not opened:
-            opened, position, text = True, position + 1, text[1:]
+        start, at = at, _skip(text, at, " \t\r\n" + ("," if opened and number else ""))
+        position += at - start
+        if at < len(text) and not opened:
+            opened, position, at = True, position + 1, at + 1
             continue
-        if text.startswith("]"):
-            if _skip(text, 1, " \t\r\n") < len(text) or file.read().strip():
+        if text.startswith("]", at):
+            if _skip(text, at + 1, " \t\r\n") < len(text) or file.read().strip():
                 raise InputError(f"{path} goes on after the end of its array")
             return
-        element, stop, fault = None, 0, "the array is not closed"
+        element, stop, fault = None, at, "the array is not closed"
         try:
-            if text:
-                element, stop = decoder.raw_decode(text)
+            if at < len(text):
+                element, stop = decoder.raw_decode(text, at)
         except ValueError as error:
             fault = str(error)
-        if stop and (isinstance(element, dict) or stop < len(text)):  # a number might go on in the next part
-            length = len(text[:stop].encode())
+        if stop > at and (isinstance(element, dict) or stop < len(text)):  # a number might go on in the next part
+            length = len(text[at:stop].encode())
             yield f"element {number}", element, (position, position + length)
-            position, text, number = position + length, text[stop:], number + 1
+            position, at, number, taken = position + length, stop, number + 1, True
             continue
         if ended:
             raise InputError(f"{path} is truncated or not JSON after element {number - 1}: {fault}")
+        size *= 1 if taken else 2  # an element longer than what was read: not again and again from its start
         block = file.read(size)
         ended = not block
-        text += decode.decode(block, final=ended)
-        size *= 2 if len(text) > size else 1  # an element longer than what was read: not again and again from its start
+        # Cut here alone: cut after every element, a block would be copied as often as it holds elements.
+        text, at, taken = text[at:] + decode.decode(block, final=ended), 0, False
 
 
 def _skip(text: str, start: int, characters: str) -> int:

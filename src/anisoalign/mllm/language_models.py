@@ -1,9 +1,10 @@
-"""Language models and tokenizers in the Hugging Face format, from the Hub or a folder; never from a pickle."""
+"""Language models and tokenizers in Hugging Face's format, from the Hub or a folder; no pickles, no code of theirs."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,8 @@ def load_tokenizer(name: str | Path, revision: str = "") -> Any:
     """Tokenizer of a model, by name or folder."""
     from transformers import AutoTokenizer
 
-    _check_named(name)
-    try:
-        return AutoTokenizer.from_pretrained(str(name), revision=revision or "main")
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"no tokenizer can be loaded from {_called(name)}: {one_line(error)}") from error
+    with _loading("tokenizer", name):
+        return AutoTokenizer.from_pretrained(str(name), revision=revision or "main", trust_remote_code=False)
 
 
 def load_lm(
@@ -41,17 +39,15 @@ def load_lm(
     dtype : {"auto", "float32", "bfloat16", AS_SAVED}
         auto is bfloat16 on a GPU, float32 elsewhere.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     options: dict[str, Any] = {"dtype": _kind(dtype, torch.device(device)), "use_safetensors": True}
     if attention:
         options["attn_implementation"] = attention
-    _check_named(name)
-    try:
-        lm: Any = AutoModelForCausalLM.from_pretrained(str(name), revision=revision or "main", **options)
-    except (OSError, ValueError, ImportError, SafetensorError, RuntimeError) as error:
-        raise InputError(f"no language model can be loaded from {_called(name)}: {one_line(error)}") from error
+    with _loading("language model", name):
+        lm: Any = AutoModelForCausalLM.from_pretrained(
+            str(name), revision=revision or "main", trust_remote_code=False, **options
+        )
     return lm.to(device).eval()
 
 
@@ -66,11 +62,8 @@ def lm_config(name: str | Path, revision: str = "") -> Any:
     """Configuration of a language model, without its weights."""
     from transformers import AutoConfig
 
-    _check_named(name)
-    try:
-        return AutoConfig.from_pretrained(str(name), revision=revision or "main")
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"no configuration can be loaded from {_called(name)}: {one_line(error)}") from error
+    with _loading("configuration", name):
+        return AutoConfig.from_pretrained(str(name), revision=revision or "main", trust_remote_code=False)
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
@@ -90,9 +83,22 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _check_named(name: str | Path) -> None:
+@contextmanager
+def _loading(what: str, name: str | Path) -> Iterator[None]:
+    """Turn what transformers raises into one line for who named the model."""
+    from safetensors import SafetensorError
+
     if not str(name):
         raise InputError("no language model is named: model.lm is its name on the Hugging Face Hub or a local folder")
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError, RuntimeError) as error:
+        said = one_line(error)
+        if "trust_remote_code" in said:
+            said = (
+                "it brings code of its own, which is not run here; only architectures of transformers itself are taken"
+            )
+        raise InputError(f"no {what} can be loaded from {_called(name)}: {said}") from error
 
 
 def _called(name: str | Path) -> str:

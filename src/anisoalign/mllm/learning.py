@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -131,6 +132,24 @@ def _checkpoint_activations(model: EmbeddingLanguageModel, wanted: bool) -> None
         lm.activation_checkpointing_enable()
     except ValueError as error:
         raise InputError(f"gradient_checkpointing: {error}") from error
-    for module in lm.modules():
-        if isinstance(module, GradientCheckpointingLayer):
-            module.training = True  # the layer alone: its dropout stays as it is
+    layers: list[Any] = [module for module in lm.modules() if isinstance(module, GradientCheckpointingLayer)]
+    for layer in layers:
+        if not layer.training:
+            layer.training = True
+            layer._gradient_checkpointing_func = partial(_at_rest, layer, layer._gradient_checkpointing_func)
+
+
+def _at_rest(layer: torch.nn.Module, checkpoint: Callable[..., Any], forward: Callable[..., Any], *given: Any) -> Any:
+    """Checkpoint a frozen layer's forward pass, during which, and when it is done again, it is not in training.
+
+    Some layers drop values themselves where they are (OPT, Falcon): those of a frozen model may not.
+    """
+
+    def at_rest(*given: Any) -> Any:
+        layer.training = False
+        try:
+            return forward(*given)
+        finally:
+            layer.training = True
+
+    return checkpoint(at_rest, *given)

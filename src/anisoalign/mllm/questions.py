@@ -2,7 +2,8 @@
 
 One JSON object a line: `id` of the embedding, `question`, and what is asked for:
 
-* `choices` and `answer` (one of them, or its number from 0): multiple choice, by likelihood
+* `choices` and `answer` (one of them, or its number from 0; the choice in quotes where a number could be either):
+  multiple choice, by likelihood
 * `answer` yes or no, or true or false: accuracy, precision, recall
 * `answer`, or several `answers` of which any will do: exact match
 * `"kind": "caption"` with `answers`, the references: CIDEr-D
@@ -113,13 +114,30 @@ def _question(record: Any) -> Question:
 def _answers(record: Mapping[str, Any], choices: tuple[str, ...]) -> tuple[str, ...]:
     given = first_of(record, "answers", "answer")
     if isinstance(given, int) and not isinstance(given, bool) and choices:
-        if not 0 <= given < len(choices):
-            raise InputError(f"answer {given} is none of the {len(choices)} choices")
-        return (choices[given],)
+        return (_meant(given, choices),)
     found = given if isinstance(given, list | tuple) else [given]
     if not found or not all(isinstance(one, str | int | float) and str(one).strip() for one in found):
         raise InputError("it has no 'answer', or an empty one")
     return tuple(_said(one) for one in found)
+
+
+def _meant(number: int, choices: tuple[str, ...]) -> str:
+    """The choice that a whole number is, or whose number from 0 it is."""
+    meant = {choice for choice in choices if _equals(choice, number)}
+    meant |= {choices[number]} if 0 <= number < len(choices) else set()
+    if not meant:
+        raise InputError(f"answer {number} is none of the {len(choices)} choices")
+    if len(meant) > 1:
+        listed = " or ".join(repr(choice) for choice in choices if choice in meant)
+        raise InputError(f"answer {number} may mean {listed}, the choice or its number from 0; write it in quotes")
+    return meant.pop()
+
+
+def _equals(choice: str, number: int) -> bool:
+    try:
+        return float(choice) == number
+    except ValueError:
+        return False
 
 
 def _said(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from anisoalign.aligners import Aligner
@@ -14,13 +15,14 @@ from anisoalign.mllm.chat import Chat
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.finished import Finished
 from anisoalign.mllm.fitting import fitting
+from anisoalign.mllm.given import moved
 from anisoalign.mllm.language_models import load_tokenizer
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.processes import Processes
 from anisoalign.mllm.saving import ALIGNER, TOKENIZER, load_mllm, read_config
 from anisoalign.mllm.settings import TrainSettings
 from anisoalign.mllm.store import EmbeddingStore
-from anisoalign.mllm.training import moved, train_fitting
+from anisoalign.mllm.training import train_fitting
 
 StageProgress = Callable[[str, int, int, float], None]
 """Called with a stage's name, the steps done, the steps in all, and the last loss."""
@@ -48,7 +50,7 @@ def run(
     ----------
     settings : TrainSettings
     out : path
-        Gets `settings.toml`, `stages.json`, and a folder a stage.
+        Gets `settings.toml`, its paths absolute, `stages.json`, and a folder a stage.
     only : str, optional
         Name of the one stage to train; those before it must be finished.
     progress, say : callable, optional
@@ -171,8 +173,23 @@ def _begin(
 def _note(settings: TrainSettings, out: Path) -> None:
     with writable(out):
         out.mkdir(parents=True, exist_ok=True)
-    write_synced(out / SETTINGS, settings.to_toml())
+    write_synced(out / SETTINGS, _anywhere(settings).to_toml())
     write_synced(out / STAGES, json.dumps(list(settings.stages)) + "\n")
+
+
+def _anywhere(settings: TrainSettings) -> TrainSettings:
+    """Settings with absolute paths, which lie in a run's folder and are read relative to it; URIs as they are."""
+    model, stages = settings.model, {}
+    if Path(model.lm).is_dir():
+        model = replace(model, lm=_absolute(model.lm))
+    for name, stage in settings.stages.items():
+        places = {key: _absolute(getattr(stage, key)) for key in ("conversations", "embeddings", "aligner")}
+        stages[name] = replace(stage, **places)
+    return TrainSettings(model, stages)
+
+
+def _absolute(place: str) -> str:
+    return place if not place or "://" in place else str(Path(place).absolute())
 
 
 def _named(progress: StageProgress, name: str) -> Callable[[int, int, float], None]:

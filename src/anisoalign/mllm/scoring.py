@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from anisoalign.embeddings import InputError
 from anisoalign.mllm.asking import prepare, reply
 from anisoalign.mllm.chat import IGNORED
 from anisoalign.mllm.cider import cider_d
+from anisoalign.mllm.given import check_store, moved
 from anisoalign.mllm.joined import collate
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.questions import KINDS, Question, read_questions, yes_or_no
 from anisoalign.mllm.records import Conversation, Turn
 from anisoalign.mllm.store import EmbeddingStore
-from anisoalign.mllm.training import check_store
 
 SCHEMA_VERSION = 1
 
@@ -64,7 +65,7 @@ def score(
     questions: str | Path | Sequence[Mapping[str, Any]],
     embeddings: Any = None,
     *,
-    side: str = "image",
+    side: str | None = None,
     column: str | None = None,
     id_column: str | None = None,
     batch_size: int = 32,
@@ -80,8 +81,9 @@ def score(
         See `anisoalign.mllm.questions`.
     embeddings : EmbeddingStore, path, EmbeddingSet, or (array, ids), optional
         Found by the questions' ids. None asks blindly, without a picture.
-    side : {"image", "text", "substitute"}
-        What they are embeddings of; those of texts are moved by the aligner the model was trained with.
+    side : {"image", "text", "substitute"}, optional
+        What they are embeddings of, by default what a store says, else images; those of texts are moved by the aligner
+        the model was trained with.
     column, id_column : str, optional
         Of the vectors and of their ids, where files hold several.
     batch_size : int
@@ -93,7 +95,8 @@ def score(
     Raises
     ------
     InputError
-        For questions that cannot be scored, ids without embedding, or embeddings that do not fit the model.
+        For questions that cannot be scored, ids without embedding, a store of another side, or embeddings that do not
+        fit the model.
     """
     asked = read_questions(questions)
     more = _THOUGHTS if model.settings.thinking else 0
@@ -182,13 +185,17 @@ def _yes_no(pairs: Sequence[tuple[bool, bool | None]]) -> dict[str, Any]:
 
 
 def _store(
-    model: EmbeddingLanguageModel, given: Any, side: str, column: str | None, id_column: str | None
+    model: EmbeddingLanguageModel, given: Any, side: str | None, column: str | None, id_column: str | None
 ) -> EmbeddingStore | None:
-    if given is None or isinstance(given, EmbeddingStore):
-        return given
-    source, ids = given if isinstance(given, tuple) else (given, None)
-    aligner = model.aligner if side == "text" else None
-    return EmbeddingStore(source, ids=ids, side=side, aligner=aligner, column=column, id_column=id_column)
+    """The embeddings as the model was trained to read them: texts are moved."""
+    if given is None:
+        return None
+    if not isinstance(given, EmbeddingStore):
+        source, ids = given if isinstance(given, tuple) else (given, None)
+        given = EmbeddingStore(source, ids=ids, side=side or "image", column=column, id_column=id_column)
+    elif side not in (None, given.side):
+        raise InputError(f"{given.set.name}: the store is of side {given.side!r}, not {side!r}")
+    return moved(given, model.aligner)
 
 
 def _rows(

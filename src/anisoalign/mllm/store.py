@@ -90,31 +90,25 @@ class EmbeddingStore:
     ):
         if side not in ("text", "substitute", "image"):
             raise InputError(f"side must be 'text', 'substitute' or 'image', not {side!r}")
-        if aligner is not None and side == "image":
-            raise InputError("an aligner moves rows of texts; these are called 'image'")
         self.set = open_rows(source, side, column, id_column)
         self.side = side
         self.encoder = provenance_of(self.set)
         check_side(self.set, side)
-        self.aligner = load(aligner) if isinstance(aligner, str | Path) else aligner
-        if self.aligner is not None:
-            check_aligner(self.aligner, self.set)
+        self.aligner = self._fitting(aligner)
         self.ids = _as_text(self._found_ids(ids), self.set.name)
         self._kept = self._read_whole() if self.set.format not in MAPPED else None
         self._lock = threading.Lock()
 
-    def with_aligner(self, aligner: Aligner | None) -> EmbeddingStore:
+    def with_aligner(self, aligner: Aligner | str | Path | None) -> EmbeddingStore:
         """The same rows, moved by another aligner.
 
         Raises
         ------
         InputError
-            If it was fitted for another encoder or width.
+            If it was fitted for another encoder or width, or the rows are of images.
         """
-        if aligner is not None:
-            check_aligner(aligner, self.set)
         other = copy(self)
-        other.aligner = aligner
+        other.aligner = self._fitting(aligner)
         return other
 
     def __len__(self) -> int:
@@ -162,6 +156,16 @@ class EmbeddingStore:
         mapping = self.aligner.mapping(np.dtype(np.float64))
         moved = mapping(torch.from_numpy(values.astype(np.float64)), rows)
         return moved.to(torch.float32, copy=True).numpy()
+
+    def _fitting(self, aligner: Aligner | str | Path | None) -> Aligner | None:
+        """An aligner that these rows may have, loaded where it is a path."""
+        if aligner is None:
+            return None
+        if self.side == "image":
+            raise InputError("an aligner moves rows of texts; these are called 'image'")
+        found = load(aligner) if isinstance(aligner, str | Path) else aligner
+        check_aligner(found, self.set)
+        return found
 
     def _found_ids(self, given: Any) -> Any:
         found = self.set.ids() if given is None else given

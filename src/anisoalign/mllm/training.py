@@ -15,15 +15,14 @@ import torch
 from torch import nn
 
 from anisoalign.aligners import Aligner
-from anisoalign.aligners.saving import fingerprint as aligner_fingerprint
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import replace_folder, writable
 from anisoalign.mllm import checkpoint
 from anisoalign.mllm.conversations import Conversations
-from anisoalign.mllm.dial import dialled
 from anisoalign.mllm.draws import hash_of, seeded
 from anisoalign.mllm.finished import plain_settings, trained_on
 from anisoalign.mllm.fitting import fitting
+from anisoalign.mllm.given import check_store, moved, stage_store
 from anisoalign.mllm.joined import Batch, Joined
 from anisoalign.mllm.language_models import fingerprint
 from anisoalign.mllm.logging import TRACKED, open_tracker
@@ -31,7 +30,6 @@ from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.optimizing import make_optimizer
 from anisoalign.mllm.order import Order, learning_rate
 from anisoalign.mllm.processes import Processes
-from anisoalign.mllm.provenance import check_encoder
 from anisoalign.mllm.saving import check_free, write
 from anisoalign.mllm.settings import StageSettings
 from anisoalign.mllm.store import EmbeddingStore
@@ -109,8 +107,8 @@ def train(
     noise : float, optional
         In place of ``settings.noise``.
     aligner : Aligner or path, optional
-        Moves rows of texts as they are read; by default ``settings.aligner``, or the one the model was trained with.
-        If its strength was left at "auto", at full strength.
+        Moves rows of texts as they are read; by default the store's own, ``settings.aligner``, or the one the model was
+        trained with. If its strength was left at "auto", at full strength.
     name : str
         Of the stage, for its record.
     progress : callable, optional
@@ -130,7 +128,7 @@ def train(
     talks = conversations
     if not isinstance(talks, Conversations):
         talks = Conversations.of_stage(settings, model.settings.placeholder, talks)
-    store = _store(embeddings, model, settings, aligner)
+    store = stage_store(embeddings, model, settings, aligner)
     _check_place(out)
     return train_fitting(
         model, fitting(talks, model.chat, settings), store, settings, out=out, name=name, progress=progress
@@ -154,25 +152,6 @@ def train_fitting(
     return _Run(model, talks, store, settings, None if out is None else Path(out), name, progress)()
 
 
-def moved(store: EmbeddingStore, used: Aligner | None) -> EmbeddingStore:
-    """A stage's rows as it is trained on them: of texts, moved by the aligner named for it, or else the one `used`.
-
-    Parameters
-    ----------
-    store : EmbeddingStore
-    used : Aligner or None
-        The one the model was trained with before.
-
-    Raises
-    ------
-    InputError
-        If the one `used` was fitted for another encoder or width.
-    """
-    if store.side != "text":
-        return store
-    return store.with_aligner(dialled(store.aligner or used, used))
-
-
 def _check_place(out: str | Path | None) -> None:
     """Raise InputError, before any work, where a trained model could not be written."""
     if out is None:
@@ -181,30 +160,6 @@ def _check_place(out: str | Path | None) -> None:
     check_free(place)
     if place.exists() and any(place.iterdir()):
         raise InputError(f"{place} holds a trained model already; choose another folder, or remove it")
-
-
-def check_store(model: EmbeddingLanguageModel, store: EmbeddingStore) -> None:
-    """Raise InputError where embeddings are not of the width, encoder or aligner that a model was made for."""
-    if store.dim != model.width:
-        raise InputError(f"{store.set.name} has width {store.dim}, the model was made for {model.width}")
-    check_encoder(model.encoder, store.encoder, store.set.name, "the model was trained on")
-    if model.aligner is None or store.aligner is None or store.aligner is model.aligner:
-        return
-    if aligner_fingerprint(model.aligner) != aligner_fingerprint(store.aligner):
-        raise InputError(
-            f"the model was trained with the aligner {model.aligner!r}, another one is given: {store.aligner!r}"
-        )
-
-
-def _store(given: Any, model: EmbeddingLanguageModel, settings: StageSettings, aligner: Any) -> EmbeddingStore:
-    if aligner is None:
-        aligner = settings.aligner or (model.aligner if settings.side == "text" else None)
-    if isinstance(given, EmbeddingStore):
-        if aligner is None or given.aligner is not None or given.side == "image":
-            return given
-        return EmbeddingStore(given.set, ids=given.ids, side=given.side, aligner=aligner)
-    source, ids = given if isinstance(given, tuple) else (given, None)
-    return EmbeddingStore.of_stage(settings, source, ids, aligner)
 
 
 class _Run:
@@ -323,8 +278,6 @@ class _Run:
 
     def _draws(self, step: int, place: int) -> AbstractContextManager[Any]:
         """Dropout's draws for a part of a batch: its own, in whatever process it is, and nobody else's disturbed."""
-        if self.settings.learns == "projector":
-            return nullcontext()  # nothing is dropped
         return seeded(hash_of(self.settings.seed, step, place), self.processes.device)
 
     def _autocast(self) -> AbstractContextManager[Any]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from tiny_models import CHATML, make_tokenizer
+from tokenizers import AddedToken
 
 from anisoalign.embeddings import InputError
 from anisoalign.mllm import Conversations, ModelSettings
@@ -147,6 +148,45 @@ def test_marks_and_differences_agree():
     marked, found = make_chat("marked"), make_chat("qwen 2")
     talk = Conversations([{"id": 1, "conversations": TALK}])[0]
     assert learned(marked, marked.tokens(talk)) == learned(found, found.tokens(talk))
+
+
+def in_turns(answer, end="<|end|>"):
+    """A template in which questions end as Phi 3 has it, and an answer stands as given."""
+    return (
+        "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' }}{% if message['role'] == 'assistant' %}"
+        f"{answer}{{% else %}}{{{{ message['content'] + '{end}\n' }}}}{{% endif %}}{{% endfor %}}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "{% generation %}{{ message['content'] }}{% endgeneration %}{{ '<|end|>\n' }}",
+        "{% generation %}{{ message['content'] + '<|end|>' }}{% endgeneration %}{{ '\n' }}",
+        "{% generation %}{{ message['content'] + '<|end|>\n' }}{% endgeneration %}",
+    ],
+)
+def test_an_end_that_is_special_only_as_an_added_token_is_learned(answer):
+    tokenizer = make_tokenizer(in_turns(answer))
+    tokenizer.add_tokens([AddedToken(mark, special=True) for mark in ("<|user|>", "<|assistant|>", "<|end|>")])
+    chat = Chat(tokenizer, ModelSettings())
+    assert "<|end|>" not in tokenizer.all_special_tokens  # as Phi 3 has it
+    found = learned(chat, chat.tokens(Conversations([{"id": 1, "conversations": TALK}])[0]))
+    assert [text.strip() for text in found] == ["a<|end|>", "assistant<|end|>"]
+    assert tokenizer.convert_tokens_to_ids("<|end|>") in chat.stop_ids
+
+
+@pytest.mark.parametrize("after", ["", "\\n<|end|>\\n"])
+def test_marks_that_show_no_end_of_an_answer_are_refused(after):
+    answer = f"{{% generation %}}{{{{ message['content'] }}}}{{% endgeneration %}}{{{{ '{after}' }}}}"
+    chat = Chat(
+        make_tokenizer(in_turns(answer), ("<|user|>", "<|assistant|>", "<|end|>", "<|of text|>")), ModelSettings()
+    )
+    with pytest.raises(
+        InputError, match=r"id '1': the chat template marks no token that ends answer 1; chat = \"plain"
+    ):
+        chat.tokens(Conversations([{"id": 1, "conversations": TALK}])[0])
 
 
 def test_a_template_that_does_not_show_its_answers_is_refused():

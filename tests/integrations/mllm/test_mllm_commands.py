@@ -16,9 +16,22 @@ import torch
 from safetensors.torch import load_file, save_file
 from training_runs import COMMAND, anisoalign, losses, write_settings
 
-from anisoalign.aligners import ReAlign
-from anisoalign.mllm import Conversation, Conversing, Turn, answers, ask, load_mllm, saving, score
+from anisoalign.aligners import MeanShift, ReAlign
+from anisoalign.embeddings import InputError
+from anisoalign.mllm import (
+    Conversation,
+    Conversing,
+    EmbeddingStore,
+    Turn,
+    answers,
+    ask,
+    load_mllm,
+    saving,
+    score,
+    scoring,
+)
 from anisoalign.mllm.asking import prepare
+from anisoalign.mllm.language_models import lm_config, load_lm, load_tokenizer
 from anisoalign.mllm.scoring import likelihoods
 
 pytestmark = pytest.mark.integration
@@ -126,6 +139,25 @@ def test_the_likeliest_choice_is_that_of_the_plain_sum(trained, world):
     assert found.predictions == [choices[int(np.argmax(expected))]]
 
 
+def test_a_store_is_scored_as_what_it_is_made_of(trained, world, monkeypatch):
+    model, read = load_mllm(trained, device="cpu"), []
+    monkeypatch.setattr(scoring, "prepare_rows", lambda model, rows: read.append(rows) or torch.from_numpy(rows))
+    asked = [{"id": talk["id"], "question": "Which?", "answer": "red"} for talk in world.talks]
+    ids = [talk["id"] for talk in world.talks]
+    store = EmbeddingStore(world.text, ids=ids, side="text")
+    for given, side in (((world.text, ids), "text"), (store, "text"), (store, None)):
+        score(model, asked, given, side=side, batch_size=40)
+    aligned = ReAlign().fit(world.text, world.image).transform(world.text)
+    for rows in read:
+        np.testing.assert_allclose(rows, aligned, atol=1e-6)
+    for side in ("image", "substitute"):
+        with pytest.raises(InputError, match=f"embeddings: the store is of side 'text', not '{side}'"):
+            score(model, asked, store, side=side)
+    other = EmbeddingStore(world.text, ids=ids, aligner=MeanShift().fit(world.text, world.image))
+    with pytest.raises(InputError, match="another one is given: MeanShift"):
+        score(model, asked, other)
+
+
 def test_a_language_model_that_moved_or_changed(trained, world, run):
     call = ["ask", trained, "Which shape?", "--embedding", f"{world.folder / 'image.npy'}:3"]
     before = run(*call)
@@ -207,6 +239,29 @@ class TestRefused:
         refused("--set", "model.lm=nowhere/at-all", message="no (tokenizer|language model) can be loaded")
         refused("--stage", "polish", message="there is no stage 'polish'; the stages: pretrain, tune")
         refused("--stage", "tune", message="begins with the model of stage 'pretrain'")
+
+    @pytest.mark.parametrize(
+        ("load", "file", "changes"),
+        [
+            (load_lm, "config.json", {"model_type": "own"}),
+            (lm_config, "config.json", {"model_type": "own"}),
+            (load_tokenizer, "tokenizer_config.json", {"tokenizer_class": "Own"}),
+        ],
+    )
+    def test_code_that_comes_with_a_language_model(self, saved_lm, monkeypatch, load, file, changes):
+        monkeypatch.setattr("builtins.input", lambda *asked: "y")  # to whom asks whether it may run
+        folder = saved_lm("llama")
+        (folder / "own.py").write_text(f"open({str(folder / 'ran')!r}, 'w').close()")
+        own = {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own", "AutoTokenizer": [None, "own.Own"]}
+        settings = json.loads((folder / file).read_text())
+        (folder / file).write_text(json.dumps({**settings, **changes, "auto_map": own}))
+        with pytest.raises(
+            InputError, match=r"the folder .*llama: it brings code of its own, which is not run"
+        ) as error:
+            load(folder)
+        assert "trust" not in str(error.value)
+        assert "\n" not in str(error.value)
+        assert not (folder / "ran").exists()
 
     def test_data(self, refused, world):
         refused("--set", "stages.tune.embeddings=", message="names no embeddings")

@@ -26,6 +26,22 @@ def test_a_finished_run_is_left_as_it_is(trained, world, run):
     assert "was trained with other settings (lr: 0.02 then, 0.01 now; projector_lr" in other.err
 
 
+def test_the_settings_that_a_run_keeps_train_the_same_again(world, saved_lm, run, monkeypatch):
+    write_settings(world, saved_lm("llama"))
+    monkeypatch.chdir(world.folder)
+    uri = (world.folder / "image.npy").as_uri()
+    assert run("train", "run.toml", "--out", "run", "--set", f"stages.tune.embeddings={uri}").code == 0
+    kept = world.folder / "run" / "settings.toml"
+    assert f'embeddings = "{uri}"' in kept.read_text()
+    monkeypatch.chdir("/")
+    ended = run("train", kept, "--out", world.folder / "again")
+    assert ended.code == 0, ended.err
+    for stage in ("pretrain", "tune"):
+        assert losses(world.folder / "again" / stage) == losses(world.folder / "run" / stage)
+    assert run("train", kept, "--out", world.folder / "run").err.count("finished already") == 2
+    assert kept.read_text() == (world.folder / "again" / "settings.toml").read_text()
+
+
 class TestFinishedStages:
     """A finished stage is taken only where model, data and aligner are those it was trained with."""
 

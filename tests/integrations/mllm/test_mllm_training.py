@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from tiny_models import make_falcon, make_opt, make_tokenizer
 from training_runs import STAGE, Killed, kill_at
 
-from anisoalign.aligners import C3, AnisoAlign, ReAlign
+from anisoalign.aligners import C3, AnisoAlign, MeanShift, ReAlign
 from anisoalign.embeddings import InputError
 from anisoalign.mllm import (
     Conversations,
@@ -148,6 +149,32 @@ def test_recomputed_activations_give_the_same_training(world, make_model):
         np.testing.assert_allclose(logs[1].losses, logs[0].losses, rtol=1e-5)
 
 
+@pytest.mark.parametrize("make", [make_opt, make_falcon])
+def test_a_frozen_model_drops_nothing_where_its_activations_are_recomputed(world, make):
+    data = world.talks, (world.text, [t["id"] for t in world.talks])
+    logs, passes = [], {}
+    for wanted in (False, True):
+        tokenizer = make_tokenizer()
+        model = EmbeddingLanguageModel.from_parts(make(tokenizer), tokenizer, 16)
+        layer = model.lm.get_decoder().get_submodule("layers.0" if make is make_opt else "h.0")
+        next(layer.children()).register_forward_pre_hook(
+            lambda *given, key=wanted: passes.update({key: passes.get(key, 0) + 1})
+        )
+        logs.append(train(model, *data, StageSettings(gradient_checkpointing=wanted, **STAGE)))
+    np.testing.assert_allclose(logs[1].losses, logs[0].losses, rtol=1e-5)
+    assert passes[True] == 2 * passes[False]  # they were recomputed
+
+
+def test_whatever_a_frozen_model_draws_is_drawn_by_the_seed(world, make_model):
+    data, losses = (world.talks, (world.text, [t["id"] for t in world.talks])), []
+    for seed in (1, 2):
+        model = make_model()
+        model.lm.model.norm.register_forward_hook(lambda layer, given, made: torch.dropout(made, 0.3, train=True))
+        torch.manual_seed(seed)
+        losses.append(train(model, *data, StageSettings(**STAGE)).losses)
+    assert losses[0] == losses[1]
+
+
 def test_stored_substitutes_and_an_aligner_on_the_fly_train_alike(world, make_model):
     ids = [t["id"] for t in world.talks]
     model = ReAlign().fit(world.text, world.image)
@@ -157,6 +184,24 @@ def test_stored_substitutes_and_an_aligner_on_the_fly_train_alike(world, make_mo
         train(make_model(), world.talks, (world.text, ids), StageSettings(**STAGE), aligner=model),
     ]
     np.testing.assert_allclose(logs[1].losses, logs[0].losses, rtol=1e-4)
+
+
+def test_the_aligner_of_a_call_goes_before_that_of_a_store(world, make_model):
+    ids, shift = [t["id"] for t in world.talks], MeanShift().fit(world.text, world.image)
+    expected = train(make_model(), world.talks, (world.text, ids), StageSettings(**STAGE), aligner=shift).losses
+    folder = world.folder / "aligner"  # of another method
+    asked = (
+        (EmbeddingStore(world.text, ids=ids, aligner=folder), shift, StageSettings(**STAGE)),
+        (EmbeddingStore(world.text, ids=ids), shift, StageSettings(aligner=str(folder), **STAGE)),
+        (EmbeddingStore(world.text, ids=ids, aligner=shift), None, StageSettings(aligner=str(folder), **STAGE)),
+    )
+    for store, aligner, settings in asked:
+        model = make_model()
+        assert train(model, world.talks, store, settings, aligner=aligner).losses == expected
+        assert isinstance(model.aligner, MeanShift)
+    image = EmbeddingStore(world.image, ids=ids, side="image")
+    with pytest.raises(InputError, match="these are called 'image'"):
+        train(make_model(), world.talks, image, StageSettings(side="image", **STAGE), aligner=shift)
 
 
 def test_the_settings_name_the_column_of_the_vectors(world, make_model):

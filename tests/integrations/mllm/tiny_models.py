@@ -5,7 +5,17 @@ from __future__ import annotations
 import tokenizers
 import torch
 from tokenizers import decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    FalconConfig,
+    FalconForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from anisoalign.worlds.vocabulary import WORDS
 
@@ -82,3 +92,38 @@ def make_qwen(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> Qwen3ForCaus
         pad_token_id=tokenizer.pad_token_id,
     )
     return Qwen3ForCausalLM(config).eval()
+
+
+def make_opt(tokenizer: PreTrainedTokenizerFast) -> OPTForCausalLM:
+    """An OPT, whose layers drop values by probabilities of their own."""
+    torch.manual_seed(0)
+    config = OPTConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        word_embed_proj_dim=32,
+        ffn_dim=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=512,
+        dropout=0.3,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return OPTForCausalLM(config).eval()
+
+
+def make_falcon(tokenizer: PreTrainedTokenizerFast) -> FalconForCausalLM:
+    """A Falcon, whose layers drop values by probabilities of their configuration."""
+    torch.manual_seed(0)
+    config = FalconConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        hidden_dropout=0.3,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return FalconForCausalLM(config).eval()
