@@ -44,6 +44,22 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest
 
 
+def manifest_of(
+    about: dict[str, Any], shards: list[dict[str, Any]], plan: dict[str, Any], provenance: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What a finished set says of itself: format, width and type, its shards, the plan, the encoder of its rows."""
+    manifest = {
+        "kind": KIND,
+        "schema_version": SCHEMA_VERSION,
+        **about,
+        "rows": sum(record["rows"] for record in shards),
+        "dropped": sum(len(record.get("dropped", [])) for record in shards),
+        "shards": shards,
+        "plan": plan,
+    }
+    return manifest if provenance is None else {**manifest, "provenance": provenance}
+
+
 def check_rows(folder: Path, rows: dict[str, int]) -> None:
     """Compare a folder's shards with its manifest: the same files, the same rows.
 

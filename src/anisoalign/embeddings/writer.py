@@ -33,20 +33,19 @@ from anisoalign.embeddings.errors import InputError, by_system
 from anisoalign.embeddings.formats.arrow import hf_files_beside
 from anisoalign.embeddings.locks import take_lock
 from anisoalign.embeddings.manifest import (
-    KIND,
     MANIFEST,
     RUN,
-    SCHEMA_VERSION,
     file_checksum,
     listed_files,
+    manifest_of,
     read_manifest,
     to_json,
 )
-from anisoalign.embeddings.metadata import BESIDE
 from anisoalign.embeddings.provenance import Provenance, provenance_path
 from anisoalign.embeddings.remote import locate
 from anisoalign.embeddings.run_notes import notes_of, told_apart
 from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink, choose_format
+from anisoalign.embeddings.shard_names import ShardNames
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.sidecars import check_ids, check_provenance, ids_path
 from anisoalign.embeddings.tiles import torch_dtype
@@ -115,10 +114,9 @@ class EmbeddingWriter:
         self.plan = json.loads(to_json(plan or {}))
         self._inputs = json.loads(to_json({"files": inputs}))["files"]
         self.provenance = provenance
-        self._metadata = metadata
+        self._names = ShardNames(self.out, FORMATS[self.format], self.single, metadata)
         self._overwrite = overwrite
         self._shards: dict[int, dict[str, Any]] = {}
-        self._numbers: dict[int, int] = {}
         self._lock: int | None = None
         torch_dtype(self.dtype)
 
@@ -295,14 +293,14 @@ class EmbeddingWriter:
         ids : sequence, pyarrow.Table or Columns, optional
             Ids of the rows, or all columns to keep beside them.
         """
-        name, columns = self._file_name(index, stem), _as_columns(ids)
+        name, columns = self._names.of_shard(index, stem), _as_columns(ids)
         if self.single and columns is not None:
             check_ids(self.out, self._overwrite, coming=True)
         with contextlib.ExitStack() as opened, writable(self.out):
             sink, file = Sink(self._temporary(name)), None
             opened.callback(sink.abandon)
             if columns is not None and self.format not in WITH_COLUMNS:
-                file = ColumnsFile(self._temporary(self._beside_name(name)), columns.schema)
+                file = ColumnsFile(self._temporary(self._names.beside(name)), columns.schema)
                 opened.callback(file.abandon)
             abandon = opened.pop_all()
         with abandon:
@@ -336,7 +334,8 @@ class EmbeddingWriter:
             record["dropped"] = writer.dropped
         if file is not None:
             record["metadata_crc32"] = file_checksum(file.path)
-            record["metadata"] = self._place_beside(path, file)
+            record["metadata"] = self._names.place_beside(name)
+            self._place(file.path, path.parent / record["metadata"])
         elif self.single and self.format not in WITH_COLUMNS:
             # Ids that lay beside the file replaced here belong to other vectors.
             ids_path(self.out).unlink(missing_ok=True)
@@ -350,33 +349,6 @@ class EmbeddingWriter:
     def _put(self, path: Path, text: str) -> None:
         """Write a small file of the result, or a note on the run."""
         write_synced(path, text)
-
-    def _file_name(self, index: int, stem: str | None) -> str:
-        if self.single:
-            if index:
-                raise ValueError("a single file has one shard, number 0")
-            return self.out.name
-        stem = "emb" if stem is None else stem
-        base = stem.rstrip("0123456789")
-        digits = stem.removeprefix(base)
-        name = (f"{base}{digits.zfill(3)}" if digits else f"{stem}_{index:03d}") + FORMATS[self.format]
-        # The number alone must tell shards apart: it is how metadata finds its vectors.
-        number = int(digits or index)
-        if self._numbers.setdefault(number, index) != index:
-            raise ValueError(f"two shards of {self.out} would have the number {number}, one of them {name}")
-        return name
-
-    def _beside_name(self, name: str) -> str:
-        """What the file of columns beside a shard's file is called."""
-        stem = Path(name).stem
-        return stem + BESIDE if self.single else f"metadata_{stem.removeprefix(stem.rstrip('0123456789'))}.parquet"
-
-    def _place_beside(self, vectors: Path, file: ColumnsFile) -> str:
-        """Give columns their place beside the vectors: in `metadata/`, or next to a single file."""
-        name = self._beside_name(vectors.name)
-        place = name if self.single else f"{self._metadata}/{name}"
-        self._place(file.path, vectors.parent / place)
-        return place
 
     def _write_provenance(self) -> None:
         """Say beside a single file where its vectors come from; nothing where nothing is known."""
@@ -426,20 +398,8 @@ class EmbeddingWriter:
         if self.format == "hf":
             for name, text in hf_files_beside([record["file"] for record in shards]).items():
                 self._put(self.partial / name, text)
-        manifest = {
-            "kind": KIND,
-            "schema_version": SCHEMA_VERSION,
-            "format": self.format,
-            "dim": self.dim,
-            "dtype": self.dtype.name,
-            "rows": sum(record["rows"] for record in shards),
-            "dropped": sum(len(record.get("dropped", [])) for record in shards),
-            "shards": shards,
-            "plan": self.plan,
-        }
-        if self.provenance is not None:
-            manifest["provenance"] = self.provenance
-        self._publish(to_json(manifest))
+        about = {"format": self.format, "dim": self.dim, "dtype": self.dtype.name}
+        self._publish(to_json(manifest_of(about, shards, self.plan, self.provenance)))
 
     def _publish(self, manifest: str) -> None:
         """Let the finished folder appear; the lock is held until it has its name, and goes last."""
