@@ -72,7 +72,7 @@ def test_the_turn_keeps_geometry_that_a_shift_loses(unpaired):
     source, target, test, _, _ = unpaired
     turned = aa.AnisoAlign(rotation="means", strength=ROTATED).fit(source, target).transform(test)
     shifted = aa.ReAlign().fit(source, target).transform(test)
-    kept = [aa.evaluate(test, target, z).geometry_consistency for z in (turned, shifted)]
+    kept = [aa.evaluate(test, target[: len(test)], z).geometry_consistency for z in (turned, shifted)]
     assert kept[0] > 0.99
     assert kept[0] > kept[1] + 0.01
 
