@@ -75,6 +75,9 @@ def test_folders_beside_a_table_are_not_searched_and_that_is_said(tmp_path):
     pq.write_table(pa.table({"file_name": ["images/1.jpg"]}), tmp_path / "train.parquet")
     (note,) = find_items(tmp_path, ("image",)).notes()
     assert note == f"{tmp_path}: the folders in it are not searched, since it holds train.parquet"
+    (tmp_path / "train.jsonl").write_text('{"file_name": "images/1.jpg"}\n')
+    _, note = find_items(tmp_path, ("image",)).notes()
+    assert note == f"{tmp_path}: train.jsonl not taken for a list, since it holds train.parquet"
 
 
 def test_a_text_without_a_picture_is_told(tmp_path):

@@ -95,6 +95,8 @@ def _inside(folder: Path, kinds: tuple[str, ...], notes: list[str]) -> list[Path
     _refuse_files_beside(folder, inside, within, kinds)
     if any(file.is_dir() for file in within):
         notes.append(f"{folder}: the folders in it are not searched, since it holds {inside[0].name}")
+    if lists := sorted(file.name for file in within if file.name.lower().endswith(".jsonl")):
+        notes.append(f"{folder}: {', '.join(lists)} not taken for a list, since it holds {inside[0].name}")
     return _of_one_kind(folder, inside, notes)
 
 

@@ -193,6 +193,8 @@ def _store(
     if not isinstance(given, EmbeddingStore):
         source, ids = given if isinstance(given, tuple) else (given, None)
         given = EmbeddingStore(source, ids=ids, side=side or "image", column=column, id_column=id_column)
+    elif column is not None or id_column is not None:
+        raise InputError(f"{given.set.name}: a store has its columns already; name them where it is made")
     elif side not in (None, given.side):
         raise InputError(f"{given.set.name}: the store is of side {given.side!r}, not {side!r}")
     return moved(given, model.aligner)

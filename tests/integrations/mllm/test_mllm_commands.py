@@ -153,6 +153,8 @@ def test_a_store_is_scored_as_what_it_is_made_of(trained, world, monkeypatch):
     for side in ("image", "substitute"):
         with pytest.raises(InputError, match=f"embeddings: the store is of side 'text', not '{side}'"):
             score(model, asked, store, side=side)
+    with pytest.raises(InputError, match="a store has its columns already"):
+        score(model, asked, store, column="image")
     other = EmbeddingStore(world.text, ids=ids, aligner=MeanShift().fit(world.text, world.image))
     with pytest.raises(InputError, match="another one is given: MeanShift"):
         score(model, asked, other)
