@@ -50,6 +50,15 @@ def test_few_sources_blow_up_no_row(law, few, shrinkage):
     assert geometry_consistency(others, found) > 0.6
 
 
+@pytest.mark.filterwarnings("ignore::anisoalign.aligners.anisoalign.premise.AlignmentWarning")
+@pytest.mark.parametrize("few", [2, 3, 10, 40])
+def test_few_sources_blow_up_no_coordinate_of_the_published_method(law, few):
+    source, target, others = law(few, 1, 60), law(2000, 2, 70), law(300, 9, 60)
+    model = aa.AnisoAlign.paper(force=True, terms="init").fit(source, target)
+    assert model.polar_complement_scale_.max() < 4
+    assert geometry_consistency(others, model.transform(others, out_dtype="float64")) > 0.4
+
+
 def test_the_default_keeps_its_geometry_where_sources_are_few(law):
     source, target, others = law(10, 1, 60), law(1500, 2, 70), law(300, 9, 60)
     with warnings.catch_warnings():

@@ -107,9 +107,14 @@ def dialled_transport(
 
 
 def lacking_shrinkage(source: Moments, target: Moments) -> float:
-    """Ledoit and Wolf's amount for the source, times the share of rows that it lacks beside the target; 0 for none."""
+    """Ledoit and Wolf's amount for the source, times the share of rows that it lacks beside the target; 0 for none.
+
+    Of two rows, which lie alike about their mean, that amount is 0 whatever they are: 1 is taken.
+    """
     lacking = 1.0 - source.n / target.n
-    return lacking * shrinkage_amount(source, "auto") if lacking > 0 else 0.0
+    if lacking <= 0:
+        return 0.0
+    return lacking * (shrinkage_amount(source, "auto") if source.n > 2 else 1.0)
 
 
 def _scale_outside(source: Moments, target: Moments, frame: Frame) -> float | None:
