@@ -9,7 +9,7 @@ import pytest
 import torch
 from made_sets import FORMATS as INPUTS
 
-from anisoalign.embeddings import InputError, convert, open_embeddings
+from anisoalign.embeddings import InputError, convert, open_embeddings, open_to_convert
 
 OUTPUTS = ("npy", "parquet", "safetensors", "arrow", "hf")
 
@@ -176,6 +176,9 @@ def test_a_pickle_that_was_corrected_is_read_anew(tmp_path):
     (tmp_path / "x.pkl").write_bytes(pickle.dumps([{"id": "new", "embed": np.array([0, 1], "f4")}]))
     out = convert(tmp_path / "x.pkl", tmp_path / "out.npy", allow_pickle=True)
     assert (out.ids().to_pylist(), raw(out).tolist()) == (["new"], [[0, 1]])
+    for vector in ([2, 0], [0, 2, 0]):
+        (tmp_path / "x.pkl").write_bytes(pickle.dumps([{"id": "new", "embed": np.array(vector, "f4")}]))
+        assert raw(open_to_convert(tmp_path / "x.pkl", allow_pickle=True)).tolist() == [vector]
 
 
 def test_a_set_is_not_written_over_by_one_of_its_shards(make_set, tmp_path, ragged):

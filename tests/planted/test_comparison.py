@@ -297,8 +297,9 @@ def test_labels_are_compared_as_text_and_must_meet():
         compare_rows(rows, rows, source_labels=["a", "b", "c"] * 30, target_labels=["A", "B", "C"] * 30)
 
 
-def test_of_unequal_sets_as_many_tested_rows_are_mixed(planted):
-    compared = aa.compare(planted.source, planted.target[:90], methods=["random-target", "identity"], repeats=3)
-    reached = {r["method"]: (r["target_penetration"], r["target_coverage"]) for r in compared.to_dicts()}
-    assert max(reached["random-target"]) < 1.25
-    assert max(reached["identity"]) < min(reached["random-target"])
+def test_of_unequal_sets_as_many_tested_rows_are_mixed(make_planted):
+    world = make_planted(rows=600)
+    compared = aa.compare(world.source, world.target[:120], methods=["random-target", "mean-shift"], repeats=4)
+    for record in compared.to_dicts():  # of all rows the mean shift would have 0.3 and 1.5, ahead of a perfect mixture
+        for key in ("target_penetration", "target_coverage"):
+            assert record[key] == pytest.approx(1.0, abs=0.15), (record["method"], key)
