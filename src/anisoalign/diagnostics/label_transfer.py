@@ -17,9 +17,9 @@ Labels = Sequence[Any] | np.ndarray
 """One a row: strings, or numbers, which are compared as text."""
 C = 30.0
 """Inverse regularisation of the logistic regression, as in the protocol."""
-SHARED = 1 << 30
-"""Entries times classes from which BLAS threads share a product. Those of a few hundred rows are too small to share: on
-a busy machine a second thread was measured to make the fit 75 times slower."""
+SHARED = 1 << 32
+"""Entries times classes from which BLAS threads share a product. Two threads gain nothing at a fourth of that, a third of
+the time at twice that, and were measured to slow a few hundred rows down 75 times on a busy machine."""
 
 
 def label_transfer(
