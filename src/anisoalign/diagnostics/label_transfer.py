@@ -18,8 +18,8 @@ Labels = Sequence[Any] | np.ndarray
 C = 30.0
 """Inverse regularisation of the logistic regression, as in the protocol."""
 SHARED = 1 << 32
-"""Entries times classes from which BLAS threads share a product. Two threads gain nothing at a fourth of that, a third of
-the time at twice that, and were measured to slow a few hundred rows down 75 times on a busy machine."""
+"""Entries times classes from which BLAS threads share a product. Two threads gain nothing at a fourth of that and a
+third of the time at twice that; they were measured to slow a few hundred rows down 75 times on a busy machine."""
 
 
 def label_transfer(
