@@ -50,7 +50,8 @@ def evaluate(
     target : array (n, d), tensor, path or EmbeddingSet
         X.
     paired : bool
-        Row i of the source belongs to row i of the target. A warning tells where target rows repeat.
+        Row i of the source belongs to row i of the target. A warning tells where target rows repeat; where most source
+        rows do, or sets that are no pairs are of very unequal length, it comes without pairs too.
     source_labels, target_labels : sequence, optional
         One label a row. With pairs one of them is enough.
     k : int, optional

@@ -1,4 +1,4 @@
-"""Target rows that repeat, as an image does that stands once for each of its captions: how many, and what follows."""
+"""Rows that repeat, as an image for each of its captions or a prompt for each of its class: how many, what follows."""
 
 from __future__ import annotations
 
