@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from anisoalign.aligners.anisoalign.blocks import blocks
+from anisoalign.aligners.anisoalign.chosen_rotation import chosen_rotation
 from anisoalign.aligners.anisoalign.chosen_strength import chosen_strength
 from anisoalign.aligners.anisoalign.correction import Correction
 from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
@@ -67,9 +68,10 @@ class AnisoAlign(Aligner):
     shrinkage, guide_shrinkage : float or "auto"
         Of both covariances inside U towards their mean eigenvalue: in the transport of rotated rows, and in those
         before and after the guided step.
-    rotation : {"full", "means", "none"}
+    rotation : {"auto", "full", "means", "none"}
         Whether sources are first rotated towards the targets, or only as far as brings their means together. A rotation
-        changes no inner product.
+        changes no inner product. "auto" is "full", or "none" where held-out unpaired rows show a gap that is a
+        translation (`chosen_rotation`).
     initial : {"transport", "radial"}
         Initialisation: Gaussian transport inside U, or the source's radial quantile maps.
     initial_strength, restore_strength : float
@@ -117,6 +119,8 @@ class AnisoAlign(Aligner):
     ----------
     strength_ : float
         t in use.
+    rotation_ : str
+        The rotation in use: "full", "means" or "none".
     rank_ : int
         Directions of U: of the blocks of the stages where there are any, else of the last frame.
     strength_curve_ : dict or None
@@ -149,6 +153,7 @@ class AnisoAlign(Aligner):
     n_features_in_: int
     rank_: int
     overlap_p_: float | None
+    rotation_: str
     strength_: float
     strength_curve_: dict[str, Any] | None
     start_source_mean_: np.ndarray
@@ -167,7 +172,7 @@ class AnisoAlign(Aligner):
         terms: str = "init+guide",
         rank: int | float | None = None,
         shrinkage: float | str = 0.1,
-        rotation: str = "full",
+        rotation: str = "auto",
         initial: str = "transport",
         initial_strength: float = 0.5,
         restore_strength: float = 0.6,
@@ -313,9 +318,11 @@ class AnisoAlign(Aligner):
         sampled = max(whole.source_rows.rows, whole.target_rows.rows) > self.fit_rows
         fitted = type(self)(**self.get_params())
         with operations_alone() if max(len(rows_y), len(rows_x)) <= SMALL else nullcontext():
-            fitted.strength_, fitted.strength_curve_ = chosen_strength(self, rows_y, rows_x)
+            fitted.rotation_ = chosen_rotation(self, rows_y, rows_x)
+            turned = type(self)(**{**self.get_params(), "rotation": fitted.rotation_})
+            fitted.strength_, fitted.strength_curve_ = chosen_strength(turned, rows_y, rows_x)
             sample = Sample(moments_y, moments_x, rows_y, rows_x, whole if sampled else None)
-            made = CorrectionFit(self, sample, stages, checkpoint).fit()
+            made = CorrectionFit(turned, sample, stages, checkpoint).fit()
             fitted.n_features_in_, fitted.rank_ = moments_y.dim, made.rank
             fitted.target_mean_ = moments_x.mean.copy()
             fitted.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES)

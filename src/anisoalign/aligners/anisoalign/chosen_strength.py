@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from anisoalign.aligners.anisoalign.blocks import blocks, moments_of
-from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
+from anisoalign.aligners.anisoalign.held_out import aligned_at, sample_of
 from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, TRANSPORTED, choose_strength
 from anisoalign.aligners.base import in_unit_interval
 from anisoalign.aligners.gaussian_transport import GaussianTransport
@@ -38,17 +36,13 @@ def chosen_strength(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray) -
     rivals = (MeanShift(), GaussianTransport(strength=TRANSPORTED))
 
     def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
-        moments_y, moments_x = (moments_of(blocks(torch.from_numpy(r)), r.shape[1]) for r in (fit_y, fit_x))
-        correction = CorrectionFit(quick, Sample(moments_y, moments_x, fit_y, fit_x)).fit().correction
-        means = correction.means(torch.from_numpy(fit_y), NODES)
+        sample = sample_of(fit_y, fit_x)
+        ours = aligned_at(quick, sample, NODES)
 
         def aligned(rows: np.ndarray) -> Iterator[np.ndarray]:
-            for strength, mean in zip(NODES, means, strict=True):
-                moved = correction.at(strength, torch.float64)(torch.from_numpy(rows).double()).numpy()
-                moved = moved + (moments_x.mean - mean)
-                yield moved / np.linalg.norm(moved, axis=1, keepdims=True)
+            yield from ours(rows)
             for rival in rivals:
-                other = rival.fit_from_statistics(moments_y, moments_x).calibrate(fit_y, dtype="float64")
+                other = rival.fit_from_statistics(sample.moments_y, sample.moments_x).calibrate(fit_y, dtype="float64")
                 yield other.transform(rows, dtype="float64", out_dtype="float64")
 
         return aligned

@@ -15,9 +15,11 @@ SIMPLE = ("mean-shift", "realign", "gaussian-transport", "aniso-align")
 
 def of_strength(model: Any) -> list[str]:
     """The strength in use, how far the rotation is made, and what the strength was chosen by."""
-    turns = model.rotation != "none" and model.initial != "radial"
+    turns = model.correction().rotated is not None
     turned = min(1.0, model.strength_ / ROTATED) if turns else 0.0
     found = [f"strength {model.strength_:g} of the correction; the rotation is {turned:.0%} made"]
+    if model.rotation == "auto" and model.initial != "radial" and not turns:
+        found.append("no rotation: held-out sources come nearer to targets by a translation")
     curve = model.strength_curve_
     if curve is None and model.strength == "auto":
         found.append(f"not chosen: fewer than {FEWEST} rows of a set are too few to hold any out")

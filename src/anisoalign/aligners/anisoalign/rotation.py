@@ -8,7 +8,7 @@ from jaxtyping import Float
 from anisoalign.geometry.rotation import rotation_towards, turn_between
 from anisoalign.statistics import Moments
 
-ROTATIONS = ("full", "means", "none")
+ROTATIONS = ("auto", "full", "means", "none")
 
 
 def turn_of_means(source: Moments, target: Moments, rotation: str) -> Float[np.ndarray, "d d"]:

@@ -8,18 +8,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Float
 
+from anisoalign.aligners.anisoalign.held_out import SPLITS, hold_out
 from anisoalign.diagnostics.alignment import default_k, geometry_consistency
 from anisoalign.diagnostics.balance import balance
 from anisoalign.diagnostics.mixing import mixing
 
 NODES = tuple(np.round(np.linspace(0.0, 1.0, 11), 2).tolist())
 """Strengths tried, and those at which calibration means are stored."""
-SPLITS = 3
-HELD = 0.25
-MOST_HELD = 1000
-"""Rows a side measured in a split; neighbours of more say the same at a higher price."""
-MOST_FITTED = 8192
-"""Rows a side fitted on in a split: twice what is coupled, and second moments of more say the same."""
 FEWEST = 40
 """Rows a side below which nothing can be held out; the default strength is taken then."""
 TRANSPORTED = 0.5
@@ -99,8 +94,8 @@ def _measured(
     source: np.ndarray, target: np.ndarray, fit: FitAt, generator: np.random.Generator, seed: int
 ) -> list[tuple[float, float]]:
     """Ψ and min(M_Z, M_X, 1) of one split, at every node and of every rival."""
-    fit_y, test_y = _hold_out(source, generator)
-    fit_x, test_x = _hold_out(target, generator)
+    fit_y, test_y = hold_out(source, generator)
+    fit_x, test_x = hold_out(target, generator)
     # A few rows among many would be measured by chance: penetration there is nearly all noise.
     least = min(len(test_y), len(test_x))
     test_y, test_x, k = test_y[:least], test_x[:least], default_k(least)
@@ -108,9 +103,3 @@ def _measured(
         (geometry_consistency(test_y, rows, seed=seed), min(*mixing(test_x, rows, k), 1.0))
         for rows in fit(fit_y, fit_x)(test_y)
     ]
-
-
-def _hold_out(rows: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    order = generator.permutation(len(rows))
-    held = min(MOST_HELD, int(HELD * len(rows)))
-    return rows[order[held : held + MOST_FITTED]], rows[order[:held]]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import Any, Self
 
+from anisoalign.aligners.anisoalign import chosen_rotation
 from anisoalign.aligners.anisoalign.chosen_strength import QUICK_PRIOR_STEPS
 from anisoalign.aligners.anisoalign.coupling import BISECTIONS, COUPLED_ROWS, PROBES, ROUNDS
+from anisoalign.aligners.anisoalign.held_out import HELD, MOST_FITTED, MOST_HELD, SPLITS
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
-from anisoalign.aligners.anisoalign.strength import FEWEST, HELD, MOST_FITTED, MOST_HELD, NODES, SPLITS
+from anisoalign.aligners.anisoalign.strength import FEWEST, NODES
 from anisoalign.statistics import map_precision
 
 DECOMPOSITIONS, MATRICES = 12, 20
@@ -57,14 +59,15 @@ class Work:
 
 
 def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int) -> Work:
-    """Work of the stages that are fitted on samples, and of choosing the strength."""
+    """Work of the stages that are fitted on samples, and of choosing the rotation and the strength."""
     y, x = min(model.fit_rows, source_rows), min(model.fit_rows, target_rows)
     found = _one_fit(model, y, x, dim, model.prior_steps)
     found += Work(imports=int(found.steps > 0) + int(model.strength == "auto"))
+    if model.rotation == "auto" and model.initial != "radial" and min(y, x) >= chosen_rotation.FEWEST:
+        found += _two_routes(model, *_held_out(y, x, chosen_rotation.HELD), dim)
     if model.strength != "auto" or min(y, x) < FEWEST:
         return found
-    held = min(MOST_HELD, int(HELD * min(y, x)))
-    few_y, few_x = min(MOST_FITTED, y - held), min(MOST_FITTED, x - held)
+    few_y, few_x, held = _held_out(y, x, HELD)
     split = _one_fit(model, few_y, few_x, dim, min(model.prior_steps, QUICK_PRIOR_STEPS))
     return found + (split + _measured(held, dim).times(len(NODES))).times(SPLITS)
 
@@ -82,7 +85,24 @@ def sampled_bytes(model: Any, source_rows: int, target_rows: int, dim: int, dtyp
 
 
 def _couples(model: Any) -> bool:
-    return "guide" in parse_terms(model.terms) or (model.initial != "radial" and model.rotation == "full")
+    return "guide" in parse_terms(model.terms) or (model.initial != "radial" and model.rotation in ("auto", "full"))
+
+
+def _held_out(y: int, x: int, share: float) -> tuple[int, int, int]:
+    """Rows of both sides that a split is fitted on, and those held out of the smaller side."""
+    held = min(MOST_HELD, int(share * min(y, x)))
+    return min(MOST_FITTED, y - held), min(MOST_FITTED, x - held), held
+
+
+def _two_routes(model: Any, y: int, x: int, held: int, dim: int) -> Work:
+    """One split, at which most choices of the rotation end: both routes to the transport, and how near each comes.
+
+    Together they decompose and multiply half of what a whole fit does.
+    """
+    found = Work(MAPS * 2 * y * dim**2 // 2 + MATRICES * dim**3, DECOMPOSITIONS * dim**3 // 2)
+    found += _coupling(_coupled(y), _coupled(x), dim, model.balance)
+    probes = -(-held // max(1, held // PROBES))
+    return found + Work((2 * probes + 6 * held) * held * dim, 0, (BISECTIONS * probes + 6 * held) * held)
 
 
 def _one_fit(model: Any, y: int, x: int, dim: int, prior_steps: int) -> Work:

@@ -1,0 +1,54 @@
+"""Rows held out of a fit, so that what is chosen for it is chosen on rows that it does not see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from anisoalign.aligners.anisoalign.blocks import blocks, moments_of
+from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
+
+if TYPE_CHECKING:
+    from anisoalign.aligners.anisoalign.aligner import AnisoAlign
+
+SPLITS = 3
+HELD = 0.25
+MOST_HELD = 1000
+"""Rows a side measured in a split; neighbours of more say the same at a higher price."""
+MOST_FITTED = 8192
+"""Rows a side fitted on in a split: twice what is coupled, and second moments of more say the same."""
+
+
+def hold_out(
+    rows: Float[np.ndarray, "n d"], generator: np.random.Generator, share: float = HELD
+) -> tuple[Float[np.ndarray, "a d"], Float[np.ndarray, "b d"]]:
+    """Rows to fit on and a share of all to measure on; `MOST_FITTED` and `MOST_HELD` at most."""
+    order = generator.permutation(len(rows))
+    held = min(MOST_HELD, int(share * len(rows)))
+    return rows[order[held : held + MOST_FITTED]], rows[order[:held]]
+
+
+def sample_of(rows_y: Float[np.ndarray, "n d"], rows_x: Float[np.ndarray, "m d"]) -> Sample:
+    """Rows with their own moments, as a fit takes them."""
+    moments_y, moments_x = (moments_of(blocks(torch.from_numpy(rows)), rows.shape[1]) for rows in (rows_y, rows_x))
+    return Sample(moments_y, moments_x, rows_y, rows_x)
+
+
+def aligned_at(
+    model: AnisoAlign, sample: Sample, strengths: Sequence[float]
+) -> Callable[[Float[np.ndarray, "k d"]], Iterator[Float[np.ndarray, "k d"]]]:
+    """Fit a model's correction on a sample: a function that gives rows aligned and calibrated at each strength."""
+    correction = CorrectionFit(model, sample).fit().correction
+    means = correction.means(torch.from_numpy(sample.rows_y), strengths)
+
+    def aligned(rows: np.ndarray) -> Iterator[np.ndarray]:
+        for strength, mean in zip(strengths, means, strict=True):
+            moved = correction.at(strength, torch.float64)(torch.from_numpy(rows).double()).numpy()
+            moved = moved + (sample.moments_x.mean - mean)
+            yield moved / np.linalg.norm(moved, axis=1, keepdims=True)
+
+    return aligned
