@@ -111,7 +111,21 @@ class Aligner(Estimator):
         self.target_mean_ = target.mean.copy()
         self.calibration_mean_ = None
         self._fit(source, target)
+        self._fitted_with = self.get_params()
         return self
+
+    @property
+    def fitted_with(self) -> dict[str, Any]:
+        """Parameters of the fit, by which rows are mapped: `set_params` changes those of the next one alone.
+
+        Examples
+        --------
+        >>> from anisoalign import C3
+        >>> rows = np.eye(3)
+        >>> C3(noise=0.1).fit(rows, rows).set_params(noise=0.2).fitted_with["noise"]
+        0.1
+        """
+        return vars(self).get("_fitted_with") or self.get_params()
 
     def _fit(self, source: Moments, target: Moments) -> None:
         raise NotImplementedError

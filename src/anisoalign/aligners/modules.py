@@ -56,7 +56,7 @@ def serving_module(model: Aligner, precision: str = "fp32") -> nn.Module:
     if isinstance(model, AnisoAlign):
         module: nn.Module = Dialled(model, precision)
     elif isinstance(model, MemoryProjection):
-        module = Memory(torch.from_numpy(np.array(model.rows_)), model.temperature, precision)
+        module = Memory(torch.from_numpy(np.array(model.rows_)), model.fitted_with["temperature"], precision)
     elif not draws(model):
         move = model._map(np.dtype(np.float32))
         module = AffineRows(move.weight, move.bias, move.shift, precision)

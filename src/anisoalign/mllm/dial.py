@@ -33,7 +33,7 @@ def dialled(aligner: Given, used: Aligner | None = None) -> Given:
     >>> dialled(AnisoAlign(strength=0.3).fit(rows[:100] + 1, rows[100:] - 1)).strength_
     0.3
     """
-    if not isinstance(aligner, AnisoAlign) or aligner.strength != "auto":
+    if not isinstance(aligner, AnisoAlign) or aligner.fitted_with["strength"] != "auto":
         return aligner
     if used is not None and fingerprint(used) == fingerprint(aligner):
         return aligner
