@@ -11,9 +11,11 @@ from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
 from anisoalign.aligners.anisoalign.strength import FEWEST, HELD, MOST_FITTED, MOST_HELD, NODES, SPLITS
 from anisoalign.statistics import map_precision
 
-DECOMPOSITIONS, MATRICES = 12, 20
-"""A fit's decompositions of d × d matrices, of which some are half as wide, in full symmetric ones, an SVD being two;
-and its products of such matrices."""
+PREMISE, ROTATION = 3.0, 8 / 3
+"""Decompositions of d × d matrices, in full symmetric ones, of which eigenvalues alone are a third and an SVD two:
+of a look at the premise and the effective dimension, and of a full rotation."""
+MATRICES = 20
+"""A fit's products of such matrices."""
 HELD_MATRICES = 8
 """Such matrices that a fit holds at a time."""
 MAPS = 12
@@ -59,13 +61,14 @@ class Work:
 def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int) -> Work:
     """Work of the stages that are fitted on samples, and of choosing the strength."""
     y, x = min(model.fit_rows, source_rows), min(model.fit_rows, target_rows)
-    found = _one_fit(model, y, x, dim, model.prior_steps)
+    found = _one_fit(model, y, x, dim, model.prior_steps) + Work(decomposed=int(PREMISE * dim**3))
     found += Work(imports=int(found.steps > 0) + int(model.strength == "auto"))
     if model.strength != "auto" or min(y, x) < FEWEST:
         return found
     held = min(MOST_HELD, int(HELD * min(y, x)))
     few_y, few_x = min(MOST_FITTED, y - held), min(MOST_FITTED, x - held)
     split = _one_fit(model, few_y, few_x, dim, min(model.prior_steps, QUICK_PRIOR_STEPS))
+    split += Work(decomposed=dim**3 + 2 * ((dim + 1) // 2) ** 3)  # the transport that each strength is held against
     return found + (split + _measured(held, dim).times(len(NODES))).times(SPLITS)
 
 
@@ -87,7 +90,8 @@ def _couples(model: Any) -> bool:
 
 def _one_fit(model: Any, y: int, x: int, dim: int, prior_steps: int) -> Work:
     terms = parse_terms(model.terms)
-    found = Work(MAPS * 2 * y * dim**2 + MATRICES * 2 * dim**3, DECOMPOSITIONS * dim**3, len(NODES) * y * dim // SWEEP)
+    products = MAPS * 2 * y * dim**2 + MATRICES * 2 * dim**3
+    found = Work(products, _decomposed(model, terms, dim), len(NODES) * y * dim // SWEEP)
     if _couples(model):
         found += _coupling(_coupled(y), _coupled(x), dim, model.balance)
     blocks = (model.rank if isinstance(model.rank, int) else dim // 2) // 2  # a share of energy is known afterwards
@@ -96,6 +100,21 @@ def _one_fit(model: Any, y: int, x: int, dim: int, prior_steps: int) -> Work:
     if "refine" in terms:
         found += _stage_two(blocks, dim, model, "prior" in terms).times(model.refine_steps)
     return found
+
+
+def _decomposed(model: Any, terms: set[str], dim: int) -> int:
+    """d³ of what the parts decompose: a frame each, two matrices of its rank for a transport, and for the rotation."""
+    guided, radial = "guide" in terms, model.initial == "radial"
+    frames, transports, turned = int(guided), int(guided), 0.0
+    if radial:
+        frames += bool(terms & {"init", "refine"})
+    else:
+        full = model.rotation == "full"
+        turned = ROTATION * full
+        frames += 1 + full + ("refine" in terms)
+        transports += ("init" in terms or not guided) + (guided or full) + full
+    inside = min(dim, model.rank) if isinstance(model.rank, int) else (dim + 1) // 2
+    return int((frames + turned) * dim**3) + 2 * transports * inside**3
 
 
 def _coupled(rows: int) -> int:
