@@ -5,7 +5,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import anisoalign as aa
-from anisoalign.aligners.saving import fingerprint
+from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.statistics import measure
 
 WIDTH = 384
@@ -22,7 +22,7 @@ def fitted(method, moments, threads):
     with threadpool_limits(limits=threads, user_api="blas"):
         model = method().fit_from_statistics(*moments)
         assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {threads}
-    return fingerprint(model)
+    return aligner_fingerprint(model)
 
 
 @pytest.mark.parametrize("method", [aa.GaussianTransport, aa.WhitenColor, aa.BlockwiseCovariance])

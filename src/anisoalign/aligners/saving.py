@@ -125,7 +125,7 @@ def split_state(model: Aligner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, {name: value for name, value in state.items() if name not in arrays}
 
 
-def fingerprint(model: Aligner) -> str:
+def aligner_fingerprint(model: Aligner) -> str:
     """Hash of a model's method, parameters and fitted values, in hexadecimal."""
     arrays, plain = split_state(model)
     digest = hashlib.sha256(json.dumps([model.name, model.fitted_with, plain], sort_keys=True, default=_plain).encode())

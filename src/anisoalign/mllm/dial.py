@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from anisoalign.aligners import Aligner, AnisoAlign
-from anisoalign.aligners.saving import fingerprint
+from anisoalign.aligners.saving import aligner_fingerprint
 
 Given = TypeVar("Given", bound=Aligner | None)
 
@@ -35,6 +35,6 @@ def dialled(aligner: Given, used: Aligner | None = None) -> Given:
     """
     if not isinstance(aligner, AnisoAlign) or aligner.fitted_with["strength"] != "auto":
         return aligner
-    if used is not None and fingerprint(used) == fingerprint(aligner):
+    if used is not None and aligner_fingerprint(used) == aligner_fingerprint(aligner):
         return aligner
     return aligner.at_strength(STRENGTH)
