@@ -140,7 +140,7 @@ def card_of(model: Aligner, repo_id: str | None = None) -> str:
     about = (type(model).__doc__ or "").strip().splitlines()[0]
     rows = "It **holds target rows**." if model.keeps_rows else "It holds no training rows."
     opened = 'aa.load("PATH")' if repo_id is None else f'aa.Aligner.from_pretrained("{repo_id}")'
-    name = repr(type(model)(**model.fitted_with))
+    name = repr(type(model)().set_params(**model.fitted_with))
     params = "".join(f"* `{key}`: {value!r}\n" for key, value in model.fitted_with.items()) or "None.\n"
     fitted = "".join(
         f"* {side}: {about_set}\n" for side, about_set in _fitted_on(getattr(model, "provenance_", {})).items()
