@@ -14,7 +14,7 @@ from anisoalign.aligners.anisoalign import blocks
 from anisoalign.aligners.anisoalign.aligner import SMALL
 from anisoalign.aligners.anisoalign.coupling import bandwidth_for, coupling
 from anisoalign.aligners.anisoalign.path import ROTATED
-from anisoalign.aligners.saving import fingerprint
+from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.diagnostics.alignment import geometry_consistency
 from anisoalign.geometry import normalize
 
@@ -113,7 +113,7 @@ def test_a_model_read_back_is_the_model(kind, model, rows, tmp_path):
     model.save(tmp_path / "m")
     loaded = aa.load(tmp_path / "m")
     assert loaded.get_params() == model.get_params()
-    assert fingerprint(loaded) == fingerprint(model)
+    assert aligner_fingerprint(loaded) == aligner_fingerprint(model)
     for options in ({}, EXACT, {"dtype": "float32"}):
         assert loaded.transform(rows[2], **options).tobytes() == model.transform(rows[2], **options).tobytes()
     bounds = [each.transform(rows[2], return_bound=True)[1].tobytes() for each in (model, loaded)]
@@ -128,9 +128,9 @@ def test_a_model_read_back_is_the_model(kind, model, rows, tmp_path):
 
 
 def test_the_seed_is_the_model(kind, model, rows):
-    assert fingerprint(make(kind, strength=0.8).fit(rows[0], rows[1])) == fingerprint(model)
+    assert aligner_fingerprint(make(kind, strength=0.8).fit(rows[0], rows[1])) == aligner_fingerprint(model)
     if kind != "default":  # nothing is drawn there but held-out rows
-        assert fingerprint(make(kind, strength=0.8, seed=5).fit(rows[0], rows[1])) != fingerprint(model)
+        assert aligner_fingerprint(make(kind, strength=0.8, seed=5).fit(rows[0], rows[1])) != aligner_fingerprint(model)
 
 
 def test_draws_of_others_are_left_alone(kind, rows, tmp_path):
@@ -175,7 +175,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_model(rows, tmp_path, stage):
     resumed = aa.AnisoAlign.paper(**options)
     resumed.fit(rows[0], rows[1], stages=lambda *at: seen.append(at), checkpoint=tmp_path / "state")
     assert seen[0] == {"stage I": ("stage I", 101, 250), "stage II": ("stage II", 151, 250)}[stage]
-    assert fingerprint(resumed) == fingerprint(aa.AnisoAlign.paper(**options).fit(rows[0], rows[1]))
+    assert aligner_fingerprint(resumed) == aligner_fingerprint(aa.AnisoAlign.paper(**options).fit(rows[0], rows[1]))
 
 
 def test_a_state_of_other_settings_is_not_taken_up(rows, tmp_path):
@@ -192,7 +192,7 @@ def test_a_state_of_other_settings_is_not_taken_up(rows, tmp_path):
     model = aa.AnisoAlign.paper(**other)
     model.fit(rows[0], rows[1], stages=lambda *at: seen.append(at), checkpoint=checkpoint)
     assert ("stage II", 1, 120) in seen
-    assert fingerprint(model) == fingerprint(aa.AnisoAlign.paper(**other).fit(rows[0], rows[1]))
+    assert aligner_fingerprint(model) == aligner_fingerprint(aa.AnisoAlign.paper(**other).fit(rows[0], rows[1]))
 
 
 def test_a_checkpoint_is_a_folder(rows, tmp_path):
@@ -215,12 +215,12 @@ def test_an_interrupted_fit_leaves_the_model_as_it_was(rows):
 
     source, target = rows[0][::2] * np.linspace(1, 2, rows[0].shape[1]), rows[1][::2]
     fresh, model = aa.AnisoAlign.paper(**QUICK), aa.AnisoAlign.paper(**QUICK).fit(rows[0], rows[1])
-    before = fingerprint(model)
+    before = aligner_fingerprint(model)
     for each, when in itertools.product((fresh, model), ({"stages": stop}, {"progress": stop_late})):
         read.clear()
         with pytest.raises(KeyboardInterrupt):
             each.fit(source, target, **when)
-    assert fingerprint(model) == before
+    assert aligner_fingerprint(model) == before
     with pytest.raises(NotFittedError):
         fresh.transform(rows[0])
 

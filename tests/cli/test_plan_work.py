@@ -66,6 +66,29 @@ def test_a_fit_decomposes_what_the_plan_says(make_planted, done, dim):
     assert plan.steps == done["steps"] == 0
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {**PAPER, "terms": "init"},
+        {"initial": "radial"},
+        {"rank": 10},
+        {"rotation": "means"},
+        {"rotation": "none", "terms": "init"},
+        {"terms": "init+guide+refine+phase", "refine_steps": 1},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())) or "default",
+)
+def test_each_part_is_planned_by_what_it_decomposes(make_planted, done, settings):
+    plan = fitted(make_planted, 200, 96, **settings)
+    assert plan.decomposed == pytest.approx(done["decomposed"], rel=0.05)
+
+
+def test_choosing_the_strength_decomposes_what_the_plan_says(make_planted, done):
+    plan = fitted(make_planted, 200, 96, strength="auto")
+    assert plan.decomposed == pytest.approx(done["decomposed"], rel=0.05)
+
+
 @pytest.mark.parametrize("rows", [300, 1200])
 def test_a_fit_couples_what_the_plan_says(make_planted, done, rows):
     agree(done, fitted(make_planted, rows, 16), "exponentials")

@@ -10,7 +10,7 @@ from tiny_encoders import caption, picture
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.provenance import same_encoder
 from anisoalign.encoders import containers, open_encoder, shard_task
-from anisoalign.encoders.columns import Columns
+from anisoalign.encoders.columns import ColumnNames
 from anisoalign.encoders.running import Settings, encode_files, find_jobs
 
 pytestmark = pytest.mark.integration
@@ -54,10 +54,10 @@ def test_another_column_is_another_run(encoder, tmp_path, monkeypatch):
         with pytest.raises(Killed):
             encode(None)
     with pytest.raises(InputError, match="image_column: image_path then, thumb_path now"):
-        encode(Columns({"image": "thumb_path"}))
+        encode(ColumnNames({"image": "thumb_path"}))
     with pytest.raises(InputError, match="id_column: image_path then, n now"):
-        encode(Columns({}, "n"))
-    assert encode(Columns({"image": "image_path"})).rows == {"image": 4}
+        encode(ColumnNames({}, "n"))
+    assert encode(ColumnNames({"image": "image_path"})).rows == {"image": 4}
 
 
 @pytest.mark.parametrize("kind", ["images", "pairs"])
@@ -78,7 +78,7 @@ def test_columns_of_many_lists(tmp_path, encoder):
         (tmp_path / f"{name}.jsonl").write_text(f'{{"{column}": "a cat", "n": {name}}}\n')
     (job,) = find_jobs(encoder, texts=f"{tmp_path}/*.jsonl")
     assert job.items.chosen == {"text_column": ["text", "caption"]}
-    (job,) = find_jobs(encoder, texts=f"{tmp_path}/0.jsonl", columns=Columns({}, "n"))
+    (job,) = find_jobs(encoder, texts=f"{tmp_path}/0.jsonl", columns=ColumnNames({}, "n"))
     assert job.items.chosen == {"text_column": "text", "id_column": "n"}
 
 

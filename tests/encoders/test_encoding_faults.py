@@ -18,7 +18,7 @@ from anisoalign.cli import main
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.encoders import open_encoder
 from anisoalign.encoders.batches import Workers
-from anisoalign.encoders.columns import Columns
+from anisoalign.encoders.columns import ColumnNames
 from anisoalign.encoders.items import Item
 from anisoalign.encoders.opening import require
 from anisoalign.encoders.pictures import decode_picture
@@ -75,16 +75,18 @@ def test_a_row_without_an_id_gets_none_that_may_be_another_s(encoder, tmp_path, 
 def test_columns_of_what_has_none_are_refused(encoder, photos, tmp_path):
     (tmp_path / "texts.txt").write_text("a cat\n")
     (tmp_path / "list.jsonl").write_text('{"caption": "a cat", "n": 1}\n')
-    columns = Columns({"image": "file"})
+    columns = ColumnNames({"image": "file"})
     with pytest.raises(InputError, match=r"--image-column names a column of a .* list; .*photos has no columns"):
         find_jobs(encoder, images=photos, columns=columns)
     with pytest.raises(InputError, match=r"--text-column .*texts\.txt has no columns"):
-        find_jobs(encoder, texts=tmp_path / "texts.txt", columns=Columns({"text": "a"}))
+        find_jobs(encoder, texts=tmp_path / "texts.txt", columns=ColumnNames({"text": "a"}))
     with pytest.raises(InputError, match="--image-column is given, but no image is to be encoded"):
         find_jobs(encoder, texts=tmp_path / "list.jsonl", columns=columns)
     with pytest.raises(InputError, match=r"--id-column .*photos has no columns"):
-        find_jobs(encoder, images=photos, columns=Columns({}, "n"))
-    both = find_jobs(encoder, images=photos, texts=tmp_path / "list.jsonl", columns=Columns({"text": "caption"}, "n"))
+        find_jobs(encoder, images=photos, columns=ColumnNames({}, "n"))
+    both = find_jobs(
+        encoder, images=photos, texts=tmp_path / "list.jsonl", columns=ColumnNames({"text": "caption"}, "n")
+    )
     assert [job.items.rows for job in both] == [23, 1]
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from anisoalign.embeddings import InputError
-from anisoalign.encoders.columns import Columns
+from anisoalign.encoders.columns import ColumnNames
 from anisoalign.encoders.finding import find_items
 
 PNG = b"\x89PNG"
@@ -81,7 +81,7 @@ def test_ids_are_keys_columns_or_paths(sources):
 
     assert ids("tars") == ids("jsonl") == ids("parquet") == ["k010", "k011"]
     assert ids("folder") == ["10", "11"]
-    assert ids("jsonl", Columns(id="size")) == ["10", "11"]
+    assert ids("jsonl", ColumnNames(id="size")) == ["10", "11"]
 
 
 def test_other_columns_go_along_with_their_types(sources):

@@ -296,7 +296,7 @@ def test_a_hub_that_does_not_answer_does_not_say_that_a_processor_is_missing(mon
 )
 def test_llm2clip_halves_its_language_model_only_where_it_may(monkeypatch, device, dtype, expected):
     from anisoalign.encoders import llm2clip as module
-    from anisoalign.encoders.opening import Settings
+    from anisoalign.encoders.opening import OpeningSettings
 
     asked = []
 
@@ -305,7 +305,7 @@ def test_llm2clip_halves_its_language_model_only_where_it_may(monkeypatch, devic
         return SimpleNamespace(to=lambda place: torch.nn.Identity()), None
 
     monkeypatch.setattr(module, "_load", load)
-    assert module._TextSide("llama", Settings(torch.device(device), getattr(torch, dtype), False, False)).model
+    assert module._TextSide("llama", OpeningSettings(torch.device(device), getattr(torch, dtype), False, False)).model
     assert asked == [getattr(torch, expected)]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import anisoalign as aa
-from anisoalign.aligners.saving import fingerprint
+from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.cli import main
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.scale import on_ray
@@ -113,7 +113,7 @@ def test_the_passes_of_the_published_method_have_the_bits_of_one_process(ray, sh
     here = model().fit(sharded.source, sharded.target)
     with on_ray(workers=2):
         there = model().fit(sharded.source, sharded.target)
-    assert fingerprint(here) == fingerprint(there)
+    assert aligner_fingerprint(here) == aligner_fingerprint(there)
 
 
 def test_a_worker_killed_in_a_pass_over_moments_changes_nothing(ray, sharded, tmp_path):

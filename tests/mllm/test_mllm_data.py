@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anisoalign.aligners import C3, ReAlign
-from anisoalign.aligners.saving import fingerprint
+from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.mllm import Conversations, EmbeddingStore
 from anisoalign.mllm.conversations import _array
@@ -310,7 +310,7 @@ def test_an_aligner_of_another_encoder_or_that_moved_nothing_is_refused(rows):
         EmbeddingStore(said(rows), ids=range(30), aligner=model)
     model.provenance_ = {}
     EmbeddingStore(said(rows), ids=range(30), aligner=model)
-    for other, fits in ((fingerprint(model)[:16], True), ("0" * 16, False)):
+    for other, fits in ((aligner_fingerprint(model)[:16], True), ("0" * 16, False)):
         moved = said(rows, aligned_by={"method": "realign", "model": other})
         if fits:
             store = EmbeddingStore(moved, ids=range(30), side="substitute", aligner=model)

@@ -115,7 +115,7 @@ def test_closed_is_absent_without_labels_or_room():
     assert all("closed" not in record for record in Comparison(same, {}).to_dicts())
     records = Comparison([MethodScores("a", "method", {"centroid_gap": [0.1]})], {}).to_dicts()
     assert "closed" not in records[0]
-    assert records[0]["centroid_gap_se"] == 0.0
+    assert "centroid_gap_se" not in records[0]
     assert "centroid_gap_mark" not in records[0]  # alone, nothing is best
 
 
@@ -159,6 +159,17 @@ def test_the_smallest_comparison_works(planted):
     (record,) = compare(y[:60], x[:60], methods=["realign"], repeats=1).to_dicts()
     assert (record["rows_test_source"], record["k"]) == (12, 10)
     assert compare(y[:60], x[:61], methods=["realign"], repeats=1).to_dicts()[0]["rows_test_source"] == 12
+
+
+def test_one_split_tells_no_error_and_marks_no_method_as_best(planted):
+    y, x, labels = planted
+    known = {"methods": ["realign", "mean-shift"], "paired": True, "source_labels": labels, "target_labels": labels}
+    once, twice = (compare(y, x, repeats=repeats, **known).to_dicts() for repeats in (1, 2))
+    told = [
+        {key for record in records for key in record if key.endswith(("_se", "_mark"))} for records in (once, twice)
+    ]
+    assert told[0] == set()
+    assert {"geometry_consistency_se", "geometry_consistency_mark"} <= told[1]
 
 
 def test_comparisons_that_cannot_be_made_are_refused(planted):

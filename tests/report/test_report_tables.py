@@ -3,7 +3,11 @@ import io
 import pytest
 from rich.console import Console
 
+from anisoalign.comparison import compare_rows
 from anisoalign.report import alignment_table, comparison_markdown, comparison_table, gap_table
+from anisoalign.report.answers import which_one
+from anisoalign.report.choosing import advise
+from anisoalign.report.listings import methods_table
 from anisoalign.report.wording import fixed
 
 
@@ -51,6 +55,20 @@ def test_marks_of_the_records_reach_the_terminal(labelled):
     styled = io.StringIO()
     Console(file=styled, width=120, force_terminal=True, color_system="standard").print(table)
     assert f"\x1b[1m{best['geometry_consistency']:.3f}" in styled.getvalue()
+
+
+def test_one_split_has_no_spread_and_no_best_in_any_table(sets):
+    y, x, _ = sets
+    records = compare_rows(y, x, methods=["realign", "mean-shift"], repeats=1).to_dicts()
+    before = [record | {"geometry_consistency_se": 0.0, "geometry_consistency_mark": "best"} for record in records]
+    for shown in (records, before):  # results of before still say so
+        text = printed(comparison_table(shown)) + comparison_markdown(shown)
+        assert "one split: no spread is known" in text
+        assert not {"±", "≈", "*", "**"} & set(text.replace("\n* ", "\n").replace("**", "*"))
+        listing = methods_table(shown)
+        assert {cell.mark for group in listing.groups for _, cells in group for cell in cells} == {""}
+        assert "tells no spread" in listing.notes[0]
+        assert "on the one split measured" in " ".join(which_one(advise(shown), shown, "text", "image").sentences)
 
 
 def test_markdown_marks_best_and_noise():

@@ -16,7 +16,7 @@ from torch import Tensor
 from anisoalign.aligners.estimator import Estimator, not_fitted
 from anisoalign.aligners.maps import AffineMap, MappedMean, MappedTile
 from anisoalign.aligners.origins import open_sets, origins
-from anisoalign.embeddings import EmbeddingSet, InputError, RemotePath, Tile, open_embeddings
+from anisoalign.embeddings import EmbeddingSet, InputError, RemotePath, Tile, open_embeddings, operations_alone
 from anisoalign.statistics import Moments, Order, float64_below, measure
 
 Progress = Callable[[int], None]
@@ -110,8 +110,23 @@ class Aligner(Estimator):
         self.n_features_in_ = source.dim
         self.target_mean_ = target.mean.copy()
         self.calibration_mean_ = None
-        self._fit(source, target)
+        with operations_alone():  # the last digits of a decomposition depend on how many threads share it
+            self._fit(source, target)
+        self._fitted_with = self.get_params()
         return self
+
+    @property
+    def fitted_with(self) -> dict[str, Any]:
+        """Parameters of the fit, by which rows are mapped: `set_params` changes those of the next one alone.
+
+        Examples
+        --------
+        >>> from anisoalign import C3
+        >>> rows = np.eye(3)
+        >>> C3(noise=0.1).fit(rows, rows).set_params(noise=0.2).fitted_with["noise"]
+        0.1
+        """
+        return vars(self).get("_fitted_with") or self.get_params()
 
     def _fit(self, source: Moments, target: Moments) -> None:
         raise NotImplementedError

@@ -42,5 +42,5 @@ class BlockwiseCovariance(Aligner):
         self.weight_ = np.zeros_like(sx)
         for first in range(0, source.dim, self.block):
             part = slice(first, first + self.block)
-            self.weight_[part, part] = sqrt_psd(sx[part, part]) @ inverse_sqrt(sy[part, part])
+            self.weight_[part, part] = sqrt_psd(sx[part, part]) @ inverse_sqrt(sy[part, part], source.noise)
         self.bias_ = target.mean - self.weight_ @ source.mean

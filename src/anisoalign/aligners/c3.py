@@ -44,11 +44,11 @@ class C3(Aligner):
 
     def mapping(self, dtype: np.dtype) -> Mapping:
         """Mean shift, then the row's own noise."""
-        move = self._map(dtype)
+        move, seed, noise = self._map(dtype), self.fitted_with["seed"], self.fitted_with["noise"]
 
         def corrupt(rows: Tensor, numbers: np.ndarray) -> Tensor:
             moved = move(rows)
-            noise = torch.from_numpy(keyed_normal(self.seed, numbers, moved.shape[1]))
-            return normalize_(moved.add_(noise.to(moved), alpha=self.noise))
+            drawn = torch.from_numpy(keyed_normal(seed, numbers, moved.shape[1]))
+            return normalize_(moved.add_(drawn.to(moved), alpha=noise))
 
         return corrupt

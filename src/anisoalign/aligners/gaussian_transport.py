@@ -14,7 +14,7 @@ from anisoalign.geometry import Frame, gaussian_transport, joint_frame
 from anisoalign.statistics import Moments, shrink
 
 _ROUNDING = 1e-7
-"""Share of a trace that rows stored as float16 may owe to rounding."""
+"""Share of a trace that rows once stored as float16 may owe to rounding, whatever they are stored as now."""
 
 
 class GaussianTransport(Aligner):
@@ -96,7 +96,7 @@ def dialled_transport(
     sy, sx = source.covariance, target.covariance
     amounts = [shrinkage_amount(m, shrinkage) for m in (source, target)]
     inside_y, inside_x = frame.inside(sy), frame.inside(sx)
-    transport = gaussian_transport(shrink(inside_y, amounts[0]), shrink(inside_x, amounts[1]))
+    transport = gaussian_transport(shrink(inside_y, amounts[0]), shrink(inside_x, amounts[1]), source.noise)
     scale = trace_scale(source, target)
     s_v = _scale_outside(source, target, frame) or scale
     outside = (1.0 - strength) * scale + strength * s_v
@@ -128,5 +128,8 @@ def _scale_outside(source: Moments, target: Moments, frame: Frame) -> float | No
     rest_y, rest_x = (m.trace - float(np.trace(frame.inside(m.covariance))) for m in (source, target))
     amount = lacking_shrinkage(source, target)
     rest_y = (1.0 - amount) * rest_y + amount * source.trace * (source.dim - frame.rank) / source.dim
-    varied = rest_y > _ROUNDING * source.trace and rest_x > _ROUNDING * target.trace
+    directions = source.dim - frame.rank
+    varied = all(
+        rest > max(_ROUNDING * m.trace, directions * m.noise) for rest, m in ((rest_y, source), (rest_x, target))
+    )
     return float(np.sqrt(rest_x / rest_y)) if varied else None

@@ -49,10 +49,10 @@ class MemoryProjection(RowKeeper):
     def mapping(self, dtype: np.dtype) -> Mapping:
         """Soft nearest neighbours of each row, a few hundred rows at a time."""
         self._check_fitted()
-        memory = torch.as_tensor(self.rows_, dtype=torch_dtype(dtype))
+        memory, temperature = torch.as_tensor(self.rows_, dtype=torch_dtype(dtype)), self.fitted_with["temperature"]
 
         def project(rows: Tensor, numbers: np.ndarray) -> Tensor:
-            parts = [torch.softmax(part @ memory.T / self.temperature, dim=1) @ memory for part in rows.split(256)]
+            parts = [torch.softmax(part @ memory.T / temperature, dim=1) @ memory for part in rows.split(256)]
             return normalize_(torch.cat(parts))
 
         return project

@@ -54,9 +54,9 @@ def serving_module(model: Aligner, precision: str = "fp32") -> nn.Module:
         raise InputError(f"the precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     model._check_fitted()
     if isinstance(model, AnisoAlign):
-        module: nn.Module = Dialled(model, precision)
+        module: nn.Module = DialledRows(model, precision)
     elif isinstance(model, MemoryProjection):
-        module = Memory(torch.from_numpy(np.array(model.rows_)), model.temperature, precision)
+        module = Memory(torch.from_numpy(np.array(model.rows_)), model.fitted_with["temperature"], precision)
     elif not draws(model):
         move = model._map(np.dtype(np.float32))
         module = AffineRows(move.weight, move.bias, move.shift, precision)
@@ -283,7 +283,7 @@ class Layer(nn.Module):
         return self.product(rows) + self.bias
 
 
-class Dialled(nn.Module):
+class DialledRows(nn.Module):
     """AnisoAlign at the strength in use: blend of two stations of its dial, centred on μx."""
 
     shift: Tensor

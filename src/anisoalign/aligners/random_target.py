@@ -38,10 +38,10 @@ class RandomTarget(RowKeeper):
     def mapping(self, dtype: np.dtype) -> Mapping:
         """A kept row for each row number."""
         self._check_fitted()
-        kept = torch.as_tensor(self.rows_, dtype=torch_dtype(dtype))
+        kept, seed = torch.as_tensor(self.rows_, dtype=torch_dtype(dtype)), self.fitted_with["seed"]
 
         def draw(rows: Tensor, numbers: np.ndarray) -> Tensor:
-            drawn = (keyed_uniform(self.seed, numbers, 1)[:, 0] * len(kept)).astype(np.int64)
+            drawn = (keyed_uniform(seed, numbers, 1)[:, 0] * len(kept)).astype(np.int64)
             return kept[torch.from_numpy(drawn)]
 
         return draw

@@ -36,6 +36,7 @@ class RowKeeper(Aligner):
         self.rows_ = target.sample(min(self.memory, target.rows), seed=self.seed).astype(np.float32)
         self.target_mean_ = self.rows_.mean(axis=0, dtype=np.float64)
         self.provenance_ = origins(source, target)
+        self._fitted_with = self.get_params()
         if progress is not None:
             progress(target.rows)
         return self

@@ -35,7 +35,7 @@ def save(model: Aligner, path: str | Path) -> None:
         "schema_version": SCHEMA_VERSION,
         "library_version": __version__,
         "method": model.name,
-        "params": model.get_params(),
+        "params": model.fitted_with,
         "fitted": plain,
     }
     with model_folder(on_disk(path, "models"), _replaceable) as partial:
@@ -108,6 +108,7 @@ def load(path: str | Path) -> Aligner:
         model = METHODS[config["method"]](**config["params"])
         for name, value in {**arrays, **config["fitted"]}.items():
             setattr(model, name, value)
+        model._fitted_with = model.get_params()
         if not model.calibrated or model.calibration_mean_ is not None:  # else `calibrate` is still to come
             model.mapping(np.dtype(np.float64))  # what a transform needs is there
     except (KeyError, TypeError, AttributeError) as error:
@@ -124,12 +125,10 @@ def split_state(model: Aligner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, {name: value for name, value in state.items() if name not in arrays}
 
 
-def fingerprint(model: Aligner) -> str:
+def aligner_fingerprint(model: Aligner) -> str:
     """Hash of a model's method, parameters and fitted values, in hexadecimal."""
     arrays, plain = split_state(model)
-    digest = hashlib.sha256(
-        json.dumps([model.name, model.get_params(), plain], sort_keys=True, default=_plain).encode()
-    )
+    digest = hashlib.sha256(json.dumps([model.name, model.fitted_with, plain], sort_keys=True, default=_plain).encode())
     for name in sorted(arrays):
         digest.update(name.encode())
         digest.update(arrays[name].tobytes())
@@ -141,13 +140,14 @@ def card_of(model: Aligner, repo_id: str | None = None) -> str:
     about = (type(model).__doc__ or "").strip().splitlines()[0]
     rows = "It **holds target rows**." if model.keeps_rows else "It holds no training rows."
     opened = 'aa.load("PATH")' if repo_id is None else f'aa.Aligner.from_pretrained("{repo_id}")'
-    params = "".join(f"* `{name}`: {value!r}\n" for name, value in model.get_params().items()) or "None.\n"
+    name = repr(type(model)().set_params(**model.fitted_with))
+    params = "".join(f"* `{key}`: {value!r}\n" for key, value in model.fitted_with.items()) or "None.\n"
     fitted = "".join(
         f"* {side}: {about_set}\n" for side, about_set in _fitted_on(getattr(model, "provenance_", {})).items()
     )
     notes = "".join(f"* {note}\n" for note in model.notes())
     return (
-        f"---\nlibrary_name: anisoalign\ntags: [modality-gap, embeddings]\n---\n\n# {model!r}\n\n{about}\n\n"
+        f"---\nlibrary_name: anisoalign\ntags: [modality-gap, embeddings]\n---\n\n# {name}\n\n{about}\n\n"
         f"Maps source embeddings of width {model.n_features_in_} to unit substitutes for target embeddings of the "
         f"same encoder, and of no other. It was fitted without pairs. {rows}\n\n"
         f"```python\nimport anisoalign as aa\n\nmodel = {opened}\naligned = model.transform(embeddings)\n```\n\n"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from anisoalign.aligners.on_device import device_for, lies_on, mapped_on, tiles_on
 from anisoalign.aligners.origins import aligned_provenance, check_source
-from anisoalign.aligners.saving import fingerprint
+from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.embeddings import (
     EmbeddingSet,
     InputError,
@@ -21,12 +21,12 @@ from anisoalign.embeddings import (
     Tile,
     check_apart,
     file_states,
+    fingerprint,
     locate,
     open_embeddings,
     write_tiles,
     writer_for,
 )
-from anisoalign.embeddings import fingerprint as data_fingerprint
 from anisoalign.embeddings.tiles import undivided
 from anisoalign.statistics import map_precision
 
@@ -161,12 +161,12 @@ def write_transformed(
     out = locate(out)
     check_apart(rows, out)
     way = _way(model, place, map_precision(rows.rows, dtype, out_dtype), str(out_dtype))
-    digits = fingerprint(model)
+    digits = aligner_fingerprint(model)
     plan = {
         "model": digits,
         "precision": way.precision.name,
         "bad_rows": rows.bad_rows,
-        "source": data_fingerprint(rows),
+        "source": fingerprint(rows),
     }
     if place.type != "cpu":
         plan["device"] = place.type  # the last digits are its own: what the CPU began, it does not finish

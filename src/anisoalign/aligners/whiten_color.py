@@ -32,5 +32,5 @@ class WhitenColor(Aligner):
 
     def _fit(self, source: Moments, target: Moments) -> None:
         sy, sx = shrunk_covariance(source, self.shrinkage), shrunk_covariance(target, self.shrinkage)
-        self.weight_ = sqrt_psd(sx) @ inverse_sqrt(sy)
+        self.weight_ = sqrt_psd(sx) @ inverse_sqrt(sy, source.noise)
         self.bias_ = target.mean - self.weight_ @ source.mean

@@ -97,14 +97,14 @@ def encode(
     listed in OUT/unreadable.jsonl. OUT says which encoder made it, and fit and transform hold it to that.
     """
     from anisoalign.encoders import open_encoder
-    from anisoalign.encoders.columns import Columns
+    from anisoalign.encoders.columns import ColumnNames
     from anisoalign.encoders.running import Settings, encode_files, find_jobs
 
     started = time.perf_counter()
     opened = open_encoder(encoder, device, dtype.value, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     messages.say(f"{opened!r} on {opened.device}, {dtype.value if dtype is not Compute.auto else opened.dtype}")
     by_kind = {"image": image_column, "text": text_column, "audio": sound_column}
-    columns = Columns({kind: name for kind, name in by_kind.items() if name is not None}, id_column)
+    columns = ColumnNames({kind: name for kind, name in by_kind.items() if name is not None}, id_column)
     jobs = find_jobs(opened, images=images, texts=texts, sounds=sounds, pairs=pairs, columns=columns)
     for job in jobs:
         shards = -(-job.items.rows // shard_rows)

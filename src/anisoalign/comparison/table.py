@@ -97,7 +97,8 @@ class Comparison:
         """One flat record a method: every metric's mean, its standard error as `<metric>_se`, and its mark.
 
         `<metric>_mark` is "best", or "within_noise" where the difference to the best, paired by repeat, is
-        within two standard errors. `closed` is the share of the gap from ReAlign to real targets in label
+        within two standard errors. Of a single repeat, whose spread is unknown, there are neither errors nor marks.
+        `closed` is the share of the gap from ReAlign to real targets in label
         transfer that the method closes, left out where real targets are not above ReAlign by two standard errors. Where
         dials were turned, `dial_strength` is a list of strengths, `dial_<metric>` the means there, over the first
         `dial_repeats` repeats only, and `dial_own_balance` the method's own balance in those. The mean of the
@@ -123,7 +124,8 @@ class Comparison:
         }
         for metric, values in entry.scores.items():
             record[metric] = float(np.mean(values))
-            record[f"{metric}_se"] = standard_error(values)
+            if len(values) > 1:
+                record[f"{metric}_se"] = standard_error(values)
             if entry.method in marks.get(metric, {}):
                 record[f"{metric}_mark"] = marks[metric][entry.method]
         if entry.strengths:
@@ -139,7 +141,9 @@ class Comparison:
                 record[f"dial_{metric}"] = [float(np.mean(entry.dial[t][metric])) for t in strengths]
         closed = self.closed(entry)
         if closed is not None:
-            record["closed"], record["closed_se"] = closed
+            record["closed"] = closed[0]
+            if len(entry.scores["label_transfer"]) > 1:
+                record["closed_se"] = closed[1]
         return record
 
     def scores_of(self, method: str, metric: str) -> list[float] | None:
@@ -167,7 +171,7 @@ class Comparison:
         rivals = {
             e.method: np.asarray(e.scores[metric]) for e in self.methods if e.kind == METHOD and metric in e.scores
         }
-        if len(rivals) < 2:
+        if len(rivals) < 2 or min(map(len, rivals.values())) < 2:
             return {}
         sign = DIRECTIONS[metric]
         best = max(rivals, key=lambda name: sign * rivals[name].mean())

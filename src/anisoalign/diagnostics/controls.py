@@ -49,7 +49,7 @@ def control_transforms(
     ['identity', 'mean_shift', 'moment_match', 'random_target']
     """
     y, x = (Moments.empty(rows.shape[1]).update(rows) for rows in (source, target))
-    match = sqrt_psd(x.covariance) @ inverse_sqrt(y.covariance)
+    match = sqrt_psd(x.covariance) @ inverse_sqrt(y.covariance, y.noise)
     drawn = np.random.default_rng(seed).integers(0, len(target), len(source))
     moved = {
         "identity": source,

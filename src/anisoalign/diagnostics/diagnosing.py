@@ -14,6 +14,7 @@ from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings, pai
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.provenance import warn_of_encoders
 from anisoalign.statistics import Moments, check_widths, float64_below, measure
+from anisoalign.statistics.moments import rounding_of
 
 HISTOGRAM_ROWS = 4_000
 """Rows a side for the histograms of cosines: a seeded sample where there are more."""
@@ -83,7 +84,8 @@ def _diagnose_paired(
     y: EmbeddingSet, x: EmbeddingSet, q: int | None, dtype: str, seed: int, progress: Progress | None
 ) -> GapReport:
     precision = float64_below(y.rows, dtype)
-    source, target, residual = (Moments.empty(y.dim) for _ in range(3))
+    roundings = [rounding_of(s.dtype) for s in (y, x)]
+    source, target, residual = (Moments.empty(y.dim, rounding=r) for r in (*roundings, max(roundings)))
     distance, cosines = 0.0, []
     for a, b in _tiles(y, x, precision, progress):
         source.update(a)

@@ -152,7 +152,7 @@ def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, 
     sx, sy = target.covariance, source.covariance
     lx, ly = eigenvalues(sx), eigenvalues(sy)
     ux, uy = principal_subspace(sx), principal_subspace(sy)
-    rank = min(numerical_rank(lx), numerical_rank(ly))
+    rank = min(numerical_rank(lx, target.noise), numerical_rank(ly, source.noise))
     curve = [k for k in _doubling(d) if k <= rank]
     ranks = spaced_ranks(d)
     cosine = float(source.mean @ target.mean)
@@ -164,7 +164,7 @@ def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, 
         q=q,
         centroid_gap=float(np.linalg.norm(target.mean - source.mean)),
         covariance_gap=float(np.linalg.norm(sx - sy) / np.linalg.norm(sx)),
-        spectral_correlation=spectral_correlation(lx, ly),
+        spectral_correlation=spectral_correlation(lx, ly, (target.noise, source.noise)),
         subspace_overlap=subspace_overlap(ux[:, :q], uy[:, :q]) if q <= rank else None,
         subspace_overlap_chance=q / d,
         subspace_overlap_p=overlap_p_value(ux[:, :q], uy[:, :q], seed) if q <= rank else None,
@@ -172,8 +172,8 @@ def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, 
         overlap_curve=[subspace_overlap(ux[:, :k], uy[:, :k]) for k in curve],
         source_effective_rank=effective_rank(ly),
         target_effective_rank=effective_rank(lx),
-        source_power_law_exponent=power_law_exponent(ly),
-        target_power_law_exponent=power_law_exponent(lx),
+        source_power_law_exponent=power_law_exponent(ly, source.noise),
+        target_power_law_exponent=power_law_exponent(lx, target.noise),
         source_mean_energy=float(source.mean @ source.mean),
         target_mean_energy=float(target.mean @ target.mean),
         spectrum_k=ranks,

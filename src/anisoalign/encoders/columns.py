@@ -25,7 +25,7 @@ USUAL = {
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnNames:
     """Names of columns that the user gave; what is not given is found by usual names.
 
     Attributes

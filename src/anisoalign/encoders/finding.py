@@ -11,7 +11,7 @@ from typing import Any
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.remote import is_remote, locate, reachable
 from anisoalign.embeddings.shards import natural_key
-from anisoalign.encoders.columns import Columns
+from anisoalign.encoders.columns import ColumnNames
 from anisoalign.encoders.folders import FolderListing
 from anisoalign.encoders.items import ENDINGS, Joined, Listing
 from anisoalign.encoders.lines import JsonLinesListing, TextListing
@@ -24,7 +24,7 @@ LISTS = (".parquet", ".jsonl", ".ndjson")
 KNOWN = ".parquet, .jsonl, .ndjson, .txt, .tar, .tar.gz, or a folder"
 
 
-def find_items(source: str | Path, kinds: tuple[str, ...], columns: Columns | None = None) -> Listing:
+def find_items(source: str | Path, kinds: tuple[str, ...], columns: ColumnNames | None = None) -> Listing:
     """List what is to be encoded.
 
     Parameters
@@ -35,7 +35,7 @@ def find_items(source: str | Path, kinds: tuple[str, ...], columns: Columns | No
         Or a URI of any of these, where `?` begins the store's options and stars stand in the last part alone.
     kinds : tuple of str
         One modality, or the two of a pair.
-    columns : Columns, optional
+    columns : ColumnNames, optional
         Names of columns in lists.
 
     Raises
@@ -43,7 +43,7 @@ def find_items(source: str | Path, kinds: tuple[str, ...], columns: Columns | No
     InputError
         If there is nothing, or it cannot be read.
     """
-    columns = columns or Columns()
+    columns = columns or ColumnNames()
     notes: list[str] = []
     parts = []
     for path in _expand(source, kinds, notes):
@@ -198,7 +198,7 @@ def _is_container(name: str) -> bool:
     return name.lower().endswith((*TARS, ".parquet"))
 
 
-def _open_one(path: Path, kinds: tuple[str, ...], columns: Columns) -> Listing:
+def _open_one(path: Path, kinds: tuple[str, ...], columns: ColumnNames) -> Listing:
     name, paired = path.name.lower(), len(kinds) > 1
     if path.is_dir() or not name.endswith(LISTS):
         columns.refuse(kinds, str(path))

@@ -11,7 +11,7 @@ import torch
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
 from anisoalign.encoders.encoder import Encoder
-from anisoalign.encoders.opening import Settings, require, short_name, split_revision
+from anisoalign.encoders.opening import OpeningSettings, require, short_name, split_revision
 from anisoalign.encoders.preparing import (
     Inputs,
     PicturePreparation,
@@ -32,7 +32,7 @@ class HuggingFaceEncoder(Encoder):
         return made if isinstance(made, torch.Tensor) else made.pooler_output
 
 
-def open_model(name: str, settings: Settings) -> HuggingFaceEncoder:
+def open_model(name: str, settings: OpeningSettings) -> HuggingFaceEncoder:
     """Load `NAME`, `NAME@REVISION` or a folder.
 
     Raises

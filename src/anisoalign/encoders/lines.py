@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from anisoalign.embeddings import InputError
 from anisoalign.encoders.column_types import EXACT, as_text
-from anisoalign.encoders.columns import Columns, carried_names, cell_content, chosen_names
+from anisoalign.encoders.columns import ColumnNames, carried_names, cell_content, chosen_names
 from anisoalign.encoders.fetching import content_at
 from anisoalign.encoders.items import TEXT_COLUMN, Item, file_state, opened
 from anisoalign.encoders.preparing import read_text
@@ -108,7 +108,7 @@ class JsonLinesListing:
 
     tabular = True
 
-    def __init__(self, path: Path, kinds: tuple[str, ...], columns: Columns):
+    def __init__(self, path: Path, kinds: tuple[str, ...], columns: ColumnNames):
         self.path, self.kinds = path, kinds
         self._index = LineIndex(path)
         types: dict[str, pa.DataType] = {}

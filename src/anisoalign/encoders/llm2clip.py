@@ -16,7 +16,7 @@ import torch
 from anisoalign.embeddings import InputError
 from anisoalign.encoders.encoder import Encoder, fingerprint_of
 from anisoalign.encoders.hugging_face import loading
-from anisoalign.encoders.opening import Settings, require, short_name, split_revision
+from anisoalign.encoders.opening import OpeningSettings, require, short_name, split_revision
 from anisoalign.encoders.preparing import Inputs, PicturePreparation, Preparation, Prepared, read_text
 
 TEXT_ENCODER = "microsoft/LLM2CLIP-Llama-3-8B-Instruct-CC-Finetuned"
@@ -72,7 +72,7 @@ class _TextPreparation:
 class _TextSide:
     """The language model and its tokenizer, each loaded when a text asks for it: pictures alone do without both."""
 
-    def __init__(self, name: str, settings: Settings):
+    def __init__(self, name: str, settings: OpeningSettings):
         self.name, self._settings = name, settings
 
     @cached_property
@@ -125,7 +125,7 @@ class Llm2ClipEncoder(Encoder):
         return super().weights(modality) | ({"text_encoder": self.text_side.weights} if modality == "text" else {})
 
 
-def open_model(name: str, settings: Settings) -> Llm2ClipEncoder:
+def open_model(name: str, settings: OpeningSettings) -> Llm2ClipEncoder:
     """Load `VISION` or `VISION+TEXT_ENCODER`, each a name on the hub or a folder; the second once there is a text.
 
     Raises
@@ -150,7 +150,7 @@ def open_model(name: str, settings: Settings) -> Llm2ClipEncoder:
     return encoder
 
 
-def _load(transformers: Any, name: str, settings: Settings, dtype: torch.dtype) -> tuple[Any, str | None]:
+def _load(transformers: Any, name: str, settings: OpeningSettings, dtype: torch.dtype) -> tuple[Any, str | None]:
     base, revision = split_revision(name)
     options = {"revision": revision or "main", "trust_remote_code": settings.trust_remote_code}
     with loading(base):
@@ -161,7 +161,7 @@ def _load(transformers: Any, name: str, settings: Settings, dtype: torch.dtype) 
     return model, getattr(config, "_commit_hash", None) or revision
 
 
-def _image_processor(name: str, model: Any, settings: Settings) -> Any:
+def _image_processor(name: str, model: Any, settings: OpeningSettings) -> Any:
     """Return the model's own processor, or OpenAI's settings at its resolution, which the checkpoints leave out.
 
     Raises

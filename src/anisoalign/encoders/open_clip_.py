@@ -16,7 +16,7 @@ from anisoalign.embeddings.errors import one_line
 from anisoalign.encoders import pictures
 from anisoalign.encoders.encoder import Encoder
 from anisoalign.encoders.hugging_face import loading
-from anisoalign.encoders.opening import Settings, require, short_name
+from anisoalign.encoders.opening import OpeningSettings, require, short_name
 from anisoalign.encoders.preparing import Inputs, Preparation, Prepared, read_text
 from anisoalign.encoders.unreadable import UnreadableError
 
@@ -84,7 +84,7 @@ class OpenClipEncoder(Encoder):
         return model.encode_image(inputs["image"]) if modality == "image" else model.encode_text(inputs["text"])
 
 
-def open_model(name: str, settings: Settings) -> OpenClipEncoder:
+def open_model(name: str, settings: OpeningSettings) -> OpenClipEncoder:
     """Load `NAME/PRETRAINED`, `hf-hub:ORG/NAME`, `local-dir:FOLDER` or a folder.
 
     Raises

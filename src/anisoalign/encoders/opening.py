@@ -25,7 +25,7 @@ SCHEMAS = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class OpeningSettings:
     """How a model is loaded, the same for all schemas.
 
     Attributes
@@ -78,8 +78,10 @@ def open_encoder(
     """
     schema, name = _parse(spec)
     place = _device(device)
-    settings = Settings(place, _dtype(dtype, place), trust_remote_code, allow_pickle)
-    opener: Callable[[str, Settings], Encoder] = import_module(f"anisoalign.encoders.{SCHEMAS[schema]}").open_model
+    settings = OpeningSettings(place, _dtype(dtype, place), trust_remote_code, allow_pickle)
+    opener: Callable[[str, OpeningSettings], Encoder] = import_module(
+        f"anisoalign.encoders.{SCHEMAS[schema]}"
+    ).open_model
     encoder = opener(name, settings)
     # Another process has other devices: it looks for itself, or takes the GPU that it is given. The precision is ours.
     elsewhere, precision = device.partition(":")[0], next(key for key, kind in DTYPES.items() if kind == settings.dtype)

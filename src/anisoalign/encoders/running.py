@@ -13,7 +13,7 @@ from anisoalign.embeddings import EmbeddingWriter, InputError, engine_in_use
 from anisoalign.embeddings.remote import is_remote, locate
 from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.encoders.batches import Workers, usual_workers
-from anisoalign.encoders.columns import Columns, flag_of
+from anisoalign.encoders.columns import ColumnNames, flag_of
 from anisoalign.encoders.containers import REPORT, container, growing, put, refuse_other_run
 from anisoalign.encoders.encoder import BATCH_SIZE, Encoder
 from anisoalign.encoders.finding import find_items
@@ -54,7 +54,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Job:
+class EncodingJob:
     """One source and what is made of it: one modality, or the two of its pairs."""
 
     kinds: tuple[str, ...]
@@ -91,8 +91,8 @@ def find_jobs(
     texts: str | Path | None = None,
     sounds: str | Path | None = None,
     pairs: str | Path | None = None,
-    columns: Columns | None = None,
-) -> list[Job]:
+    columns: ColumnNames | None = None,
+) -> list[EncodingJob]:
     """Return what is to be encoded, looked through.
 
     Parameters
@@ -101,7 +101,7 @@ def find_jobs(
         Sources of single items, see `find_items`. Two of them are encoded one after the other.
     pairs : path or pattern, optional
         A source of images (or sounds) with their texts, alone.
-    columns : Columns, optional
+    columns : ColumnNames, optional
 
     Raises
     ------
@@ -128,14 +128,14 @@ def find_jobs(
     idle = [kind for kind in (columns.by_kind if columns else ()) if kind not in sum((k for k, _ in wanted), ())]
     if idle:
         raise InputError(f"{flag_of(idle[0])} is given, but no {idle[0]} is to be encoded")
-    jobs = [Job(kinds, str(source), find_items(source, kinds, columns)) for kinds, source in wanted]
+    jobs = [EncodingJob(kinds, str(source), find_items(source, kinds, columns)) for kinds, source in wanted]
     if columns is not None and columns.id is not None and not any(job.items.tabular for job in jobs):
         raise InputError(f"--id-column names a column of a .parquet or .jsonl list; {jobs[0].source} has no columns")
     return jobs
 
 
 def encode_files(
-    encoder: Encoder, jobs: Sequence[Job], out: str | Path, settings: Settings, progress: Progress | None = None
+    encoder: Encoder, jobs: Sequence[EncodingJob], out: str | Path, settings: Settings, progress: Progress | None = None
 ) -> Outcome:
     """Encode jobs into `out`, which appears when all is done; the same call continues an interrupted run.
 
@@ -145,7 +145,7 @@ def encode_files(
     Parameters
     ----------
     encoder : Encoder
-    jobs : sequence of Job
+    jobs : sequence of EncodingJob
     out : path or URI
         A new folder.
     settings : Settings
@@ -194,7 +194,7 @@ class _StoppedError(Exception):
 
 def _run_job(
     encoder: Encoder,
-    job: Job,
+    job: EncodingJob,
     places: dict[str, Path],
     settings: Settings,
     outcome: Outcome,
@@ -227,7 +227,7 @@ def _run_job(
 
 def _write_shards(
     encoder: Encoder,
-    job: Job,
+    job: EncodingJob,
     workers: Workers,
     writers: dict[str, EmbeddingWriter],
     settings: Settings,
@@ -252,7 +252,7 @@ def _write_shards(
         write_away(engine, encoder, task, parts, progress, settings.workers or 0)
 
 
-def _writer(encoder: Encoder, kind: str, job: Job, place: Path, settings: Settings) -> EmbeddingWriter:
+def _writer(encoder: Encoder, kind: str, job: EncodingJob, place: Path, settings: Settings) -> EmbeddingWriter:
     """Return what writes one modality; its plan is all that the values depend on."""
     provenance = encoder.provenance(kind)
     plan = {
@@ -283,7 +283,7 @@ def _writer(encoder: Encoder, kind: str, job: Job, place: Path, settings: Settin
     )
 
 
-def _add_up(writers: dict[str, EmbeddingWriter], job: Job, shard_rows: int, outcome: Outcome) -> None:
+def _add_up(writers: dict[str, EmbeddingWriter], job: EncodingJob, shard_rows: int, outcome: Outcome) -> None:
     """Count what the shards of this run and of those that it continues hold, which is what their notes say."""
     for kind, writer in writers.items():
         records = writer.records()

@@ -13,7 +13,7 @@ from anisoalign.embeddings import InputError
 from anisoalign.encoders import pictures, sounds
 from anisoalign.encoders.encoder import Encoder
 from anisoalign.encoders.hugging_face import loading
-from anisoalign.encoders.opening import Settings, require, short_name, split_revision
+from anisoalign.encoders.opening import OpeningSettings, require, short_name, split_revision
 from anisoalign.encoders.preparing import Inputs, Preparation, Prepared, read_text
 
 _SAFE, _PICKLE = ("model.safetensors", "model.safetensors.index.json"), "pytorch_model.bin"
@@ -71,7 +71,7 @@ class SentenceTransformerEncoder(Encoder):
         return model(moved)["sentence_embedding"][:, : model.truncate_dim]
 
 
-def open_model(name: str, settings: Settings) -> SentenceTransformerEncoder:
+def open_model(name: str, settings: OpeningSettings) -> SentenceTransformerEncoder:
     """Load `NAME`, `NAME@REVISION` or a folder.
 
     Raises

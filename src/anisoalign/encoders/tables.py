@@ -15,7 +15,7 @@ from anisoalign.embeddings.errors import one_line
 from anisoalign.embeddings.formats.columns import vector_type
 from anisoalign.embeddings.formats.parquet import open_parquet
 from anisoalign.encoders.column_types import EXACT
-from anisoalign.encoders.columns import Columns, carried_names, cell_content, chosen_names
+from anisoalign.encoders.columns import ColumnNames, carried_names, cell_content, chosen_names
 from anisoalign.encoders.items import Item, file_state
 
 _BATCH = 64
@@ -30,12 +30,12 @@ class ParquetListing:
     path : Path
     kinds : tuple of str
         Modalities that are to be encoded.
-    columns : Columns
+    columns : ColumnNames
     """
 
     tabular = True
 
-    def __init__(self, path: Path, kinds: tuple[str, ...], columns: Columns):
+    def __init__(self, path: Path, kinds: tuple[str, ...], columns: ColumnNames):
         self.path, self.kinds = path, kinds
         with open_parquet(path) as file:
             schema, about = file.schema_arrow, file.metadata

@@ -132,7 +132,7 @@ class Session:
     @property
     def strength(self) -> float:
         """The strength that the model was fitted with; 1 where it has no dial."""
-        return float(getattr(self.model, "strength_", self.model.get_params().get("strength", 1.0)))
+        return float(getattr(self.model, "strength_", self.model.fitted_with.get("strength", 1.0)))
 
     def _read_moments(self, source: EmbeddingSet, target: EmbeddingSet) -> tuple[Moments, Moments] | None:
         if not self.dial or isinstance(self.model, AnisoAlign):
@@ -152,7 +152,7 @@ class Session:
         if isinstance(self.model, AnisoAlign):
             return self.model.at_strength(strength)
         assert self._moments is not None
-        return type(self.model)(**{**self.model.get_params(), "strength": strength}).fit_from_statistics(*self._moments)
+        return type(self.model)(**{**self.model.fitted_with, "strength": strength}).fit_from_statistics(*self._moments)
 
     def _measured(self, strength: float) -> tuple[float, float]:
         """Ψ and the smaller of penetration and coverage, on rows drawn from the sample."""

@@ -21,8 +21,9 @@ class _Spectrum(NamedTuple):
     def root(self) -> Float[np.ndarray, "d d"]:
         return (self.vectors * np.sqrt(np.clip(self.values, 0.0, None))) @ self.vectors.T
 
-    def inverse_root(self) -> Float[np.ndarray, "d d"]:
-        kept = self.values > max(float(self.values[-1]), 0.0) * len(self.values) * np.finfo(np.float64).eps
+    def inverse_root(self, noise: float) -> Float[np.ndarray, "d d"]:
+        rounding = max(float(self.values[-1]), 0.0) * len(self.values) * np.finfo(np.float64).eps
+        kept = self.values > max(rounding, noise)
         roots = np.where(kept, 1.0 / np.sqrt(np.where(kept, self.values, 1.0)), 0.0)
         return (self.vectors * roots) @ self.vectors.T
 
@@ -39,8 +40,10 @@ def sqrt_psd(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     return _Spectrum.of(matrix).root()
 
 
-def inverse_sqrt(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
+def inverse_sqrt(matrix: Float[np.ndarray, "d d"], noise: float = 0.0) -> Float[np.ndarray, "d d"]:
     """Symmetric (pseudo-)inverse square root, shape (d, d); directions below rounding are sent to zero.
+
+    So are those of an eigenvalue up to `noise`, what rounding of the rows may have made: `Moments.noise`.
 
     Examples
     --------
@@ -48,14 +51,16 @@ def inverse_sqrt(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     >>> inverse_sqrt(np.diag([4.0, 0.0])).tolist()
     [[0.5, 0.0], [0.0, 0.0]]
     """
-    return _Spectrum.of(matrix).inverse_root()
+    return _Spectrum.of(matrix).inverse_root(noise)
 
 
-def gaussian_transport(source: Float[np.ndarray, "d d"], target: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
+def gaussian_transport(
+    source: Float[np.ndarray, "d d"], target: Float[np.ndarray, "d d"], noise: float = 0.0
+) -> Float[np.ndarray, "d d"]:
     """Linear part of the optimal transport map from N(·, source) to N(·, target), shape (d, d).
 
     T = S^{-1/2} (S^{1/2} Σ S^{1/2})^{1/2} S^{-1/2}, the only symmetric positive map with T S T = Σ
-    (Knott and Smith 1984).
+    (Knott and Smith 1984). Directions in which the source varies by no more than `noise` are sent to zero.
 
     Examples
     --------
@@ -65,6 +70,6 @@ def gaussian_transport(source: Float[np.ndarray, "d d"], target: Float[np.ndarra
            [0. , 0.5]])
     """
     spectrum = _Spectrum.of(source)
-    root, inverse = spectrum.root(), spectrum.inverse_root()
+    root, inverse = spectrum.root(), spectrum.inverse_root(noise)
     transport = inverse @ sqrt_psd(root @ target @ root) @ inverse
     return (transport + transport.T) / 2

@@ -13,27 +13,33 @@ def eigenvalues(covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, " d"]
     return np.clip(np.linalg.eigvalsh(covariance)[::-1], 0.0, None)
 
 
-def numerical_rank(values: Float[np.ndarray, " d"]) -> int:
-    """Number of eigenvalues (largest first) above max(1e-10, d·eps) times the largest."""
+def numerical_rank(values: Float[np.ndarray, " d"], noise: float = 0.0) -> int:
+    """Number of eigenvalues (largest first) above max(1e-10, d·eps) times the largest, and above `noise`.
+
+    `noise` is what rounding may have made an eigenvalue of before there were any: `Moments.noise`.
+    """
     floor = max(_FLOOR, len(values) * np.finfo(np.float64).eps)
-    return int(np.count_nonzero(values > floor * values[0]))
+    return int(np.count_nonzero(values > max(floor * float(values[0]), noise)))
 
 
-def spectral_correlation(x: Float[np.ndarray, " d"], y: Float[np.ndarray, " d"]) -> float | None:
+def spectral_correlation(
+    x: Float[np.ndarray, " d"], y: Float[np.ndarray, " d"], noise: tuple[float, float] = (0.0, 0.0)
+) -> float | None:
     """Cλ: Pearson correlation of log-eigenvalues, over those that are numerically positive in both.
 
-    None where fewer than three eigenvalues can be compared. It is high even for unrelated sets: any two
-    spectra fall. It says nothing about shared directions; `subspace_overlap` does.
+    `noise` is that of either, as in `numerical_rank`. None where fewer than three eigenvalues can be compared. It is
+    high even for unrelated sets: any two spectra fall. It says nothing about shared directions; `subspace_overlap`
+    does.
     """
-    kept = min(numerical_rank(x), numerical_rank(y))
+    kept = min(numerical_rank(x, noise[0]), numerical_rank(y, noise[1]))
     if kept < 3:
         return None
     return float(np.corrcoef(np.log(x[:kept]), np.log(y[:kept]))[0, 1])
 
 
-def power_law_exponent(values: Float[np.ndarray, " d"]) -> float | None:
+def power_law_exponent(values: Float[np.ndarray, " d"], noise: float = 0.0) -> float | None:
     """Exponent a of λ_i ∝ i^{−a}: least squares in log-log over the numerically positive eigenvalues."""
-    kept = numerical_rank(values)
+    kept = numerical_rank(values, noise)
     if kept < 3:
         return None
     slope, _ = np.polyfit(np.log(np.arange(1, kept + 1)), np.log(values[:kept]), 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from anisoalign.aligners import Aligner, AnisoAlign
-from anisoalign.aligners.saving import fingerprint
+from anisoalign.aligners.saving import aligner_fingerprint
 
 Given = TypeVar("Given", bound=Aligner | None)
 
@@ -33,8 +33,8 @@ def dialled(aligner: Given, used: Aligner | None = None) -> Given:
     >>> dialled(AnisoAlign(strength=0.3).fit(rows[:100] + 1, rows[100:] - 1)).strength_
     0.3
     """
-    if not isinstance(aligner, AnisoAlign) or aligner.strength != "auto":
+    if not isinstance(aligner, AnisoAlign) or aligner.fitted_with["strength"] != "auto":
         return aligner
-    if used is not None and fingerprint(used) == fingerprint(aligner):
+    if used is not None and aligner_fingerprint(used) == aligner_fingerprint(aligner):
         return aligner
     return aligner.at_strength(STRENGTH)

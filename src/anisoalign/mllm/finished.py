@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from anisoalign.aligners import load as load_aligner
-from anisoalign.aligners.saving import fingerprint as aligner_fingerprint
-from anisoalign.embeddings import InputError
-from anisoalign.embeddings import fingerprint as data_fingerprint
+from anisoalign.aligners.saving import aligner_fingerprint
+from anisoalign.embeddings import InputError, fingerprint
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.dial import dialled
-from anisoalign.mllm.language_models import fingerprint, load_lm
+from anisoalign.mllm.language_models import load_lm, weights_fingerprint
 from anisoalign.mllm.saving import CONFIG, is_model, read_config
 from anisoalign.mllm.settings import ModelSettings, StageSettings, TrainSettings, made
 from anisoalign.mllm.store import EmbeddingStore, open_rows
@@ -27,7 +26,7 @@ def trained_on(talks: Conversations, store: EmbeddingStore) -> dict[str, Any]:
     aligner = store.aligner
     return {
         "conversations": talks.state(),
-        "embeddings": data_fingerprint(store.set),
+        "embeddings": fingerprint(store.set),
         "aligner": None if aligner is None else aligner_fingerprint(aligner),
     }
 
@@ -123,7 +122,7 @@ class _Now:
     @cached_property
     def embeddings(self) -> str:
         stage = self.stage
-        return data_fingerprint(open_rows(stage.embeddings, stage.side, stage.column, stage.id_column))
+        return fingerprint(open_rows(stage.embeddings, stage.side, stage.column, stage.id_column))
 
     def aligner(self, before: str | None) -> str | None:
         """Fingerprint of the aligner as a stage is trained with it, after a model that was trained with `before`."""
@@ -153,7 +152,7 @@ def _same_lm(config: dict[str, Any], then: ModelSettings, now: ModelSettings) ->
     if reference["kind"] != "reference" or not now.lm:  # weights that were trained tell nothing of the first ones
         return False
     lm = load_lm(now.lm, now.revision, now.dtype, now.attention)
-    return fingerprint(lm.state_dict()) == reference["fingerprint"]
+    return weights_fingerprint(lm.state_dict()) == reference["fingerprint"]
 
 
 def _short(value: Any) -> str:

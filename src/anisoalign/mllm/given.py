@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from anisoalign.aligners import Aligner
-from anisoalign.aligners.saving import fingerprint as aligner_fingerprint
+from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.embeddings import InputError
 from anisoalign.mllm.dial import dialled
 from anisoalign.mllm.model import EmbeddingLanguageModel

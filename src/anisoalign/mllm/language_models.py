@@ -66,13 +66,13 @@ def lm_config(name: str | Path, revision: str = "") -> Any:
         return AutoConfig.from_pretrained(str(name), revision=revision or "main", trust_remote_code=False)
 
 
-def fingerprint(state: Mapping[str, Tensor]) -> str:
+def weights_fingerprint(state: Mapping[str, Tensor]) -> str:
     """Hash of names, shapes and the first values of all weights, the same in float32 and in bfloat16.
 
     Examples
     --------
     >>> layer = torch.nn.Linear(2, 2)
-    >>> fingerprint(layer.state_dict()) == fingerprint(layer.bfloat16().state_dict())
+    >>> weights_fingerprint(layer.state_dict()) == weights_fingerprint(layer.bfloat16().state_dict())
     True
     """
     digest = hashlib.sha256()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from anisoalign.aligners import Aligner
 from anisoalign.aligners.origins import source_of
-from anisoalign.aligners.saving import fingerprint
+from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.embeddings import EmbeddingSet, InputError
 from anisoalign.embeddings.provenance import Provenance, in_words, same_encoder
 
@@ -43,5 +43,5 @@ def check_aligner(aligner: Aligner, embeddings: EmbeddingSet) -> None:
         raise InputError(f"{name} has width {embeddings.dim}, the aligner was fitted on width {aligner.n_features_in_}")
     check_encoder(source_of(aligner), found, name, "the aligner was fitted on")
     moved = (found or {}).get("aligned_by")
-    if moved and not fingerprint(aligner).startswith(str(moved.get("model"))):
+    if moved and not aligner_fingerprint(aligner).startswith(str(moved.get("model"))):
         raise InputError(f"{name} was moved by another aligner than the one given")

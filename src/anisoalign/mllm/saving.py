@@ -29,7 +29,7 @@ from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
 from anisoalign.embeddings.model_folder import check_model_place, model_folder, sync_file
 from anisoalign.mllm.card import card
-from anisoalign.mllm.language_models import AS_SAVED, fingerprint, load_lm, load_tokenizer
+from anisoalign.mllm.language_models import AS_SAVED, load_lm, load_tokenizer, weights_fingerprint
 from anisoalign.mllm.learning import quiet_peft
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.settings import ModelSettings, made
@@ -196,7 +196,7 @@ def _load_lm(path: Path, config: dict[str, Any], settings: ModelSettings, device
                 f"{path}: its language model was at {name}, which is gone; say where it is now (lm=…, --lm)"
             )
         lm = load_lm(name, "" if given else reference["revision"], settings.dtype, settings.attention, device)
-    if fingerprint(lm.state_dict()) != reference["fingerprint"]:
+    if weights_fingerprint(lm.state_dict()) != reference["fingerprint"]:
         raise InputError(f"{path}: the language model is not the one this model was trained with: its weights differ")
     return lm
 
@@ -230,7 +230,7 @@ def _save_lm(model: EmbeddingLanguageModel, folder: Path) -> None:
 
 def _reference(model: EmbeddingLanguageModel) -> dict[str, Any]:
     """Where the language model is to be found again, and a hash of its weights."""
-    mark = fingerprint(_own_state(model))
+    mark = weights_fingerprint(_own_state(model))
     name = model.settings.lm
     if model.lm_changed or not name:
         return {"kind": "folder", "fingerprint": mark}

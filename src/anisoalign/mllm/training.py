@@ -24,7 +24,7 @@ from anisoalign.mllm.finished import plain_settings, trained_on
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.given import check_store, moved, stage_store
 from anisoalign.mllm.joined import Batch, Joined
-from anisoalign.mllm.language_models import fingerprint
+from anisoalign.mllm.language_models import weights_fingerprint
 from anisoalign.mllm.logging import TRACKED, open_tracker
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.optimizing import make_optimizer
@@ -295,7 +295,7 @@ class _Run:
             "embedding_rows": given["embeddings"],
             "aligner": given["aligner"],
             "first_weights": checkpoint.weights_checksum(self.parameters),
-            "frozen_weights": fingerprint(self._frozen),
+            "frozen_weights": weights_fingerprint(self._frozen),
             **self._model_settings,
         }
 

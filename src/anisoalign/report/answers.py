@@ -137,6 +137,8 @@ def which_one(advice: Sequence[Advice], records: Sequence[Record], source: str, 
     record = next(record for record in records if record["method"] == first.method)
     reached = min(record["target_penetration"], record["target_coverage"])
     balance = "has the best balance" if first.best == first.method else "is within noise of the best balance"
+    if record.get("repeats") == 1:
+        balance = "has on the one split measured, which tells no spread, the best balance"
     sentences = [
         f"{_begun(first.purpose)}, {short_name(first.method)} {balance} of meaning kept and target reached: "
         f"{first.value:.2f}, their harmonic mean, where {RAW} have {fixed(first.raw, 2)}. It keeps {record[KEPT]:.2f} "

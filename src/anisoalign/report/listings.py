@@ -29,6 +29,14 @@ BALANCE = Measure(
 )
 
 
+_MARKED = (
+    "**Bold** is best of all methods. ≈ is within noise of it: the differences from the best, split by split, average "
+    "no more than twice their standard error. What two methods have in common in a split cancels, so of two with the "
+    "same figures one may have the mark and the other not. Controls and maps made with pairs take no part."
+)
+_ONE_SPLIT = "One split tells no spread, and so of no method that it is best: --repeats asks for more."
+
+
 @dataclass(frozen=True)
 class Cell:
     """A number as text, its standard error, its mark, and the value that rows are sorted by."""
@@ -83,12 +91,7 @@ def _compared(records: Sequence[Record], key: str, caption: str, shown: Collecti
     measures = [m for m in present((BALANCE, *COMPARED), whole) if room or m.key != "closed"]
     kept = [[record for record in group if record["method"] in shown] for group in in_order(whole)]
     groups = [[(str(r["method"]), [_cell(m, r) for m in measures]) for r in group] for group in kept]
-    notes = [
-        "**Bold** is best of all methods. ≈ is within noise of it: the differences from the best, split by split, "
-        "average no more than twice their standard error. What two methods have in common in a split cancels, so of "
-        "two with the same figures one may have the mark and the other not. Controls and maps made with pairs take no "
-        "part."
-    ]
+    notes = [_ONE_SPLIT if any(record.get("repeats") == 1 for record in whole) else _MARKED]
     if any(str(record["method"]).startswith("oracle-") for record in records):
         notes.append(
             "The oracles are simple maps made with pairs, for comparison only: they minimise a distance, which is not "

@@ -275,9 +275,14 @@ def _choice_section(results: Results, advice: Sequence[Advice], source: str, tar
         return _unknown("choice", "Which one for me?", f"{_COMPARE} --report page.html")
     answer = answers.which_one(advice, results.compare, source, target)
     repeats = results.compare[0].get("repeats", _ENOUGH)
-    few = str(repeats) if 1 < repeats < _ENOUGH else ""
+    few = "one split tells no noise" if repeats == 1 else f"{repeats} splits are few to tell noise by"
     return Section(
-        "choice", "Which one for me?", answer, advice=list(advice), commands=_commands(advice, source, target), few=few
+        "choice",
+        "Which one for me?",
+        answer,
+        advice=list(advice),
+        commands=_commands(advice, source, target),
+        few=few[:1].upper() + few[1:] if repeats < _ENOUGH else "",
     )
 
 

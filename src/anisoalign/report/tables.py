@@ -52,8 +52,9 @@ def comparison_table(records: Sequence[Record]) -> Table:
 
     measures = present(COMPARED, records)
     legend = [f"{measure.name.removesuffix(' ↓')} – {measure.words}" for measure in measures]
-    table = _table(protocol_line(records), "\n".join(["", _marks("* best"), *legend, *chosen_strengths(records)]))
     marked = {measure.key for measure in measures if any(measure.mark(record) for record in records)}
+    said = [_marks("* best")] if marked else []
+    table = _table(protocol_line(records), "\n".join(["", *said, *legend, *chosen_strengths(records)]))
     table.add_column("method", overflow="fold")
     for measure in measures:
         table.add_column(_heading(measure), justify="right", overflow="fold")
@@ -76,7 +77,8 @@ def comparison_markdown(records: Sequence[Record]) -> str:
     legend = [f"* {measure.name.removesuffix(' ↓')} – {measure.words}" for measure in measures]
     legend += [f"* {sentence}" for sentence in chosen_strengths(records)]
     protocol = protocol_line(records)
-    notes = [protocol[:1].upper() + protocol[1:] + "." if protocol else "", _marks("**bold** best")]
+    marked = any(measure.mark(record) for measure in measures for record in records)
+    notes = [protocol[:1].upper() + protocol[1:] + "." if protocol else "", _marks("**bold** best") if marked else ""]
     return "\n".join([*lines, "", *filter(None, notes), "", *legend, ""])
 
 

@@ -51,8 +51,8 @@ class Measure:
         return fixed(value, self.decimals)
 
     def mark(self, record: Record) -> str:
-        """Either "best", "within_noise" or empty."""
-        return record.get(f"{self.key}_mark", "")
+        """Either "best", "within_noise" or empty, as where one split tells no noise."""
+        return record.get(f"{self.key}_mark", "") if record.get("repeats", 2) > 1 else ""
 
 
 COMPARED = (

@@ -15,6 +15,10 @@ Order = Literal["mean", "diagonal", "full"]
 """How much of the second moment is kept: nothing, its diagonal, or the whole matrix."""
 
 SCHEMA_VERSION = 1
+EXACT = float(np.finfo(np.float64).eps)
+"""Rounding of float64, and of a file of before moments remembered theirs."""
+SAFETY = 16.0
+"""Twice what rounding was seen to make of ε ‖Σ‖_F."""
 _KEY = "anisoalign_moments"
 """The one entry of a file's metadata: the order of several is not fixed, and equal moments are equal files."""
 
@@ -35,6 +39,9 @@ class Moments:
         Their mean.
     m2 : ndarray or None
         Centred second moment *sum*: (d, d) for order "full", (d,) for "diagonal", None for "mean".
+    rounding : float
+        Relative size of what rounding does to Σ, the largest of all tiles: ε of the precision of the products, or where
+        that is larger, `rounding_of` the values as they were stored.
 
     Examples
     --------
@@ -51,12 +58,13 @@ class Moments:
     n: int
     mean: Float[np.ndarray, " d"]
     m2: np.ndarray | None
+    rounding: float = EXACT
 
     @classmethod
-    def empty(cls, dim: int, order: Order = "full") -> Self:
-        """Moments of no rows: the identity of `merge`."""
+    def empty(cls, dim: int, order: Order = "full", rounding: float = EXACT) -> Self:
+        """Moments of no rows: the identity of `merge`; `rounding` is that of the rows to come, as they are stored."""
         shape = {"mean": None, "diagonal": (dim,), "full": (dim, dim)}[order]
-        return cls(0, np.zeros(dim), None if shape is None else np.zeros(shape))
+        return cls(0, np.zeros(dim), None if shape is None else np.zeros(shape), rounding)
 
     @property
     def dim(self) -> int:
@@ -81,16 +89,16 @@ class Moments:
             return self
         # The sum as one BLAS call; float32 sums of a few thousand unit rows err by 1e-7.
         factors = np.ones(len(rows), rows.dtype) if scale is None else scale
-        mean = (factors @ rows).astype(np.float64) / len(rows)
+        mean, rounding = (factors @ rows).astype(np.float64) / len(rows), float(np.finfo(rows.dtype).eps)
         if self.m2 is None:
-            return self.merge(Moments(len(rows), mean, None))
+            return self.merge(Moments(len(rows), mean, None, rounding))
         if scale is not None:
             rows, overwrite = rows * scale[:, None], True
         # Centred first: float32 products would lose the digits that a large mean takes.
         centred = np.subtract(rows, mean.astype(rows.dtype), out=rows if overwrite else None)
         # `centred.T @ centred` goes to BLAS syrk: half the operations of a GEMM.
         m2 = centred.T @ centred if self.m2.ndim == 2 else np.einsum("ij,ij->j", centred, centred)
-        return self.merge(Moments(len(rows), mean, m2))
+        return self.merge(Moments(len(rows), mean, m2, rounding))
 
     def merge(self, other: Moments) -> Self:
         """Combine with the moments of other rows, in place; associative and commutative up to rounding."""
@@ -99,6 +107,7 @@ class Moments:
                 f"moments of width {self.dim}, order {self.order!r} cannot take in moments of "
                 f"width {other.dim}, order {other.order!r}"
             )
+        self.rounding = max(self.rounding, other.rounding)
         n = self.n + other.n
         if n == 0:
             return self
@@ -133,13 +142,32 @@ class Moments:
             return max(0.0, 1.0 - float(self.mean @ self.mean))  # equal rows round to either side of 0
         return float(self.variance.sum())
 
+    @property
+    def noise(self) -> float:
+        """Variance along a direction up to which it may be rounding and no more: 16 · rounding · ‖Σ‖_F; order "full".
+
+        Products of precision ε err by some ε √(Σ_ii Σ_jj) in each entry. Where the errors are independent, the
+        largest eigenvalue of them all is about 2 ε tr Σ / √d; where a few rows repeat, up to 8 ε λ1 was seen. ‖Σ‖_F is
+        no less than tr Σ / √d and λ1. The usual d ε λ1 would be as large as true eigenvalues are.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> rows = np.repeat(np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32), 1000, axis=0)
+        >>> moments = Moments.empty(64).update(rows)
+        >>> int((np.linalg.eigvalsh(moments.covariance) > moments.noise).sum())  # of four points about their mean
+        3
+        """
+        return SAFETY * self.rounding * float(np.linalg.norm(self.covariance))
+
     def rotated(self, rotation: Float[np.ndarray, "d d"]) -> Moments:
         """Moments of the rows R y, of order "full"."""
-        return Moments(self.n, rotation @ self.mean, self.n * (rotation @ self.covariance @ rotation.T))
+        turned = self.n * (rotation @ self.covariance @ rotation.T)
+        return Moments(self.n, rotation @ self.mean, turned, self.rounding)
 
     def save(self, path: str | Path) -> None:
         """Write to a safetensors file."""
-        arrays = {"n": np.array([self.n], dtype=np.int64), "mean": self.mean}
+        arrays = {"n": np.array([self.n], dtype=np.int64), "mean": self.mean, "rounding": np.array([self.rounding])}
         if self.m2 is not None:
             arrays["m2"] = np.ascontiguousarray(self.m2)
         save_file(arrays, str(path), {_KEY: str(SCHEMA_VERSION)})
@@ -161,4 +189,17 @@ class Moments:
         if about.get(_KEY) != str(SCHEMA_VERSION):
             raise ValueError(f"{path} holds no moments of schema version {SCHEMA_VERSION}")
         arrays = load_file(str(path))
-        return cls(int(arrays["n"][0]), arrays["mean"], arrays.get("m2"))
+        rounding = float(arrays["rounding"][0]) if "rounding" in arrays else EXACT
+        return cls(int(arrays["n"][0]), arrays["mean"], arrays.get("m2"), rounding)
+
+
+def rounding_of(stored: np.dtype) -> float:
+    """Variance that rounding to a type adds to a value, as a share of its square: ε²/12, of steps of ε at most.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f"{rounding_of(np.dtype('float16')):.0e}"
+    '8e-08'
+    """
+    return float(np.finfo(stored).eps) ** 2 / 12

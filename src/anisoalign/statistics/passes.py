@@ -9,7 +9,7 @@ import numpy as np
 
 from anisoalign import compiled
 from anisoalign.embeddings import EmbeddingSet, InputError, Span, Tile, carried_out, engine_for, open_embeddings
-from anisoalign.statistics.moments import Moments, Order
+from anisoalign.statistics.moments import Moments, Order, rounding_of
 from anisoalign.statistics.tree import Sums, TreeSum, grouped, level_for
 
 Summary = Callable[[Tile], Moments]
@@ -19,6 +19,7 @@ FLOAT64_ROWS = 200_000
 MAP64_ROWS = 20_000
 """And mapped, to float32: sums need the digits, a row of its own loses a millionth."""
 
+_SINGLE = float(np.finfo(np.float32).eps)
 _NODES_A_HAND = 4
 """Parts of a pass for each hand of an engine, so that none waits long for the last."""
 
@@ -80,7 +81,7 @@ def measure(
     embeddings = open_embeddings(embeddings)
     return summed(
         embeddings,
-        partial(_no_moments, embeddings.dim, order),
+        partial(_no_moments, embeddings.dim, order, rounding_of(embeddings.dtype)),
         partial(OwnMoments, order) if summary is None else summary,
         precision=float64_below(embeddings.rows, dtype),
         rows=tile_rows(embeddings.dim) if order == "full" else None,
@@ -89,9 +90,9 @@ def measure(
     )
 
 
-def _no_moments(dim: int, order: Order) -> Moments:
+def _no_moments(dim: int, order: Order, rounding: float) -> Moments:
     """A function of the module, which travels by its name; a class method would travel by its code."""
-    return Moments.empty(dim, order)
+    return Moments.empty(dim, order, rounding)
 
 
 def summed(
@@ -194,4 +195,4 @@ class OwnMoments:
             self._centred = np.empty(stored.shape, np.float32)
         centred = self._centred[: len(stored)]
         norms, total = compiled.sweeps().centred(stored, centred)
-        return norms, Moments(len(stored), total / len(stored), centred.T @ centred)
+        return norms, Moments(len(stored), total / len(stored), centred.T @ centred, _SINGLE)

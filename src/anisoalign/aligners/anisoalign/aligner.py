@@ -293,6 +293,7 @@ class AnisoAlign(Aligner):
         fitted.overlap_p_ = overlap_p
         fitted.calibrate(source, dtype=dtype, progress=progress)
         fitted.provenance_ = origins(source, target)
+        self._fitted_with = fitted.get_params()
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
         for name, value in vars(fitted).items():
@@ -362,9 +363,9 @@ class AnisoAlign(Aligner):
         """
         self._check_fitted()
         t = in_unit_interval("strength", strength)
-        other = type(self)(**{**self.get_params(), "strength": t})
+        other = type(self)(**{**self.fitted_with, "strength": t})
         vars(other).update({name: value for name, value in vars(self).items() if name.endswith("_")})
-        other.strength_ = t
+        other.strength_, other._fitted_with = t, other.get_params()
         other.calibration_mean_ = np.array([np.interp(t, NODES, column) for column in self.calibration_means_.T])
         return other
 
@@ -433,12 +434,12 @@ class AnisoAlign(Aligner):
         else:
             rows = open_embeddings(source[None] if getattr(source, "ndim", 2) == 1 else source)
         if rows.dim == self.n_features_in_ and rows.rows > 1:
-            seen = rows.sample(4096, self.seed, np.float64)
+            seen = rows.sample(4096, self.fitted_with["seed"], np.float64)
             check_drift(seen, self.start_source_mean_, self.source_energy_, self.source_dimension_)
         aligned = super().transform(source, out, **options)
         if not return_bound:
             return aligned
-        bounds = self._bounds(rows.sample(rows.rows, self.seed, np.float64))
+        bounds = self._bounds(rows.sample(rows.rows, self.fitted_with["seed"], np.float64))
         return aligned, bounds if self.correction().acts_at(self.strength_) else np.zeros_like(bounds)
 
     def passes(self, source_rows: int, target_rows: int) -> tuple[int, int]:
@@ -465,7 +466,7 @@ class AnisoAlign(Aligner):
         """The fitted parts, at every strength, before the last calibration."""
         self._check_fitted()
         arrays = {n[:-1]: v for n, v in vars(self).items() if n.startswith(_PARTS) and isinstance(v, np.ndarray)}
-        return Correction.from_arrays(arrays, self.polar_config_, self.initial == "radial")
+        return Correction.from_arrays(arrays, self.polar_config_, self.fitted_with["initial"] == "radial")
 
     @property
     def bound_(self) -> float:

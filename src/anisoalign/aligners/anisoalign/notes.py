@@ -15,19 +15,20 @@ SIMPLE = ("mean-shift", "realign", "gaussian-transport", "aniso-align")
 
 def of_strength(model: Any) -> list[str]:
     """The strength in use, how far the rotation is made, and what the strength was chosen by."""
+    given = model.fitted_with
     turns = model.correction().rotated is not None
     turned = min(1.0, model.strength_ / ROTATED) if turns else 0.0
     found = [f"strength {model.strength_:g} of the correction; the rotation is {turned:.0%} made"]
-    if model.rotation == "auto" and model.initial != "radial" and not turns:
+    if given["rotation"] == "auto" and given["initial"] != "radial" and not turns:
         found.append("no rotation: held-out sources come nearer to targets by a translation")
     curve = model.strength_curve_
-    if curve is None and model.strength == "auto":
+    if curve is None and given["strength"] == "auto":
         found.append(f"not chosen: fewer than {FEWEST} rows of a set are too few to hold any out")
     if curve is None or model.strength_ not in curve["strengths"]:
         return found
     kept, reached = curve["geometry_consistency"], curve["target_reached"]
     at = curve["strengths"].index(model.strength_)
-    if model.strength == "auto":
+    if given["strength"] == "auto":
         found.append(
             f"chosen on held-out rows: geometry kept {kept[at]:.2f}, target reached {reached[at]:.2f} "
             f"(ReAlign: {kept[0]:.2f}, {reached[0]:.2f})"
@@ -80,7 +81,7 @@ def of_bounds(model: Any) -> list[str]:
             f"and moved their part in V by {moved:.2g} and {furthest:.2g}"
         )
     sure = 1 / about["drift_lipschitz"] if about.get("drift_lipschitz") else math.inf
-    if "prior" in model.terms and about.get("drift_step", 0.0) > sure:
+    if "prior" in model.fitted_with["terms"] and about.get("drift_step", 0.0) > sure:
         found.append(
             f"drift_step {about['drift_step']:g} is above 1/L = {sure:.2g}, up to which the drift is sure not to "
             "overshoot; drift_step='auto' takes that"

@@ -97,15 +97,25 @@ def _moments(*sets: Tensor) -> list[Moments]:
     return [Moments.empty(rows.shape[1]).update(rows.numpy()) for rows in sets]
 
 
-def _spread(moments: Moments, basis: Float[Tensor, "d r"], shrunk: float = 0.0) -> Float[Tensor, " d"]:
-    """Standard deviation of each coordinate of the part in V.
+def scale_outside(source: Moments, target: Moments, basis: Float[Tensor, "d r"]) -> Float[Tensor, " d"]:
+    """D's diagonal: the ratio of standard deviations of each coordinate of the part in V.
+
+    1 where sources do not vary but for rounding, whose ratio says nothing of other rows.
+    """
+    wanted, own = _variances(target, basis), _variances(source, basis, lacking_shrinkage(source, target))
+    varies = own > source.noise
+    return torch.where(varies, wanted / torch.where(varies, own, 1.0), 1.0).sqrt()
+
+
+def _variances(moments: Moments, basis: Float[Tensor, "d r"], shrunk: float = 0.0) -> Float[Tensor, " d"]:
+    """Variance of each coordinate of the part in V.
 
     U takes in nearly all that a few sources vary in: their covariance is shrunk by what they lack in rows, without
     which a ratio to next to nothing would blow up all other rows.
     """
     covariance = (1.0 - shrunk) * torch.from_numpy(moments.covariance).to(basis)
     covariance.diagonal().add_(shrunk * moments.trace / moments.dim)
-    return outside(outside(covariance, basis).T, basis).diagonal().clamp_min(0.0).sqrt()
+    return outside(outside(covariance, basis).T, basis).diagonal().clamp_min(0.0)
 
 
 def fit_polar(
@@ -159,7 +169,7 @@ def fit_polar(
         stage = replace(
             stage,
             radial=RadialMap.between(raw.radii, wanted.radii),
-            complement_scale=_spread(x, basis) / (_spread(y, basis, lacking_shrinkage(y, x)) + 1e-12),
+            complement_scale=scale_outside(y, x, basis),
         )
     if not settings.refine:
         return stage

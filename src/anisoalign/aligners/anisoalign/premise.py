@@ -49,7 +49,8 @@ def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> f
     """
     sx, sy = target.covariance, source.covariance
     d = source.dim
-    q = min(max(d // 10, min(8, d // 3)), numerical_rank(eigenvalues(sx)), numerical_rank(eigenvalues(sy)))
+    ranks = [numerical_rank(eigenvalues(m.covariance), m.noise) for m in (source, target)]
+    q = min(max(d // 10, min(8, d // 3)), *ranks)
     if min(source.n, target.n) < FEWEST or d < NARROWEST:
         return None
     same = [side for side, m in (("source", source), ("target", target)) if m.trace <= _SAME]

@@ -13,9 +13,13 @@ from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
 from anisoalign.aligners.anisoalign.strength import FEWEST, NODES
 from anisoalign.statistics import map_precision
 
-DECOMPOSITIONS, MATRICES = 12, 20
-"""A fit's decompositions of d × d matrices, of which some are half as wide, in full symmetric ones, an SVD being two;
-and its products of such matrices."""
+PREMISE, ROTATION = 3.0, 8 / 3
+"""Decompositions of d × d matrices, in full symmetric ones, of which eigenvalues alone are a third and an SVD two:
+of a look at the premise and the effective dimension, and of a full rotation."""
+MATRICES = 20
+"""A fit's products of such matrices."""
+FULL = ("auto", "full")
+"""Rotations that couple rows; "auto" is the full one on most sets."""
 HELD_MATRICES = 8
 """Such matrices that a fit holds at a time."""
 MAPS = 12
@@ -61,7 +65,7 @@ class Work:
 def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int) -> Work:
     """Work of the stages that are fitted on samples, and of choosing the rotation and the strength."""
     y, x = min(model.fit_rows, source_rows), min(model.fit_rows, target_rows)
-    found = _one_fit(model, y, x, dim, model.prior_steps)
+    found = _one_fit(model, y, x, dim, model.prior_steps) + Work(decomposed=int(PREMISE * dim**3))
     found += Work(imports=int(found.steps > 0) + int(model.strength == "auto"))
     if model.rotation == "auto" and model.initial != "radial" and min(y, x) >= chosen_rotation.FEWEST:
         found += _two_routes(model, *_held_out(y, x, chosen_rotation.HELD), dim)
@@ -69,6 +73,7 @@ def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int) -> Wo
         return found
     few_y, few_x, held = _held_out(y, x, HELD)
     split = _one_fit(model, few_y, few_x, dim, min(model.prior_steps, QUICK_PRIOR_STEPS))
+    split += Work(decomposed=dim**3 + 2 * ((dim + 1) // 2) ** 3)  # the transport that each strength is held against
     return found + (split + _measured(held, dim).times(len(NODES))).times(SPLITS)
 
 
@@ -85,7 +90,7 @@ def sampled_bytes(model: Any, source_rows: int, target_rows: int, dim: int, dtyp
 
 
 def _couples(model: Any) -> bool:
-    return "guide" in parse_terms(model.terms) or (model.initial != "radial" and model.rotation in ("auto", "full"))
+    return "guide" in parse_terms(model.terms) or (model.initial != "radial" and model.rotation in FULL)
 
 
 def _held_out(y: int, x: int, share: float) -> tuple[int, int, int]:
@@ -97,9 +102,11 @@ def _held_out(y: int, x: int, share: float) -> tuple[int, int, int]:
 def _two_routes(model: Any, y: int, x: int, held: int, dim: int) -> Work:
     """One split, at which most choices of the rotation end: both routes to the transport, and how near each comes.
 
-    Together they decompose and multiply half of what a whole fit does.
+    Together they multiply half of what a whole fit does.
     """
-    found = Work(MAPS * 2 * y * dim**2 // 2 + MATRICES * dim**3, DECOMPOSITIONS * dim**3 // 2)
+    inside = min(dim, model.rank) if isinstance(model.rank, int) else (dim + 1) // 2
+    decomposed = _decomposed(model, {"init"}, dim) + dim**3 + 2 * inside**3
+    found = Work(MAPS * 2 * y * dim**2 // 2 + MATRICES * dim**3, decomposed)
     found += _coupling(_coupled(y), _coupled(x), dim, model.balance)
     probes = -(-held // max(1, held // PROBES))
     return found + Work((2 * probes + 6 * held) * held * dim, 0, (BISECTIONS * probes + 6 * held) * held)
@@ -107,7 +114,8 @@ def _two_routes(model: Any, y: int, x: int, held: int, dim: int) -> Work:
 
 def _one_fit(model: Any, y: int, x: int, dim: int, prior_steps: int) -> Work:
     terms = parse_terms(model.terms)
-    found = Work(MAPS * 2 * y * dim**2 + MATRICES * 2 * dim**3, DECOMPOSITIONS * dim**3, len(NODES) * y * dim // SWEEP)
+    products = MAPS * 2 * y * dim**2 + MATRICES * 2 * dim**3
+    found = Work(products, _decomposed(model, terms, dim), len(NODES) * y * dim // SWEEP)
     if _couples(model):
         found += _coupling(_coupled(y), _coupled(x), dim, model.balance)
     blocks = (model.rank if isinstance(model.rank, int) else dim // 2) // 2  # a share of energy is known afterwards
@@ -116,6 +124,21 @@ def _one_fit(model: Any, y: int, x: int, dim: int, prior_steps: int) -> Work:
     if "refine" in terms:
         found += _stage_two(blocks, dim, model, "prior" in terms).times(model.refine_steps)
     return found
+
+
+def _decomposed(model: Any, terms: set[str], dim: int) -> int:
+    """d³ of what the parts decompose: a frame each, two matrices of its rank for a transport, and for the rotation."""
+    guided, radial = "guide" in terms, model.initial == "radial"
+    frames, transports, turned = int(guided), int(guided), 0.0
+    if radial:
+        frames += bool(terms & {"init", "refine"})
+    else:
+        full = model.rotation in FULL
+        turned = ROTATION * full
+        frames += 1 + full + ("refine" in terms)
+        transports += ("init" in terms or not guided) + (guided or full) + full
+    inside = min(dim, model.rank) if isinstance(model.rank, int) else (dim + 1) // 2
+    return int((frames + turned) * dim**3) + 2 * transports * inside**3
 
 
 def _coupled(rows: int) -> int:
