@@ -69,6 +69,18 @@ def test_without_strength_a_fitted_model_is_realign(model, rows):
     )
 
 
+def test_another_strength_of_a_sampled_fit_is_off_by_less_than_the_sample_is():
+    """What a sample's mean is off by is known, since the mean of all rows is."""
+    world = distorted(6000, 0)
+    source, target = world.source[:4000], world.target[4000:]
+    model = aa.AnisoAlign(strength=0.5, fit_rows=400).fit(source, target)
+    np.testing.assert_array_equal(model.at_strength(0.5).transform(source), model.transform(source))
+    expected = aa.ReAlign().fit(source, target).transform(source, **EXACT)
+    off = np.linalg.norm(model.at_strength(0.0).transform(source, **EXACT) - expected, axis=1).max()
+    by_chance = model.start_scale_ * np.sqrt(model.source_energy_["energy"] / 400)
+    assert off < by_chance / 4
+
+
 def test_the_strength_of_a_fitted_model_is_that_of_a_fit(kind, model, rows):
     """Exact where calibration means are stored, every tenth; between them they are interpolated."""
     for strength, apart in ((0.1, 1e-9), (0.6, 1e-9), (1.0, 1e-9), (0.13, 2e-3), (0.55, 2e-4)):

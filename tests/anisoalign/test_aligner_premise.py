@@ -170,6 +170,22 @@ def test_two_narrow_clusters_raise_no_false_alarm():
         assert alarm(fitted, new) == ""
 
 
+@pytest.mark.parametrize(("per", "within"), [(5, 0.5), (5, 1.0), (25, 0.5)])
+def test_captions_beside_each_other_of_new_images_are_no_drift(per, within):
+    """Rows of one image are alike, so that their mean is less sure than that of as many independent rows."""
+
+    def captions(rng, rows):
+        images = rng.normal(size=(rows // per, D)) * np.arange(1, D + 1.0) ** -0.5
+        noise = rng.normal(size=(rows, D)) * np.arange(1, D + 1.0) ** -0.5
+        return normalize(np.repeat(images, per, axis=0) + within * noise + 2 * np.eye(D)[3])
+
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        fitted, new = captions(rng, 1200), captions(rng, 600)
+        assert alarm(fitted, new) == ""
+        assert "mean is" in alarm(fitted, normalize(new + 0.4 * np.eye(D)[7]))
+
+
 def test_drift_is_seen_and_named():
     rows, fresh = distorted(600, 0)[0], _fresh(300, 1)
     mean = rows.mean(axis=0)

@@ -326,7 +326,8 @@ class AnisoAlign(Aligner):
             made = CorrectionFit(turned, sample, stages, checkpoint).fit()
             fitted.n_features_in_, fitted.rank_ = moments_y.dim, made.rank
             fitted.target_mean_ = moments_x.mean.copy()
-            fitted.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES)
+            centre = moments_y.mean if len(rows_y) < whole.source_rows.rows else None
+            fitted.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES, centre)
             fitted._keep(made.correction)
             fitted.source_energy_ = drift_statistics(rows_y, moments_y.mean)
             fitted.source_dimension_ = moments_y.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
@@ -351,7 +352,8 @@ class AnisoAlign(Aligner):
     def at_strength(self, strength: float) -> Self:
         """A copy that corrects at another strength, without refitting.
 
-        μ̂ is interpolated between those stored; call `calibrate(source)` on the copy for the exact one.
+        μ̂ is interpolated between those stored, which a sample of `fit_rows` gave; call `calibrate(source)` on the copy
+        for the exact one.
 
         Examples
         --------
@@ -366,7 +368,8 @@ class AnisoAlign(Aligner):
         other = type(self)(**{**self.fitted_with, "strength": t})
         vars(other).update({name: value for name, value in vars(self).items() if name.endswith("_")})
         other.strength_, other._fitted_with = t, other.get_params()
-        other.calibration_mean_ = np.array([np.interp(t, NODES, column) for column in self.calibration_means_.T])
+        if t != self.strength_:
+            other.calibration_mean_ = np.array([np.interp(t, NODES, column) for column in self.calibration_means_.T])
         return other
 
     def mapping(self, dtype: np.dtype) -> Mapping:

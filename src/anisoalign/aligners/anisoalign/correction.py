@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anisoalign.aligners.anisoalign.blocks import blocks
+from anisoalign.aligners.anisoalign.blocks import blocks, mean_of
 from anisoalign.aligners.anisoalign.path import (
     ROTATED,
     TRANSPORTED,
@@ -103,11 +103,19 @@ class Correction:
 
         return apply
 
-    def means(self, rows: Tensor, strengths: Iterable[float]) -> Float[np.ndarray, "k d"]:
-        """Mean of the mapped rows at each strength, before calibration; the steps are taken once."""
+    def means(
+        self, rows: Tensor, strengths: Iterable[float], centre: Float[np.ndarray, " d"] | None = None
+    ) -> Float[np.ndarray, "k d"]:
+        """Mean of the mapped rows at each strength, before calibration; the steps are taken once.
+
+        Where rows are a sample, `centre` is the mean of all of them: the sample is moved there, which takes from the
+        means what its own is off by, to first order.
+        """
         legs, places = self.legs(torch.float64), [self.dial.between(strength) for strength in strengths]
         total = torch.zeros(len(places), rows.shape[1], dtype=torch.float64)
+        off = 0.0 if centre is None else torch.from_numpy(centre) - mean_of(blocks(rows), rows.shape[1])
         for block in blocks(rows):  # its rows at every station are kept while it is measured
+            block = block + off
             seen: dict[int, Tensor] = {}
             for line, (station, share) in zip(total, places, strict=True):
                 now = visit(legs, station, block, seen)
