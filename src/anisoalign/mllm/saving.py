@@ -28,9 +28,9 @@ from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
 from anisoalign.embeddings.model_folder import check_model_place, model_folder, sync_file
+from anisoalign.mllm.adapters import quiet_peft
 from anisoalign.mllm.card import card
 from anisoalign.mllm.language_models import AS_SAVED, fingerprint, load_lm, load_tokenizer
-from anisoalign.mllm.learning import quiet_peft
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.settings import ModelSettings, made
 
