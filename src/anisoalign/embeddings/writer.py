@@ -31,7 +31,7 @@ from anisoalign.embeddings.atomic import (
 from anisoalign.embeddings.beside import Columns, ColumnsFile
 from anisoalign.embeddings.errors import InputError, by_system
 from anisoalign.embeddings.formats.arrow import hf_files_beside
-from anisoalign.embeddings.locks import take_lock
+from anisoalign.embeddings.locks import Lock, take_lock
 from anisoalign.embeddings.manifest import (
     MANIFEST,
     RUN,
@@ -117,7 +117,7 @@ class EmbeddingWriter:
         self._names = ShardNames(self.out, FORMATS[self.format], self.single, metadata)
         self._overwrite = overwrite
         self._shards: dict[int, dict[str, Any]] = {}
-        self._lock: int | None = None
+        self._lock: Lock | None = None
         torch_dtype(self.dtype)
 
     @property
@@ -178,7 +178,8 @@ class EmbeddingWriter:
 
     def _leave_nothing(self, run: Path) -> None:
         """Remove folders that this run has made and not written into."""
-        (run / LOCK).unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.remove()
         for folder in (run, self.partial):
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -223,10 +224,12 @@ class EmbeddingWriter:
 
     def _unlock(self) -> None:
         if self._lock is not None:
-            if self.single:
-                self._lock_file.unlink(missing_ok=True)
-            os.close(self._lock)
+            (self._lock.remove if self.single else self._lock.close)()
             self._lock = None
+
+    def _let_move(self) -> None:
+        if self._lock is not None:
+            self._lock.let_move()
 
     def _probe(self, folder: Path) -> None:
         """Write and remove an empty file: the only sure test of a folder that cannot be written."""
@@ -382,6 +385,7 @@ class EmbeddingWriter:
 
     def _discard(self) -> None:
         """Remove what this run has written, out of the way of workers that are still at it: they find no folder."""
+        self._let_move()
         doomed = aside(self.out, "discarded")
         with contextlib.suppress(FileNotFoundError):
             self.partial.rename(doomed)
@@ -407,6 +411,7 @@ class EmbeddingWriter:
         for note in (self.partial / RUN).iterdir():
             if note.name != LOCK:
                 note.unlink()
+        self._let_move()
         replace_folder(self.partial, self.out, self._check_free)
         shutil.rmtree(self.out / RUN)
 
