@@ -38,12 +38,11 @@ from anisoalign.embeddings.manifest import (
     file_checksum,
     listed_files,
     manifest_of,
-    read_manifest,
     to_json,
 )
 from anisoalign.embeddings.provenance import Provenance, provenance_path
 from anisoalign.embeddings.remote import locate
-from anisoalign.embeddings.run_notes import notes_of, told_apart
+from anisoalign.embeddings.run_notes import earlier_notes, told_apart
 from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink, choose_format
 from anisoalign.embeddings.shard_names import ShardNames
 from anisoalign.embeddings.shard_writer import ShardWriter
@@ -163,7 +162,7 @@ class EmbeddingWriter:
 
     def _take_up(self, run: Path) -> None:
         """Go on from what an earlier run left, or begin."""
-        earlier = self._earlier_settings(run)
+        earlier = earlier_notes(self.partial)
         try:
             self._check_free(self.out)  # a run that held the lock until now may have made it
         except InputError:
@@ -208,19 +207,6 @@ class EmbeddingWriter:
                 f"{self.partial} holds an unfinished run with other settings ({'; '.join(differing[:5])}); "
                 "repeat the command that began it, or delete that folder"
             )
-
-    def _earlier_settings(self, run: Path) -> dict[str, Any] | None:
-        """Return what an unfinished run was to do, None if there was none."""
-        manifest = read_manifest(self.partial)
-        if manifest is not None:
-            # Cut short between the manifest and the last rename: notes may be gone, the manifest has them.
-            for index, record in enumerate(manifest["shards"]):
-                write_synced(run / f"shard-{index}.json", to_json(record))
-            (self.partial / MANIFEST).unlink()
-            # All shards are done, so it does not matter what the input is now.
-            return notes_of(manifest)
-        plan = run / "plan.json"
-        return json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else None
 
     def _unlock(self) -> None:
         if self._lock is not None:
