@@ -130,6 +130,19 @@ def test_arrays_in_fortran_order_and_numpy_ids_survive(tmp_path):
     assert out.ids().to_pylist() == ["n0", "n1", "n2"]
 
 
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_values_in_arrays_without_axes_are_values(tmp_path, protocol):
+    found = [
+        {"id": kind(i), "embed": np.ones(3), "name": np.array(f"n{i}"), "box": np.zeros(4)}
+        for i, kind in enumerate((np.array, np.int64, int))
+    ]
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(found, protocol))
+    assert open_to_convert(tmp_path / "x.pkl", allow_pickle=True).left_out == ["box"]
+    out = convert(tmp_path / "x.pkl", tmp_path / "x.npy", allow_pickle=True)
+    assert out.ids().to_pylist() == [0, 1, 2]
+    assert out.metadata(0).to_pydict() == {"id": [0, 1, 2], "name": ["n0", "n1", "n2"]}
+
+
 def test_pickles_are_opened_only_where_the_user_says_so(tmp_path):
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(records("array")[0]))
     for attempt in (
@@ -158,6 +171,7 @@ def test_pickles_are_opened_only_where_the_user_says_so(tmp_path):
         ([{"id": 1, "embed": np.array([1.0, None])}], "neither numbers nor text"),
         ([{"id": 1, "embed": "text"}], "row 0: `embed` must be a vector of floats"),
         ([{"id": 1, "embed": np.ones(3)}, {"id": "b", "embed": np.ones(3)}], "`id` is not of one kind"),
+        ([{"id": 1, "embed": np.ones(3)}, {"id": np.ones(1), "embed": np.ones(3)}], "row 1: `id` is an array"),
         ([{"id": 1 << 70, "embed": np.ones(3)}], "`id` is not of one kind"),
     ],
 )

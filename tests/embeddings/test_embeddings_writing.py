@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from anisoalign.embeddings import EmbeddingWriter, InputError, convert, engine_used, open_embeddings, write_tiles
 from anisoalign.embeddings.errors import by_system
+from anisoalign.embeddings.notes import Dropped
 
 FORMATS = ("npy", "parquet", "safetensors", "arrow", "hf")
 SIZES = (5, 3, 4)
@@ -333,6 +334,23 @@ def test_dropped_rows_are_left_out_of_values_ids_and_counts(make_set, ragged, tm
     for item in manifest["shards"]:
         data = (tmp_path / "out" / item["file"]).read_bytes()
         assert item["crc32"] == f"{zlib.crc32(data):08x}"
+
+
+@pytest.mark.parametrize("name", ["out", "out.npy"])
+def test_each_dropped_row_is_looked_at_a_few_times_however_many_shards_there_are(make_set, tmp_path, monkeypatch, name):
+    parts, looks = [np.eye(3, 4) for _ in range(40)], []
+    for part in parts:
+        part[1] = 0
+
+    def look(row):
+        looks.append(row)
+        return vars(row)["global_row"]
+
+    counted = property(look, lambda row, value: vars(row).update(global_row=value))
+    monkeypatch.setattr(Dropped, "global_row", counted, raising=False)
+    out = convert(make_set(parts), tmp_path / name, bad_rows="drop")
+    assert out.rows == 80
+    assert len(looks) <= 5 * len(parts)
 
 
 def test_a_continued_run_knows_the_rows_that_the_run_before_it_dropped(make_set, tmp_path):

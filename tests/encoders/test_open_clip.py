@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pickle import UnpicklingError
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -130,6 +131,17 @@ def test_open_clip_takes_no_pickle_from_the_hub_unasked(open_clip_stub):
     with pytest.raises(InputError, match="--allow-pickle"):
         open_encoder("open_clip:hf-hub:org/pickled")
     assert open_encoder("open_clip:hf-hub:org/pickled", allow_pickle=True).width == 10
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Error(s):\n\tMissing"), UnpicklingError("Error(s): Missing")])
+def test_weights_that_do_not_fit_the_model_are_named(open_clip_stub, monkeypatch, error):
+    def create(name, pretrained, device):
+        raise error
+
+    (open_clip_stub / "open_clip_model.safetensors").rename(open_clip_stub / "tiny.pth")
+    monkeypatch.setattr(sys.modules["open_clip"], "create_model_from_pretrained", create)
+    with pytest.raises(InputError, match=r"tiny\.pth cannot be loaded: Error\(s\).*: Missing$"):
+        open_encoder(str(open_clip_stub), allow_pickle=True)
 
 
 def test_open_clip_takes_no_pickle_from_a_folder_unasked(open_clip_stub):

@@ -309,6 +309,14 @@ def test_llm2clip_halves_its_language_model_only_where_it_may(monkeypatch, devic
     assert asked == [getattr(torch, expected)]
 
 
+def test_llm2clip_says_what_its_language_model_was_rounded_to(llm2clip):
+    encoder = open_encoder(f"llm2clip:{llm2clip / 'vision'}+{llm2clip / 'llama'}", trust_remote_code=True)
+    assert encoder.provenance("text")["text_encoder"]["weights_dtype"] == "float32"
+    encoder.language_model.bfloat16()  # as on a GPU, where products may be in float16 all the same
+    assert encoder.provenance("text")["text_encoder"]["weights_dtype"] == "bfloat16"
+    assert "text_encoder" not in encoder.provenance("image")
+
+
 def test_llm2clip_averages_the_states_of_the_text_and_its_end(llm2clip):
     from transformers import AutoTokenizer, LlamaModel
 

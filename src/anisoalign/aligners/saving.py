@@ -15,7 +15,8 @@ from anisoalign import __version__
 from anisoalign.aligners.base import Aligner
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.absent import absent
-from anisoalign.embeddings.model_folder import check_model_place, model_folder, sync_file
+from anisoalign.embeddings.atomic import sync_file
+from anisoalign.embeddings.model_folder import check_model_place, model_folder
 from anisoalign.embeddings.remote import on_disk
 
 SCHEMA_VERSION = 1

@@ -100,7 +100,10 @@ BadRowsOption = Annotated[
 NormsOption = Annotated[
     Norms, typer.Option("--norms", help="normalize accepts a set in which some shards are unit and others not.")
 ]
-MemoryOption = Annotated[str | None, typer.Option("--memory", help='Budget for what is resident, like "2GB".')]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option("--memory", help='Bound on rows held at once, like "2GB"; each thread takes some tiles besides.'),
+]
 DtypeOption = Annotated[
     Dtype,
     typer.Option(

@@ -1,7 +1,7 @@
 """Embeddings: a set of vectors on disk or in memory, opened, looked at, read in tiles, written, converted."""
 
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
-from anisoalign.embeddings.convert import check_apart, convert, file_states, fingerprint, open_to_convert
+from anisoalign.embeddings.convert import check_apart, convert, open_to_convert
 from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.engines import (
     Engine,
@@ -14,6 +14,7 @@ from anisoalign.embeddings.engines import (
     engine_used,
 )
 from anisoalign.embeddings.errors import ColumnError, InputError
+from anisoalign.embeddings.fingerprints import checksum, file_states, fingerprint
 from anisoalign.embeddings.labels import read_labels
 from anisoalign.embeddings.manifest import verify
 from anisoalign.embeddings.notes import Dropped
@@ -46,6 +47,7 @@ __all__ = [
     "Tile",
     "carried_out",
     "check_apart",
+    "checksum",
     "convert",
     "engine_for",
     "engine_in_use",

@@ -53,6 +53,15 @@ def rename_synced(temporary: Path, path: Path) -> None:
     _sync_folder(path.parent)
 
 
+def sync_file(path: Path) -> None:
+    """Make a written file survive a power cut."""
+    handle = os.open(path, os.O_RDWR)  # Windows syncs nothing that was opened to be read
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _sync_folder(folder: Path) -> None:
     if os.name == "nt":  # pragma: no cover - Windows has no handle on a folder
         return

@@ -1,10 +1,8 @@
 """Conversion between all formats: values as stored, ids along, and other columns but lists of floats."""
 
 import shutil
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +12,13 @@ from anisoalign.embeddings.beside import Cursor
 from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.finding import PICKLES, READERS, shard_files
+from anisoalign.embeddings.fingerprints import file_states, fingerprint
 from anisoalign.embeddings.formats.lance_ import is_lance, lance_library
 from anisoalign.embeddings.notes import BadRows
 from anisoalign.embeddings.opening import open_embeddings
 from anisoalign.embeddings.pickles import PickleSource, forget_pickles
 from anisoalign.embeddings.provenance import write_provenance
-from anisoalign.embeddings.remote import asked_together, is_remote, locate
+from anisoalign.embeddings.remote import is_remote, locate
 from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.embeddings.shard_files import WITH_COLUMNS, names_beside, table_schema
 from anisoalign.embeddings.sidecars import check_provenance
@@ -144,29 +143,6 @@ def open_to_convert(
     return open_embeddings(
         source, column=column, id_column=id_column, bad_rows=bad_rows, norms="normalize", memory=memory
     )
-
-
-def fingerprint(es: EmbeddingSet) -> str:
-    """Return eight digits for the lengths, types and first rows of each shard.
-
-    They name the data in a manifest: the same data give the same digits on another machine. They do not see
-    every change of a value; `file_states` tells an unfinished run whether its input was touched.
-    """
-    value = 0
-    for shard in es.shards:
-        value = zlib.crc32(f"{shard.rows} {shard.dim} {shard.dtype.name}".encode(), value)
-        if shard.rows:
-            first, _ = next(shard.source.blocks(min(16, shard.rows)))
-            value = zlib.crc32(np.ascontiguousarray(first).tobytes(), value)
-    return f"{value:08x}"
-
-
-def file_states(es: EmbeddingSet) -> list[list[Any]]:
-    """Return name, size and time of change of every file of a set, with those of columns beside its vectors."""
-    beside = (getattr(shard.source, "metadata_path", None) for shard in es.shards)
-    files = [path for path in (*(shard.path for shard in es.shards), *beside) if path is not None]
-    states = asked_together(lambda file: file.stat(), files, any(map(is_remote, files)))
-    return [[str(file), at.st_size, at.st_mtime_ns] for file, at in zip(files, states, strict=True)]
 
 
 def check_apart(es: EmbeddingSet, out: Path) -> None:

@@ -94,6 +94,10 @@ class EmbeddingSet:
         """Rows left out by the passes so far, in order."""
         return self.notes.dropped
 
+    def dropped_in(self, shard: int) -> list[Dropped]:
+        """Rows of one shard left out by the passes so far, in order."""
+        return self.notes.dropped_in(shard)
+
     @property
     def left_out(self) -> list[str]:
         """Other columns of vectors, or tables, in the files of this set, which do not go along into a result."""

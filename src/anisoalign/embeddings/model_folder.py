@@ -51,15 +51,6 @@ def model_folder(path: Path, replaceable: Callable[[Path], bool]) -> Iterator[Pa
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def sync_file(file: Path) -> None:
-    """Make a written file survive a power cut."""
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

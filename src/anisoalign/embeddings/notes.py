@@ -31,9 +31,9 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Found:
-    """What a pass found out in another process: rows left out, norms of the shards it read, parts it came through."""
+    """What a pass found out in another process: rows left out and norms, by shard, and parts it came through."""
 
-    dropped: list[Dropped]
+    dropped: dict[int, dict[int, Dropped]]
     norms: dict[int, ShardNorms]
     passed: list[Span]
 
@@ -62,7 +62,7 @@ class Notes:
         self._name, self._shards = name, shards
         self._drop, self._refuse = bad_rows == "drop", norms == "auto"
         self._refused = False
-        self._dropped: dict[int, Dropped] = {}
+        self._dropped: dict[int, dict[int, Dropped]] = {}
         self._passed: dict[int, set[tuple[int, int]]] = {}
         self._looked: set[int] = set()
         self._norms = asked_together(look, shards, any(is_remote(shard.path) for shard in shards))
@@ -83,7 +83,16 @@ class Notes:
     def dropped(self) -> list[Dropped]:
         """Rows left out so far, in order."""
         with _LOCK:
-            return [self._dropped[row] for row in sorted(self._dropped)]
+            return [row for shard in sorted(self._dropped) for row in self._in_order(shard)]
+
+    def dropped_in(self, shard: int) -> list[Dropped]:
+        """Rows of one shard left out so far, in order: at a cost that does not grow with those of the others."""
+        with _LOCK:
+            return self._in_order(shard)
+
+    def _in_order(self, shard: int) -> list[Dropped]:
+        found = self._dropped.get(shard, {})
+        return [found[row] for row in sorted(found)]
 
     def where(self, shard: Shard, row: int) -> str:
         """Name a row of a shard for a message."""
@@ -112,7 +121,7 @@ class Notes:
         """Note that a row of a shard is left out."""
         whole = shard.first_row + row
         with _LOCK:
-            self._dropped[whole] = Dropped(shard.label, row, whole, reason)
+            self._dropped.setdefault(shard.index, {})[row] = Dropped(shard.label, row, whole, reason)
 
     def check_some_kept(self) -> None:
         """Raise InputError if every row was dropped."""
@@ -156,7 +165,7 @@ class Notes:
         with _LOCK:
             norms = {shard: self._norms[shard] for shard in self._looked}
             passed = [Span(shard, *ends) for shard, parts in self._passed.items() for ends in sorted(parts)]
-            found = Found([self._dropped[row] for row in sorted(self._dropped)], norms, passed)
+            found = Found(self._dropped, norms, passed)
             self._dropped, self._passed, self._looked = {}, {}, set()
         return found
 
@@ -169,7 +178,8 @@ class Notes:
             If the norms of all shards together turn out to be mixed.
         """
         with _LOCK:
-            self._dropped |= {row.global_row: row for row in found.dropped}
+            for index, rows in found.dropped.items():
+                self._dropped.setdefault(index, {}).update(rows)
         for span in found.passed:
             self.add_passed(span)
         for shard, norms in found.norms.items():

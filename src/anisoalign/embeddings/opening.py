@@ -46,7 +46,10 @@ def open_embeddings(
     norms : {"auto", "normalize"}
         Rows are normalised either way; `"auto"` refuses a set in which some shards are unit and others not.
     memory : int or str, optional
-        Budget in bytes or as `"2GB"` for what is resident; it never changes a result, only refuses work.
+        Bound in bytes or as `"2GB"` on rows that are held at once: a sample, a batch, a whole set, the parts of a file
+        that several threads write. It never changes a result, only refuses work or does it in smaller parts. What
+        every pass takes besides is not counted: the library, sums of d × d, and a few tiles (about a million values
+        each) a thread.
 
     Raises
     ------

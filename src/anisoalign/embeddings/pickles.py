@@ -167,6 +167,7 @@ class PickleSource:
         self.nbytes = path.stat().st_size
         loaded = load_pickle(path)
         self.rows, self.dim, self.dtype = loaded.rows, loaded.dim, loaded.dtype
+        self.left_out = loaded.left_out
         # Kept, because a second look at a pickle means reading all of it again.
         self._peek = loaded.peek(64).copy()
 
@@ -183,7 +184,7 @@ class PickleSource:
         return self._peek[:: max(1, -(-len(self._peek) // count))]
 
     def columns(self) -> Columns | None:
-        """Return ids, captions and whatever else is one plain value a record."""
+        """Return ids, captions and whatever else is one plain value a record; `left_out` names the arrays."""
         return load_pickle(self.path).columns()
 
 
@@ -210,7 +211,7 @@ def _loaded(path: Path, size: int, changed: int) -> MemorySource:
                 f"{path}, row {row}: a vector of {vector.dtype} and width {vector.shape[0]} "
                 f"among {vectors[0].dtype} and width {vectors[0].shape[0]}"
             )
-    return MemorySource(np.stack(vectors), str(path), _columns(records, str(path)))
+    return MemorySource(np.stack(vectors), str(path), *_columns(records, str(path)))
 
 
 def _vector(embed: Any, label: str, row: int) -> np.ndarray:
@@ -225,17 +226,35 @@ def _vector(embed: Any, label: str, row: int) -> np.ndarray:
     return embed
 
 
-def _columns(records: list[dict[str, Any]], label: str) -> pa.Table | None:
+def _columns(records: list[dict[str, Any]], label: str) -> tuple[pa.Table | None, list[str]]:
+    """Return what is one plain value a record as columns, and the names of what is arrays, which do not go along."""
     names = list(dict.fromkeys(name for record in records for name in record if name != "embed"))
     columns: dict[str, pa.Array] = {}
+    arrays = []
     for name in names:
-        values = [record.get(name) for record in records]
-        if name == "id" and any(value is None for value in values):
-            raise InputError(f"{label}, row {values.index(None)}: the record has no `id`")
-        if any(isinstance(value, _Stand) for value in values):
+        values = [_plain_value(record.get(name)) for record in records]
+        odd = next((row for row, value in enumerate(values) if isinstance(value, _Stand)), None)
+        if name == "id":
+            _check_id(values, odd, label)
+        if odd is not None:
+            arrays.append(str(name))
             continue
         try:
             columns[str(name)] = pa.array(values)
         except (pa.ArrowException, OverflowError) as error:
             raise InputError(f"{label}: `{name}` is not of one kind in all records: {one_line(error)}") from error
-    return pa.table(columns) if columns else None
+    return pa.table(columns) if columns else None, arrays
+
+
+def _plain_value(value: Any) -> Any:
+    """Return the value that an array without axes holds, as `np.array(7)` does; all else as it is."""
+    if isinstance(value, _Array) and value.value is not None and value.value.ndim == 0:
+        return value.value.item()
+    return value
+
+
+def _check_id(values: list[Any], odd: int | None, label: str) -> None:
+    if any(value is None for value in values):
+        raise InputError(f"{label}, row {values.index(None)}: the record has no `id`")
+    if odd is not None:
+        raise InputError(f"{label}, row {odd}: `id` is an array, not one value")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
+
+from anisoalign.embeddings.atomic import write_synced
+from anisoalign.embeddings.manifest import MANIFEST, RUN, read_manifest, to_json
 
 
 def notes_of(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -37,3 +41,17 @@ def told_apart(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 def _short(value: Any, most: int = 60) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def earlier_notes(partial: Path) -> dict[str, Any] | None:
+    """What an unfinished run was to do, None if there was none."""
+    run, manifest = partial / RUN, read_manifest(partial)
+    if manifest is not None:
+        # Cut short between the manifest and the last rename: notes may be gone, the manifest has them.
+        for index, record in enumerate(manifest["shards"]):
+            write_synced(run / f"shard-{index}.json", to_json(record))
+        (partial / MANIFEST).unlink()
+        # All shards are done, so it does not matter what the input is now.
+        return notes_of(manifest)
+    plan = run / "plan.json"
+    return json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else None

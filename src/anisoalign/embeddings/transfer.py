@@ -14,6 +14,7 @@ from anisoalign.embeddings.embedding_set import SPAN_TILES, EmbeddingSet
 from anisoalign.embeddings.engines import carried_out, engine_for
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.metadata import choose_ids
+from anisoalign.embeddings.notes import Dropped
 from anisoalign.embeddings.shard_writer import ShardWriter
 from anisoalign.embeddings.shards import Span
 from anisoalign.embeddings.tiles import Tile, tile_rows_for
@@ -112,7 +113,7 @@ def _shard_writer(
             for tile in es.tiles(dtype, raw=raw, span=whole, buffer=buffer, divide=divide, sweep=sweep):
                 out.write(tile.values if moved is None else moved(tile), tile.rows - shard.first_row)
                 _tell(progress, len(tile))
-            _note_dropped(es, out, {index}, shard.first_row, progress)
+            _note_dropped(es.dropped_in(index), out, shard.first_row, progress)
         return writer.record(index)
 
     return work
@@ -137,7 +138,7 @@ def _write_file(
     write = _side_by_side if _held_at_once(es, writer, spans) else _tile_by_tile
     with writer.shard(0, known, ids=_all_columns(es)) as out:
         write(es, out, spans, change, dtype, raw, divide, progress)
-        _note_dropped(es, out, {shard.index for shard in es.shards}, 0, progress)
+        _note_dropped(es.dropped, out, 0, progress)
 
 
 def _held_at_once(es: EmbeddingSet, writer: EmbeddingWriter, spans: list[Span]) -> bool:
@@ -211,18 +212,10 @@ def _side_by_side(
             pool.put(memory)
 
 
-def _note_dropped(
-    es: EmbeddingSet, out: ShardWriter, shards: set[int], first_row: int, progress: Progress | None
-) -> None:
-    for row in es.dropped:
-        if any(_within(es, index, row.global_row) for index in shards):
-            out.drop(row.global_row - first_row, row.reason)
-            _tell(progress, 1)
-
-
-def _within(es: EmbeddingSet, index: int, row: int) -> bool:
-    shard = es.shards[index]
-    return shard.first_row <= row < shard.first_row + shard.rows
+def _note_dropped(dropped: Sequence[Dropped], out: ShardWriter, first_row: int, progress: Progress | None) -> None:
+    for row in dropped:
+        out.drop(row.global_row - first_row, row.reason)
+        _tell(progress, 1)
 
 
 def _all_columns(es: EmbeddingSet) -> Columns | None:

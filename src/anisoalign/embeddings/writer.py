@@ -31,19 +31,18 @@ from anisoalign.embeddings.atomic import (
 from anisoalign.embeddings.beside import Columns, ColumnsFile
 from anisoalign.embeddings.errors import InputError, by_system
 from anisoalign.embeddings.formats.arrow import hf_files_beside
-from anisoalign.embeddings.locks import take_lock
+from anisoalign.embeddings.locks import Lock, take_lock
 from anisoalign.embeddings.manifest import (
     MANIFEST,
     RUN,
     file_checksum,
     listed_files,
     manifest_of,
-    read_manifest,
     to_json,
 )
 from anisoalign.embeddings.provenance import Provenance, provenance_path
 from anisoalign.embeddings.remote import locate
-from anisoalign.embeddings.run_notes import notes_of, told_apart
+from anisoalign.embeddings.run_notes import earlier_notes, told_apart
 from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink, choose_format
 from anisoalign.embeddings.shard_names import ShardNames
 from anisoalign.embeddings.shard_writer import ShardWriter
@@ -117,7 +116,7 @@ class EmbeddingWriter:
         self._names = ShardNames(self.out, FORMATS[self.format], self.single, metadata)
         self._overwrite = overwrite
         self._shards: dict[int, dict[str, Any]] = {}
-        self._lock: int | None = None
+        self._lock: Lock | None = None
         torch_dtype(self.dtype)
 
     @property
@@ -163,7 +162,7 @@ class EmbeddingWriter:
 
     def _take_up(self, run: Path) -> None:
         """Go on from what an earlier run left, or begin."""
-        earlier = self._earlier_settings(run)
+        earlier = earlier_notes(self.partial)
         try:
             self._check_free(self.out)  # a run that held the lock until now may have made it
         except InputError:
@@ -178,7 +177,8 @@ class EmbeddingWriter:
 
     def _leave_nothing(self, run: Path) -> None:
         """Remove folders that this run has made and not written into."""
-        (run / LOCK).unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.remove()
         for folder in (run, self.partial):
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -208,25 +208,14 @@ class EmbeddingWriter:
                 "repeat the command that began it, or delete that folder"
             )
 
-    def _earlier_settings(self, run: Path) -> dict[str, Any] | None:
-        """Return what an unfinished run was to do, None if there was none."""
-        manifest = read_manifest(self.partial)
-        if manifest is not None:
-            # Cut short between the manifest and the last rename: notes may be gone, the manifest has them.
-            for index, record in enumerate(manifest["shards"]):
-                write_synced(run / f"shard-{index}.json", to_json(record))
-            (self.partial / MANIFEST).unlink()
-            # All shards are done, so it does not matter what the input is now.
-            return notes_of(manifest)
-        plan = run / "plan.json"
-        return json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else None
-
     def _unlock(self) -> None:
         if self._lock is not None:
-            if self.single:
-                self._lock_file.unlink(missing_ok=True)
-            os.close(self._lock)
+            (self._lock.remove if self.single else self._lock.close)()
             self._lock = None
+
+    def _let_move(self) -> None:
+        if self._lock is not None:
+            self._lock.let_move()
 
     def _probe(self, folder: Path) -> None:
         """Write and remove an empty file: the only sure test of a folder that cannot be written."""
@@ -382,6 +371,7 @@ class EmbeddingWriter:
 
     def _discard(self) -> None:
         """Remove what this run has written, out of the way of workers that are still at it: they find no folder."""
+        self._let_move()
         doomed = aside(self.out, "discarded")
         with contextlib.suppress(FileNotFoundError):
             self.partial.rename(doomed)
@@ -407,6 +397,7 @@ class EmbeddingWriter:
         for note in (self.partial / RUN).iterdir():
             if note.name != LOCK:
                 note.unlink()
+        self._let_move()
         replace_folder(self.partial, self.out, self._check_free)
         shutil.rmtree(self.out / RUN)
 

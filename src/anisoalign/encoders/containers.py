@@ -64,7 +64,7 @@ def _local(out: Path, places: dict[str, Path], overwrite: bool) -> Iterator[None
     refuse_other_run(partial, {place.name for place in places.values()})
     with writable(out):
         partial.mkdir(parents=True, exist_ok=True)
-    with locked(partial, LOCK):
+    with locked(partial, LOCK) as lock:
         try:
             _check_container(out, overwrite)  # a run that held the lock until now may have made it
             for place in places.values():
@@ -74,8 +74,10 @@ def _local(out: Path, places: dict[str, Path], overwrite: bool) -> Iterator[None
             yield
         except BaseException:
             if not any(partial.glob("*_emb*")):
+                lock.let_move()
                 shutil.rmtree(partial, ignore_errors=True)
             raise
+        lock.let_move()
         replace_folder(partial, out, lambda place: _check_container(place, overwrite))
         (out / LOCK).unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -98,12 +99,20 @@ def _width(model: Any, config: Any) -> int:
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Turn what the library raises about a model into a message for who asked for it."""
+    """Turn what the library raises about a model into a message for who asked for it.
+
+    Weights that do not fit the model are a RuntimeError; damaged ones fail as their reader does.
+    """
+    from safetensors import SafetensorError
+
     try:
         yield
     except InputError:
         raise
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except (
+        *(OSError, ValueError, ImportError, KeyError, RuntimeError),
+        *(EOFError, UnpicklingError, SafetensorError),
+    ) as error:
         text = one_line(error)
         if "trust_remote_code" in text:
             raise InputError(

@@ -124,6 +124,17 @@ class Llm2ClipEncoder(Encoder):
         """As `Encoder.weights`; of texts, also which language model read them."""
         return super().weights(modality) | ({"text_encoder": self.text_side.weights} if modality == "text" else {})
 
+    def provenance(self, modality: str) -> dict[str, Any]:
+        """As `Encoder.provenance`; of texts, also the type that the language model's weights were rounded to.
+
+        `dtype` is that of the products, which on a GPU need not be the type of these weights.
+        """
+        found = super().provenance(modality)
+        if modality == "text":
+            held = str(self.language_model.dtype).removeprefix("torch.")
+            found["text_encoder"] = {**found["text_encoder"], "weights_dtype": held}
+        return found
+
 
 def open_model(name: str, settings: OpeningSettings) -> Llm2ClipEncoder:
     """Load `VISION` or `VISION+TEXT_ENCODER`, each a name on the hub or a folder; the second once there is a text.

@@ -21,7 +21,7 @@ from anisoalign.encoders.preparing import Inputs, Preparation, Prepared, read_te
 from anisoalign.encoders.unreadable import UnreadableError
 
 _LOCAL, _HUB = "local-dir:", "hf-hub:"
-_USUAL = {"open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"}
+_USUAL = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 """Files that open_clip takes of a folder before all others."""
 
 
@@ -90,14 +90,18 @@ def open_model(name: str, settings: OpeningSettings) -> OpenClipEncoder:
     Raises
     ------
     InputError
-        If there is no such model, open_clip does not import, or weights are a pickle that was not allowed.
+        If there is no such model, open_clip does not import, weights do not fit the model (naming their file), or are a
+        pickle that was not allowed.
     """
     library = require("open_clip", "open_clip_torch and a torchvision of this PyTorch's version", "open-clip")
     model_name, pretrained, label = _resolve(name)
     with loading(name):
-        if not settings.allow_pickle:
-            _refuse_pickle(library, model_name, pretrained)
+        file = _weights(library, model_name, pretrained)
+        if not settings.allow_pickle and file.suffix != ".safetensors":
+            raise InputError("weights that exist as a pickle only are read with --allow-pickle (allow_pickle=True)")
+    with loading(str(file)):
         model, transform = library.create_model_from_pretrained(model_name, pretrained=pretrained, device="cpu")
+    with loading(name):
         tokenizer = library.get_tokenizer(model_name)
     preparations: dict[str, Preparation] = {
         "image": _PicturePreparation(transform),
@@ -130,29 +134,25 @@ def _resolve(name: str) -> tuple[str, str | None, str]:
     return model, tag, f"open_clip:{name}"
 
 
-def _refuse_pickle(library: Any, model: str, pretrained: str | None) -> None:
-    """Raise InputError where open_clip would read a pickle.
+def _weights(library: Any, model: str, pretrained: str | None) -> Path:
+    """Return the file that open_clip takes its weights of.
 
     It is then given the tag all the same and not the file, because the tag says how pictures are prepared.
     """
     if model.startswith(_LOCAL):
-        safe = _takes_safetensors(Path(model.removeprefix(_LOCAL)))
-    elif model.startswith(_HUB):
-        safe = _is_safe(library.pretrained.download_pretrained_from_hf(model.removeprefix(_HUB)))
-    else:
-        settings = library.get_pretrained_cfg(model, pretrained)
-        if not settings:
-            raise InputError(f"open_clip knows no weights {pretrained!r} of {model}: see open_clip.list_pretrained()")
-        safe = _is_safe(library.download_pretrained(settings))
-    if not safe:
-        raise InputError("weights that exist as a pickle only are read with --allow-pickle (allow_pickle=True)")
+        return _weights_of(Path(model.removeprefix(_LOCAL)))
+    if model.startswith(_HUB):
+        return Path(library.pretrained.download_pretrained_from_hf(model.removeprefix(_HUB)))
+    settings = library.get_pretrained_cfg(model, pretrained)
+    if not settings and pretrained and Path(pretrained).is_file():
+        return Path(pretrained)
+    if not settings:
+        raise InputError(f"open_clip knows no weights {pretrained!r} of {model}: see open_clip.list_pretrained()")
+    return Path(library.download_pretrained(settings))
 
 
-def _takes_safetensors(folder: Path) -> bool:
-    """Tell which file open_clip takes of a folder: before other safetensors comes a pickle of a usual name."""
-    safe = {file.name for file in folder.glob("*.safetensors")}
-    return bool(safe & _USUAL) or bool(safe and not [*folder.glob("*.bin"), *folder.glob("*.pth")])
-
-
-def _is_safe(file: Any) -> bool:
-    return str(file).endswith(".safetensors")
+def _weights_of(folder: Path) -> Path:
+    """The file of a folder: those of usual names come first, then pickles, then other safetensors."""
+    kinds = [folder.glob(pattern) for pattern in ("*.bin", "*.pth", "*.safetensors")]
+    found = [*(folder / name for name in _USUAL), *(file for kind in kinds for file in sorted(kind))]
+    return next((file for file in found if file.is_file()), folder)

@@ -6,7 +6,6 @@ Random draws need no state: the order of the data, noise and dropout are functio
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from anisoalign.embeddings import InputError
-from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, write_synced
+from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, sync_file, write_synced
 from anisoalign.embeddings.errors import one_line
 from anisoalign.embeddings.manifest import file_checksum
 
@@ -38,8 +37,7 @@ def save_state(
     path = folder / f"state-{step:08d}.safetensors"
     temporary = folder / f"{TEMPORARY}{path.name}"
     save_file(tensors, str(temporary))
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(temporary)
     rename_synced(temporary, path)
     record = {"schema_version": 1, "step": step, "file": path.name, "crc32": file_checksum(path), "plan": plan}
     write_synced(folder / STATE, json.dumps(record, indent=1, sort_keys=True) + "\n")

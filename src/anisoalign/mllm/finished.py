@@ -10,7 +10,7 @@ from typing import Any
 
 from anisoalign.aligners import load as load_aligner
 from anisoalign.aligners.saving import aligner_fingerprint
-from anisoalign.embeddings import InputError, fingerprint
+from anisoalign.embeddings import EmbeddingSet, InputError, checksum, fingerprint
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.dial import dialled
 from anisoalign.mllm.language_models import load_lm, weights_fingerprint
@@ -26,9 +26,14 @@ def trained_on(talks: Conversations, store: EmbeddingStore) -> dict[str, Any]:
     aligner = store.aligner
     return {
         "conversations": talks.state(),
-        "embeddings": fingerprint(store.set),
+        "embeddings": digits_of(store.set),
         "aligner": None if aligner is None else aligner_fingerprint(aligner),
     }
+
+
+def digits_of(rows: EmbeddingSet) -> str:
+    """Sixteen digits: of all values, and those of the first rows, which is all that older models noted."""
+    return checksum(rows) + fingerprint(rows)
 
 
 def plain_settings(settings: StageSettings) -> dict[str, Any]:
@@ -111,6 +116,8 @@ class _Now:
             now = self.aligner(before) if key == "aligner" else getattr(self, key)
             if isinstance(was, dict) and isinstance(now, dict):  # older models noted less
                 now = {part: now.get(part) for part in was}
+            if key == "embeddings" and isinstance(was, str) and isinstance(now, str):
+                now = now[-len(was) :]  # the last eight of older models
             if now != was:
                 found.append(f"{key}: {_short(was)} then, {_short(now)} now" + (f" in {path}" if path else ""))
         return found
@@ -122,7 +129,7 @@ class _Now:
     @cached_property
     def embeddings(self) -> str:
         stage = self.stage
-        return fingerprint(open_rows(stage.embeddings, stage.side, stage.column, stage.id_column))
+        return digits_of(open_rows(stage.embeddings, stage.side, stage.column, stage.id_column))
 
     def aligner(self, before: str | None) -> str | None:
         """Fingerprint of the aligner as a stage is trained with it, after a model that was trained with `before`."""

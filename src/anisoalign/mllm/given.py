@@ -18,13 +18,20 @@ from anisoalign.mllm.store import EmbeddingStore
 def stage_store(
     given: Any, model: EmbeddingLanguageModel, settings: StageSettings, aligner: Aligner | str | Path | None
 ) -> EmbeddingStore:
-    """A stage's rows with their aligner: the one of the call, else a store's own, the settings' or the model's."""
+    """A stage's rows with their aligner: the one of the call, else a store's own, the settings' or the model's.
+
+    Raises
+    ------
+    InputError
+        If an aligner is given, by the call or the settings, beside a store of images.
+    """
     other = settings.aligner or (model.aligner if settings.side == "text" else None)
     if not isinstance(given, EmbeddingStore):
         source, ids = given if isinstance(given, tuple) else (given, None)
         return EmbeddingStore.of_stage(settings, source, ids, other if aligner is None else aligner)
-    if aligner is None and given.aligner is None and given.side != "image":
-        aligner = other
+    if aligner is None and given.aligner is None:
+        # Images need none, so the model's is passed over; one that was asked for is refused with the store's words.
+        aligner = settings.aligner or None if given.side == "image" else other
     return given if aligner is None else given.with_aligner(aligner)
 
 

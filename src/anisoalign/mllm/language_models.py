@@ -66,6 +66,14 @@ def lm_config(name: str | Path, revision: str = "") -> Any:
         return AutoConfig.from_pretrained(str(name), revision=revision or "main", trust_remote_code=False)
 
 
+def without_weights(config: Any) -> Any:
+    """The language model of a configuration on PyTorch's "meta" device: its layers and shapes, no memory."""
+    from transformers import AutoModelForCausalLM
+
+    with _loading("language model", config.name_or_path or config.model_type), torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
 def weights_fingerprint(state: Mapping[str, Tensor]) -> str:
     """Hash of names, shapes and the first values of all weights, the same in float32 and in bfloat16.
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from anisoalign.embeddings import InputError
+from anisoalign.mllm.adapters import adapt
 from anisoalign.mllm.settings import StageSettings
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def begin(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
         model.lm_changed = True
     model.requires_grad_(False)
     if stage.learns == "lora":
-        _adapt(model, stage)
+        adapt(model, stage)
     elif stage.learns == "full":
         model.lm.float().requires_grad_(True)
         model.lm_changed = True
@@ -40,83 +39,6 @@ def begin(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
     model.train(stage.learns != "projector")
     model.projector.train()
     _checkpoint_activations(model, stage.gradient_checkpointing)
-
-
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Keep from the user that peft asks transformers by a name that will go away."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        yield
-
-
-def _adapt(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
-    from peft import LoraConfig, get_peft_model
-
-    if model.adapted:
-        _check_same(model, stage)
-        _set_dropout(model, stage.lora_dropout)
-    else:
-        targets = stage.lora_targets
-        config = LoraConfig(
-            r=stage.lora_rank,
-            lora_alpha=stage.lora_alpha,
-            lora_dropout=stage.lora_dropout,
-            target_modules=targets if targets == "all-linear" else sorted(_layers(targets)),
-            task_type="CAUSAL_LM",
-        )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(model.settings.seed)
-            try:
-                with quiet_peft():
-                    model.lm = get_peft_model(model.lm, config)
-            except ValueError as error:
-                raise InputError(f"lora_targets = {targets!r}: {error}") from error
-    for name, value in model.lm.named_parameters():
-        if "lora_" in name:
-            value.data = value.data.float()
-            value.requires_grad_(True)
-
-
-def _check_same(model: EmbeddingLanguageModel, stage: StageSettings) -> None:
-    """Refuse a stage that asks for other adapters than the model carries: they cannot become those."""
-    config = model.lm.peft_config["default"]
-    for name, was in (("lora_rank", config.r), ("lora_alpha", config.lora_alpha)):
-        if getattr(stage, name) != was:
-            raise _another(name, was, getattr(stage, name))
-    # Not those of peft, which writes the names of all layers for "all-linear".
-    targets = _targets(model.stages)
-    if targets is not None and _layers(targets) != _layers(stage.lora_targets):
-        raise _another("lora_targets", targets, stage.lora_targets)
-
-
-def _another(name: str, was: Any, now: Any) -> InputError:
-    return InputError(f"the model has adapters of {name} = {was!r}; {name} = {now!r} cannot go on from them")
-
-
-def _targets(stages: Sequence[Mapping[str, Any]]) -> str | None:
-    """`lora_targets` of the stage that made a model's adapters, or None where that was not noted."""
-    found = None
-    for settings in (stage["settings"] for stage in stages):
-        if settings.get("learns") == "full":  # took the adapters in
-            found = None
-        elif settings.get("learns") == "lora":
-            found = found or settings.get("lora_targets")
-    return found
-
-
-def _layers(targets: str) -> set[str]:
-    return {name.strip() for name in targets.split(",")}
-
-
-def _set_dropout(model: EmbeddingLanguageModel, share: float) -> None:
-    """Dropout of adapters that are there already."""
-    from peft.tuners.lora import LoraLayer
-
-    model.lm.peft_config["default"].lora_dropout = share
-    for module in model.lm.modules():
-        if isinstance(module, LoraLayer):
-            module.lora_dropout["default"] = torch.nn.Dropout(share) if share else torch.nn.Identity()
 
 
 def _checkpoint_activations(model: EmbeddingLanguageModel, wanted: bool) -> None:

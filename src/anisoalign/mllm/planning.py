@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from anisoalign.embeddings import InputError
+from anisoalign.mllm.adapters import check_stages
 from anisoalign.mllm.chat import Chat, Tokens
 from anisoalign.mllm.conversations import Conversations
-from anisoalign.mllm.language_models import lm_config, load_tokenizer
+from anisoalign.mllm.language_models import lm_config, load_tokenizer, without_weights
 from anisoalign.mllm.order import Order
 from anisoalign.mllm.projector import Projector
 from anisoalign.mllm.settings import ModelSettings, StageSettings, TrainSettings
@@ -66,33 +67,29 @@ def plan_training(
     Raises
     ------
     InputError
-        If there is no configuration, or nothing says how many conversations there are.
+        If there is no configuration, nothing says how many conversations there are, or adapters go on layers that the
+        language model does not have.
     """
     config = lm_config(settings.model.lm, settings.model.revision)
+    adapters = check_stages(settings.stages, config)
     sizes = _sizes(config, settings.model, width)
     records = []
     for name, stage in settings.stages.items():
         count = conversations.get(name) if isinstance(conversations, Mapping) else conversations
         each = tokens.get(name) if isinstance(tokens, Mapping) else tokens
-        record = _stage(config, sizes, settings.model, stage, processes, tflops, count, each)
+        learned = adapters.get(name, 0)
+        record = _stage(config, sizes, settings.model, stage, learned, processes, tflops, count, each)
         records.append({"stage": name, **record})
     return records
 
 
 def _sizes(config: Any, settings: ModelSettings, width: int) -> dict[str, Any]:
-    """Parameters of the language model and the projector, and the shapes of the layers that adapters go on."""
-    from transformers import AutoModelForCausalLM
-
+    """Parameters of the language model and the projector."""
+    lm = without_weights(config)
     with torch.device("meta"):
-        lm = AutoModelForCausalLM.from_config(config)
         inner = lm.get_input_embeddings().weight.shape[1]
         projector = Projector(width, settings.hidden or inner, inner, settings.visual_tokens)
     head = lm.get_output_embeddings()
-    layers = [
-        (name.rpartition(".")[2], tuple(module.weight.shape))
-        for name, module in lm.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
-    ]
     count = sum(value.numel() for value in lm.parameters())
     # The table of input embeddings is looked up, not multiplied with, unless the head shares it.
     table = (
@@ -104,7 +101,6 @@ def _sizes(config: Any, settings: ModelSettings, width: int) -> dict[str, Any]:
         "lm": count,
         "multiplied": count - table,
         "projector": sum(value.numel() for value in projector.parameters()),
-        "linear": layers,
         "vocabulary": int(config.vocab_size),
     }
 
@@ -114,13 +110,13 @@ def _stage(
     sizes: dict[str, Any],
     model: ModelSettings,
     stage: StageSettings,
+    adapters: int,
     processes: int,
     tflops: float,
     conversations: int | None,
     tokens: float | None,
 ) -> dict[str, Any]:
     count, mean, longest, answer = _lengths(model, stage, conversations, tokens)
-    adapters = _adapters(sizes["linear"], stage) if stage.learns == "lora" else 0
     learned = sizes["projector"] + adapters + (sizes["lm"] if stage.learns == "full" else 0)
     frozen = 0 if stage.learns == "full" else sizes["lm"]
     weights = frozen * _PER_WEIGHT["frozen"] + learned * (_PER_WEIGHT["learned"] + _PER_WEIGHT["autocast"])
@@ -187,12 +183,6 @@ def _tokens(talks: Conversations, chat: Chat, chosen: np.ndarray, skip: bool) ->
     if not found:
         raise InputError(f"{talks.name}: of {len(chosen)} conversations the chat template takes none")
     return found
-
-
-def _adapters(layers: list[tuple[str, tuple[int, int]]], stage: StageSettings) -> int:
-    """Parameters of LoRA on the chosen layers: rank × (inputs + outputs) each."""
-    names = None if stage.lora_targets == "all-linear" else {name.strip() for name in stage.lora_targets.split(",")}
-    return sum(stage.lora_rank * sum(shape) for name, shape in layers if names is None or name in names)
 
 
 def _per_position(config: Any, recomputed: bool) -> float:

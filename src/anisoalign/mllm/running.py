@@ -11,15 +11,16 @@ from anisoalign.aligners import Aligner
 from anisoalign.aligners import load as load_aligner
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import writable, write_synced
+from anisoalign.mllm.adapters import check_stages
 from anisoalign.mllm.chat import Chat
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.finished import Finished
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.given import moved
-from anisoalign.mllm.language_models import load_tokenizer
+from anisoalign.mllm.language_models import lm_config, load_tokenizer
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.processes import Processes
-from anisoalign.mllm.saving import ALIGNER, TOKENIZER, load_mllm, read_config
+from anisoalign.mllm.saving import ALIGNER, LM, TOKENIZER, load_mllm, read_config
 from anisoalign.mllm.settings import TrainSettings
 from anisoalign.mllm.store import EmbeddingStore
 from anisoalign.mllm.training import train_fitting
@@ -58,7 +59,8 @@ def run(
     Raises
     ------
     InputError
-        For settings without stages, data that do not fit, or a finished stage of another model, other settings or data.
+        For settings without stages, adapters or data that do not fit, or a finished stage of another model, other
+        settings or data.
     """
     out = Path(out)
     names = list(settings.stages)
@@ -78,6 +80,7 @@ def run(
             raise InputError(
                 f"stage {only!r} begins with the model of stage {before!r}, which is not in {out / before}"
             )
+    _check_adapters(settings, todo, out)
     data = _moved({name: _open(settings, name) for name in todo}, names, out)
     for talks, store in data.values():
         store.rows_of(talks.ids.filter(talks.pictures))  # ids that do not match, before hours of training
@@ -114,6 +117,19 @@ def _open(settings: TrainSettings, name: str) -> tuple[Conversations, EmbeddingS
         if not getattr(stage, key):
             raise InputError(f"[stages.{name}] names no {key}")
     return Conversations.of_stage(stage, settings.model.placeholder), EmbeddingStore.of_stage(stage)
+
+
+def _check_adapters(settings: TrainSettings, todo: list[str], out: Path) -> None:
+    """Refuse adapters that the language model cannot carry, or that those of a stage before cannot become."""
+    names = list(settings.stages)
+    if not any(settings.stages[name].learns == "lora" for name in todo):
+        return
+    place = names.index(todo[0])
+    trained = place and read_config(out / names[place - 1])["lm"]["kind"] == "folder"
+    # One that was trained lies with the stage before; the folder of [model] may be gone by now.
+    where = (out / names[place - 1] / LM, "") if trained else (settings.model.lm, settings.model.revision)
+    chain = names[: names.index(todo[-1]) + 1]
+    check_stages({name: settings.stages[name] for name in chain}, lm_config(*where))
 
 
 def _moved(data: Data, names: list[str], out: Path) -> Data:

@@ -26,11 +26,12 @@ from anisoalign import __version__
 from anisoalign.aligners import load as load_aligner
 from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.atomic import sync_file
 from anisoalign.embeddings.errors import one_line
-from anisoalign.embeddings.model_folder import check_model_place, model_folder, sync_file
+from anisoalign.embeddings.model_folder import check_model_place, model_folder
+from anisoalign.mllm.adapters import quiet_peft
 from anisoalign.mllm.card import card
 from anisoalign.mllm.language_models import AS_SAVED, load_lm, load_tokenizer, weights_fingerprint
-from anisoalign.mllm.learning import quiet_peft
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.settings import ModelSettings, made
 

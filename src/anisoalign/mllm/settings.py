@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 from anisoalign.embeddings import InputError
+from anisoalign.mllm.toml import apply, lines, resolve_paths
 
 PRETRAINING_LR, TUNING_LR = 5e-4, 1e-5
 """Learning rates of the two stages in the paper."""
@@ -273,9 +274,9 @@ class TrainSettings:
         model, stages = _table(table, "model", name), _table(table, "stages", name)
         given = {"model": dict(model), "stages": {key: dict(_table(stages, key, name)) for key in stages}}
         if folder is not None:
-            _resolve_paths(given, folder)
+            resolve_paths(given, folder)
         for change in changes:
-            _apply(given, change)
+            apply(given, change)
         return cls(
             _made(ModelSettings, given["model"], name, "[model]"),
             {key: _made(StageSettings, value, name, f"[stages.{key}]") for key, value in given["stages"].items()},
@@ -283,8 +284,8 @@ class TrainSettings:
 
     def to_toml(self) -> str:
         """Every setting as TOML, defaults included."""
-        parts = [f"[model]\n{_lines(asdict(self.model))}"]
-        parts += [f"[stages.{key}]\n{_lines(asdict(stage))}" for key, stage in self.stages.items()]
+        parts = [f"[model]\n{lines(asdict(self.model))}"]
+        parts += [f"[stages.{key}]\n{lines(asdict(stage))}" for key, stage in self.stages.items()]
         return "\n".join(parts)
 
 
@@ -338,53 +339,6 @@ def _table(table: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{name}: {key!r} must be a table, [{key}], not {found!r}")
     return found
-
-
-def _resolve_paths(given: dict[str, Any], folder: Path) -> None:
-    """Paths of data become relative to the settings file, URIs stay; a language model's only where it lies there."""
-    for stage in given["stages"].values():
-        for key in ("conversations", "embeddings", "aligner"):
-            if isinstance(stage.get(key), str) and stage[key] and "://" not in stage[key]:
-                stage[key] = str(folder / stage[key])
-    lm = given["model"].get("lm")
-    if isinstance(lm, str) and lm and (folder / lm).is_dir():
-        given["model"]["lm"] = str(folder / lm)
-
-
-def _apply(given: dict[str, Any], change: str) -> None:
-    """Carry out `model.key=value` or `stages.NAME.key=value`."""
-    path, equals, text = change.partition("=")
-    parts = path.strip().split(".")
-    if not equals or not (
-        (parts[0] == "model" and len(parts) == 2) or (parts[0] == "stages" and len(parts) == 3 and all(parts))
-    ):
-        raise InputError(f"{change!r} is not of the form model.key=value or stages.NAME.key=value")
-    if parts[0] == "stages" and parts[1] not in given["stages"]:
-        listed = ", ".join(given["stages"]) or "none"
-        raise InputError(f"{change!r}: there is no stage {parts[1]!r}; the stages: {listed}")
-    table = given["model"] if parts[0] == "model" else given["stages"][parts[1]]
-    table[parts[-1]] = _value(text.strip())
-
-
-def _value(text: str) -> Any:
-    """A value as TOML reads it; what TOML cannot read is text, so that a path needs no quotes."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _lines(values: Mapping[str, Any]) -> str:
-    return "".join(f"{key} = {_written(value)}\n" for key, value in values.items() if value is not None)
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
-    return repr(value)
 
 
 def _at_least(settings: Any, **least: float) -> None:

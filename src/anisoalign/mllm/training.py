@@ -288,11 +288,12 @@ class _Run:
     def _plan(self) -> dict[str, Any]:
         """What must be the same where a run goes on."""
         settings = {key: value for key, value in asdict(self.settings).items() if key not in _NO_MATTER}
-        given = trained_on(self.talks, self.store)
+        given = self.given = trained_on(self.talks, self.store)
         return {
             **settings,
             "data": given["conversations"],
-            "embedding_rows": given["embeddings"],
+            "embedding_rows": given["embeddings"][-8:],  # as older versions noted
+            "embedding_values": given["embeddings"],
             "aligner": given["aligner"],
             "first_weights": checkpoint.weights_checksum(self.parameters),
             "frozen_weights": weights_fingerprint(self._frozen),
@@ -353,7 +354,7 @@ class _Run:
             {
                 "name": self.name,
                 "settings": settings,
-                "trained_on": trained_on(self.talks, self.store),
+                "trained_on": self.given,
                 "conversations": len(self.talks),
                 "left_out": self.talks.left_out.count,
                 "steps": self.order.steps,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from anisoalign.aligners.modules import serving_module
 from anisoalign.aligners.origins import check_source
 from anisoalign.aligners.transforming import transform_rows
 from anisoalign.embeddings import InputError, open_embeddings
-from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, writable
+from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, sync_file, writable
 from anisoalign.embeddings.remote import on_disk
 from anisoalign.quiet import errors_alone
 
@@ -135,8 +134,7 @@ def export(
         loss = _loss(reader(temporary, to)(rows), transform_rows(model, rows))
         if precision == "fp32" and not loss["largest_difference"] <= EQUAL:
             raise RuntimeError(f"{out} differs from its model by {loss['largest_difference']:.1e}: a fault of ours")
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(temporary)
         rename_synced(temporary, out)
     finally:
         temporary.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,9 +239,26 @@ class TestRefused:
     def test_settings(self, refused):
         refused("--set", "stages.tune.lrr=1", message="no key 'lrr'")
         refused("--set", "model.lm=", message="no language model is named")
-        refused("--set", "model.lm=nowhere/at-all", message="no (tokenizer|language model) can be loaded")
+        refused("--set", "model.lm=nowhere/at-all", message="no configuration can be loaded")
+        refused("--set", "model.lm=nowhere/at-all", "--stage", "pretrain", message="no tokenizer can be loaded")
         refused("--stage", "polish", message="there is no stage 'polish'; the stages: pretrain, tune")
         refused("--stage", "tune", message="begins with the model of stage 'pretrain'")
+
+    def test_adapters_of_a_later_stage(self, refused, world):
+        lacking = r"\[stages.tune\] lora_targets = .*: the language model has no layer 'c_attn'; its linear ones: down_"
+        refused("--set", "stages.tune.lora_targets=q_proj,c_attn", message=lacking)
+        refused("--set", "stages.tune.lora_targets=input_layernorm", message=r"lora_targets = .* is not supported")
+        more = "\n[stages.more]\nlearns = 'lora'\nlora_rank = 2\n"
+        path = world.folder / "run.toml"
+        path.write_text(path.read_text() + more)
+        refused(message=r"\[stages.more\] the model has adapters of lora_rank = 4; lora_rank = 2 cannot go on")
+
+    def test_adapters_are_held_against_the_model_a_stage_begins_with(self, trained, world, run):
+        shutil.rmtree(trained / "tune")
+        call = ["train", world.folder / "run.toml", "--out", trained, "--set", "stages.pretrain.lr=2e-2"]
+        ended = run(*call, "--set", "stages.tune.lora_targets=c_attn")
+        assert (ended.code, "has no layer 'c_attn'" in ended.err) == (2, True), ended.err
+        assert not list(trained.glob("tune*"))
 
     @pytest.mark.parametrize(
         ("load", "file", "changes"),

@@ -74,6 +74,10 @@ class TestFinishedStages:
     def test_other_embeddings_and_conversations(self, pretrained, world, run):
         np.save(world.folder / "text.npy", world.text + 1)
         self.refused(run, pretrained, message=r"embeddings: [0-9a-f]{8} then, [0-9a-f]{8} now in .*text.npy")
+        late = world.text.copy()
+        late[-1, -1] += 1
+        np.save(world.folder / "text.npy", late)
+        self.refused(run, pretrained, message=r"embeddings: [0-9a-f]{8} then, [0-9a-f]{8} now in .*text.npy")
         np.save(world.folder / "text.npy", world.text)
         with (world.folder / "captions.jsonl").open("a") as file:
             file.write(json.dumps({"id": "001", "caption": "a blue ring"}) + "\n")
@@ -124,6 +128,7 @@ class TestFinishedStages:
         (stage,) = config["stages"]
         del stage["settings"]["column"], stage["settings"]["on_bad"]
         del stage["trained_on"]["conversations"]["said_sha256"]
+        stage["trained_on"]["embeddings"] = stage["trained_on"]["embeddings"][-8:]
         path.write_text(json.dumps(config))
         ended = run(*self.call, "--stage", "pretrain")
         assert (ended.code, "finished already" in ended.err) == (0, True)

@@ -202,6 +202,12 @@ def test_the_aligner_of_a_call_goes_before_that_of_a_store(world, make_model):
     image = EmbeddingStore(world.image, ids=ids, side="image")
     with pytest.raises(InputError, match="these are called 'image'"):
         train(make_model(), world.talks, image, StageSettings(side="image", **STAGE), aligner=shift)
+    with pytest.raises(InputError, match="these are called 'image'"):
+        train(make_model(), world.talks, image, StageSettings(aligner=str(folder), **STAGE))
+    model = make_model()
+    model.aligner = shift  # of a stage before: images are not moved by it, and it is kept
+    assert train(model, world.talks, image, StageSettings(**STAGE)).losses
+    assert model.aligner is shift
 
 
 def test_the_settings_name_the_column_of_the_vectors(world, make_model):
@@ -308,6 +314,20 @@ def test_plan_counts_what_training_trains(world, saved_lm, kind, learns):
     assert (planned["conversations"], planned["steps"]) == (40, 5)
 
 
+def test_plan_counts_adapters_and_refuses_those_that_fit_no_layer(world, saved_lm):
+    def planned(**changes):
+        stage = StageSettings(learns="lora", conversations=str(world.folder / "talks.json"), lora_rank=3, **changes)
+        settings = TrainSettings(ModelSettings(lm=str(saved_lm("qwen"))), {"one": stage})
+        return plan_training(settings, 16)[0]["learned_parameters"], settings
+
+    named, settings = planned(lora_targets="self_attn.q_proj, v_proj")
+    model = EmbeddingLanguageModel.from_settings(settings.model, 16)
+    model.begin(settings.stages["one"])
+    assert named == sum(value.numel() for value in model.trainable().values())
+    with pytest.raises(InputError, match=r"\[stages.one\] lora_targets = 'c_attn': the language model has no layer"):
+        planned(lora_targets="c_attn")
+
+
 def long(number):
     """A conversation with a question of more than a hundred tokens."""
     question = {"from": "human", "value": "<image>\n" + "what colour is it? " * 30}
@@ -351,7 +371,9 @@ class TestRefused:
         elif fault == "settings":
             settings, message = StageSettings(checkpoint_every=3, **{**STAGE, "lr": 0.5}), "lr: 0.01 then, 0.5 now"
         else:
-            np.save(world.folder / "text.npy", world.text + 1)
+            late = world.text.copy()
+            late[-1, -1] += 1
+            np.save(world.folder / "text.npy", late)
             message = "begun with other settings or data"
         before = {file.name: file.read_bytes() for file in begun.iterdir()}
         with pytest.raises(InputError, match=message):

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from anisoalign.aligners.anisoalign.together import Together
 from anisoalign.embeddings import InputError
-from anisoalign.embeddings.atomic import rename_synced
-from anisoalign.embeddings.model_folder import sync_file
+from anisoalign.embeddings.atomic import rename_synced, sync_file
 
 _ABOUT = "anisoalign_run"
 _FORMAT = 2

@@ -1,6 +1,6 @@
 """Arrays and tensors that are already in memory, as one shard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,11 @@ class MemorySource:
 
     path: Path | None = None
 
-    def __init__(self, array: np.ndarray, label: str, metadata: pa.Table | None = None):
+    def __init__(self, array: np.ndarray, label: str, metadata: pa.Table | None = None, left_out: Sequence[str] = ()):
         check_array(array.shape, array.dtype, label)
         self._array = array
         self._metadata = metadata
+        self.left_out = list(left_out)
         self.label = label
         self.rows, self.dim = array.shape
         self.dtype = array.dtype.newbyteorder("=")
