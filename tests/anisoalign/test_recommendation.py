@@ -1,32 +1,23 @@
 """Which method a fitted model recommends: the simplest of those that do as well as the best, to a hundredth."""
 
-from types import SimpleNamespace
-
 import pytest
 
-from anisoalign.aligners.anisoalign.notes import SIMPLE, of_strength
+from anisoalign.aligners.anisoalign.notes import SIMPLE, recommendation
 from anisoalign.aligners.anisoalign.strength import WORTH
 
 
-def recommendation(scores, strength=0.5):
+def said(scores, at=1):
     """What is said where these were measured."""
     curve = {
-        "strengths": [0.0, 0.5],
-        "geometry_consistency": [0.9, 0.8],
-        "target_reached": [0.7, 0.9],
         "score": [scores["realign"], scores["aniso-align"]],
         "rivals": {name: scores[name] for name in ("mean-shift", "gaussian-transport")},
     }
-    model = SimpleNamespace(
-        strength="auto", strength_=strength, strength_curve_=curve, rotation="full", initial="transport"
-    )
-    (note,) = [note for note in of_strength(model) if note.startswith("recommended here: ")]
-    return note
+    return recommendation(curve, at)
 
 
 def recommended(scores):
     """The method that is named."""
-    return recommendation(scores).removeprefix("recommended here: ").split(",")[0].split(":")[0]
+    return said(scores).removeprefix("recommended here: ").split(",")[0].split(":")[0]
 
 
 @pytest.mark.parametrize("simple", SIMPLE[:-1])
@@ -49,12 +40,12 @@ def test_the_best_is_looked_for_among_the_simple_ones_too():
 
 
 def test_at_strength_0_it_is_realign_and_not_a_method_of_its_own():
-    note = recommendation(dict.fromkeys(SIMPLE, 0.5) | {"realign": 0.8, "aniso-align": 0.9}, strength=0.0)
+    note = said(dict.fromkeys(SIMPLE, 0.5) | {"realign": 0.8, "aniso-align": 0.9}, at=0)
     assert note.startswith("recommended here: realign,")
     assert "aniso-align" not in note
 
 
 def test_the_transport_is_named_with_the_strength_that_was_scored():
-    said = recommendation({"mean-shift": 0.1, "realign": 0.2, "gaussian-transport": 0.9, "aniso-align": 0.3})
-    assert said.startswith("recommended here: gaussian-transport:strength=0.5, by")
-    assert "gaussian-transport:strength=0.5 0.90" in said
+    note = said({"mean-shift": 0.1, "realign": 0.2, "gaussian-transport": 0.9, "aniso-align": 0.3})
+    assert note.startswith("recommended here: gaussian-transport:strength=0.5, by")
+    assert "gaussian-transport:strength=0.5 0.90" in note

@@ -33,11 +33,11 @@ def of_strength(model: Any) -> list[str]:
             f"chosen on held-out rows: geometry kept {kept[at]:.2f}, target reached {reached[at]:.2f} "
             f"(ReAlign: {kept[0]:.2f}, {reached[0]:.2f})"
         )
-        found.append(_recommendation(curve, at))
+        found.append(recommendation(curve, at))
     return found
 
 
-def _recommendation(curve: dict[str, Any], at: int) -> str:
+def recommendation(curve: dict[str, Any], at: int) -> str:
     """The method whose balance of geometry kept and target reached is best; a simpler one where little lies between."""
     scores = {**curve["rivals"], "realign": curve["score"][0]}
     if at > 0:
