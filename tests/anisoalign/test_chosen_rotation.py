@@ -31,7 +31,7 @@ def test_what_is_chosen_does_not_depend_on_the_strength_and_is_as_if_given():
 
 
 def test_of_few_rows_nothing_is_held_out_and_the_rotation_is_taken(monkeypatch):
-    monkeypatch.setattr(chosen_rotation, "hold_out", lambda *given: pytest.fail("too few rows to hold out"))
+    monkeypatch.setattr(chosen_rotation, "apart", lambda *given: pytest.fail("too few rows to hold out"))
     model = aa.AnisoAlign(strength=0.5).fit(*unpaired(shifted(400, 0), FEWEST - 1))
     assert model.rotation_ == "full"
 

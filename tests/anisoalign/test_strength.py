@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from anisoalign.aligners.anisoalign import strength
-from anisoalign.aligners.anisoalign.held_out import SPLITS
-from anisoalign.aligners.anisoalign.strength import NODES, choose_strength
+from anisoalign.aligners.anisoalign.strength import FEWEST, FOLDS, NODES, choose_strength
+from anisoalign.geometry import normalize
 
 START = (0.3, 0.3, 0.3)
 
@@ -50,15 +50,15 @@ def test_mixing_better_than_by_chance_is_worth_no_more_than_mixing_as_by_chance(
     assert choice.strength == 0.7
 
 
-def test_a_strength_is_measured_on_a_quarter_that_its_fit_has_not_seen_another_in_each_split(monkeypatch):
+def test_every_row_is_measured_once_by_a_fit_that_has_not_seen_it(monkeypatch):
     """Rows carry their number, so that those fitted on and those measured are known again."""
     fitted, moved, kept, reached = [], [], [], []
 
     def numbers(rows):
-        return frozenset(rows[:, 0].tolist())
+        return rows[:, 0].tolist()
 
     def fit(fit_y, fit_x):
-        fitted.append((numbers(fit_y), numbers(fit_x)))
+        fitted.append((set(numbers(fit_y)), set(numbers(fit_x))))
 
         def aligned(rows):
             moved.append(numbers(rows))
@@ -67,23 +67,44 @@ def test_a_strength_is_measured_on_a_quarter_that_its_fit_has_not_seen_another_i
         return aligned
 
     def geometry(before, after, seed):
-        kept.append(numbers(before))
+        kept.append((numbers(before), numbers(after)))
         return 0.5
 
     def mixed(target, rows, k):
-        reached.append(numbers(target))
+        reached.append((numbers(target), numbers(rows), k))
         return 0.5, 0.5
 
     monkeypatch.setattr(strength, "geometry_consistency", geometry)
     monkeypatch.setattr(strength, "mixing", mixed)
-    source, target = np.arange(100.0)[:, None].repeat(2, axis=1), np.arange(140.0)[:, None].repeat(2, axis=1)
+    source, target = (normalize(np.random.default_rng(n).normal(size=(n, 3))) for n in (100, 140))
+    source[:, 0], target[:, 0] = np.arange(100.0), np.arange(140.0)
     choose_strength(source, target, fit, 0)
-    assert len(fitted) == len(set(moved)) == SPLITS
-    for split, (fit_y, fit_x) in enumerate(fitted):
-        held_y, held_x = moved[split], reached[split * len(NODES)]
-        assert fit_y == set(range(100)) - held_y
-        assert len(held_y) == 25
-        assert not fit_x & held_x
-        assert (len(fit_x), len(held_x)) == (105, 25)  # a quarter of 140, of which as many are measured as of sources
-        assert set(kept[split * len(NODES) : (split + 1) * len(NODES)]) == {held_y}
-    assert len({fit_x for _, fit_x in fitted}) == SPLITS
+    assert len(fitted) == len(moved) == FOLDS
+    for (fit_y, fit_x), held in zip(fitted, moved, strict=True):
+        assert fit_y == set(range(100)) - set(held)
+        assert len(fit_x) == 115  # as many targets are held out as sources
+    measured = [number for held in moved for number in held]
+    assert sorted(measured) == list(range(100))
+    assert kept == [(measured, measured)] * len(NODES)
+    targets = reached[0][0]
+    assert len(set(targets)) == 100
+    for fold, (_, fit_x) in enumerate(fitted):
+        assert not fit_x & set(targets[fold * 25 : (fold + 1) * 25])
+    assert reached == [(targets, measured, 5)] * len(NODES)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_of_a_few_rows_over_and_over_no_strength_is_chosen(side):
+    rows = np.random.default_rng(0).normal(size=(400, 3))
+    sets = [rows, rows]
+    sets[side] = rows[np.arange(400) % (FEWEST - 1)]
+    assert choose_strength(*sets, lambda *given: pytest.fail("nothing is to be held out"), 0) is None
+
+
+@pytest.mark.parametrize("rows", [40, 60, 100])
+def test_few_rows_far_from_targets_are_not_said_to_reach_them(rows):
+    """Among twenty rows ten neighbours are of both kinds however far these are apart."""
+    rng = np.random.default_rng(rows)
+    source, target = (normalize(rng.normal(size=(rows, 16)) + 4 * np.eye(16)[axis]) for axis in (0, 1))
+    choice = choose_strength(source, target, lambda *fitted: lambda held: (held for _ in NODES), 0)
+    assert choice.target_reached[0] < 0.05

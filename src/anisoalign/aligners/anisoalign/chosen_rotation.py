@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from anisoalign.aligners.anisoalign.coupling import bandwidth_for
-from anisoalign.aligners.anisoalign.held_out import SPLITS, aligned_at, hold_out, sample_of
+from anisoalign.aligners.anisoalign.held_out import MOST_HELD, aligned_at, apart, sample_of
 from anisoalign.aligners.anisoalign.losses import kernel_mmd
 
 if TYPE_CHECKING:
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 FEWEST = 120
 """Rows a side below which the rotation is taken: of fewer, too few are held out to tell."""
+SPLITS = 3
 HELD = 0.5
-"""Share of the rows that are held out: that of a kernel's mean is the greater part of the error."""
+"""Share of the rows that are held out: most of the error is theirs, little that of the fit."""
 NEIGHBOURS = 0.1
 """Share of the held-out targets that the kernel reaches, by perplexity; a twentieth to a fifth tell as well."""
 
@@ -49,13 +50,14 @@ def chosen_rotation(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray) -
 
 def _translation_is_nearer(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray, split: int) -> bool:
     generator = np.random.default_rng([model.seed, split])
-    fit_y, test_y = hold_out(rows_y, generator, HELD)
-    fit_x, test_x = hold_out(rows_x, generator, HELD)
+    (fit_y, test_y), (fit_x, test_x) = (
+        next(apart(rows, min(MOST_HELD, int(HELD * len(rows))), generator)) for rows in (rows_y, rows_x)
+    )
     sample, test_x = sample_of(fit_y, fit_x), np.asarray(test_x, np.float64)
     bandwidth = bandwidth_for(test_x, test_x, max(2.0, NEIGHBOURS * len(test_x)))
-    apart = {}
+    distance = {}
     for rotation in ("full", "none"):
         route = type(model)(**{**model.get_params(), "terms": "init", "rotation": rotation})
         (aligned,) = aligned_at(route, sample, (1.0,))(test_y)
-        apart[rotation] = kernel_mmd(torch.from_numpy(aligned), torch.from_numpy(test_x), bandwidth)
-    return bool(apart["none"] < apart["full"])
+        distance[rotation] = kernel_mmd(torch.from_numpy(aligned), torch.from_numpy(test_x), bandwidth)
+    return bool(distance["none"] < distance["full"])

@@ -15,21 +15,27 @@ from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
 if TYPE_CHECKING:
     from anisoalign.aligners.anisoalign.aligner import AnisoAlign
 
-SPLITS = 3
-HELD = 0.25
 MOST_HELD = 1000
-"""Rows a side measured in a split; neighbours of more say the same at a higher price."""
+"""Rows a side that are measured; neighbours of more say the same at a higher price."""
 MOST_FITTED = 8192
 """Rows a side fitted on in a split: twice what is coupled, and second moments of more say the same."""
 
 
-def hold_out(
-    rows: Float[np.ndarray, "n d"], generator: np.random.Generator, share: float = HELD
-) -> tuple[Float[np.ndarray, "a d"], Float[np.ndarray, "b d"]]:
-    """Rows to fit on and a share of all to measure on; `MOST_FITTED` and `MOST_HELD` at most."""
+def apart(
+    rows: Float[np.ndarray, "n d"], held: int, generator: np.random.Generator, folds: int = 1
+) -> Iterator[tuple[Float[np.ndarray, "a d"], Float[np.ndarray, "b d"]]]:
+    """Rows to fit on, `MOST_FITTED` at most, and `held` others to measure on; in every fold others are held.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [held[0, 0] for _, held in apart(np.arange(4.0)[:, None], 1, np.random.default_rng(0), folds=4)]
+    [np.float64(2.0), np.float64(0.0), np.float64(1.0), np.float64(3.0)]
+    """
     order = generator.permutation(len(rows))
-    held = min(MOST_HELD, int(share * len(rows)))
-    return rows[order[held : held + MOST_FITTED]], rows[order[:held]]
+    for fold in range(folds):
+        rest = np.concatenate([order[: fold * held], order[(fold + 1) * held :]])
+        yield rows[rest[:MOST_FITTED]], rows[order[fold * held : (fold + 1) * held]]
 
 
 def sample_of(rows_y: Float[np.ndarray, "n d"], rows_x: Float[np.ndarray, "m d"]) -> Sample:

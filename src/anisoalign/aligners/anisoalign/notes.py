@@ -23,7 +23,7 @@ def of_strength(model: Any) -> list[str]:
         found.append("no rotation: held-out sources come nearer to targets by a translation")
     curve = model.strength_curve_
     if curve is None and given["strength"] == "auto":
-        found.append(f"not chosen: fewer than {FEWEST} rows of a set are too few to hold any out")
+        found.append(f"not chosen: fewer than {FEWEST} different rows of a set are too few to hold any out")
     if curve is None or model.strength_ not in curve["strengths"]:
         return found
     kept, reached = curve["geometry_consistency"], curve["target_reached"]

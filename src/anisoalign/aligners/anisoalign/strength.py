@@ -8,20 +8,25 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Float
 
-from anisoalign.aligners.anisoalign.held_out import SPLITS, hold_out
+from anisoalign.aligners.anisoalign.held_out import MOST_HELD, apart
 from anisoalign.diagnostics.alignment import default_k, geometry_consistency
 from anisoalign.diagnostics.balance import balance
 from anisoalign.diagnostics.mixing import mixing
+from anisoalign.diagnostics.repeats import count_repeats
 
 NODES = tuple(np.round(np.linspace(0.0, 1.0, 11), 2).tolist())
 """Strengths tried, and those at which calibration means are stored."""
+FOLDS = 4
 FEWEST = 40
-"""Rows a side below which nothing can be held out; the default strength is taken then."""
+"""Different rows a side below which nothing can be held out; the default strength is taken then."""
+CROWDED = 20
+"""Rows a side for each neighbour that is looked at, down to two: of ten among few, some are of either kind however far
+the sets are apart."""
 TRANSPORTED = 0.5
 """Strength of the Gaussian transport that is scored beside."""
 DEFAULT = 0.5
 WORTH = 0.01
-"""Least lead in the score for which ReAlign is left, however small its error; real gaps give five times as much."""
+"""Least lead in the score for which ReAlign is left; real gaps give five times as much."""
 
 FitAt = Callable[
     [Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]],
@@ -39,7 +44,7 @@ class StrengthChoice:
     strength : float
         That of the best score, or 0 where that leads ReAlign's too little.
     strengths, geometry_consistency, target_reached, score : list of float
-        Ψ, min(M_Z, M_X, 1) and their harmonic mean at each node, means over splits.
+        Ψ, min(M_Z, M_X, 1) and their harmonic mean at each node.
     rivals : dict
         The same score of other methods, by name.
     """
@@ -65,41 +70,44 @@ def choose_strength(
 ) -> StrengthChoice | None:
     """Strength at which held-out sources keep their geometry and reach the target best, both at once.
 
-    A quarter of both sets is held out; score(t) = 2 Ψ R / (Ψ + R), with Ψ the geometry consistency of held-out
+    Each row is held out of one fit of four, and all are measured together once each has been, so that of few rows none
+    is left out; of many, `MOST_HELD`. score(t) = 2 Ψ R / (Ψ + R), with Ψ the geometry consistency of held-out
     sources and R = min(penetration, coverage, 1) against held-out targets. The harmonic mean gives nothing for
-    one of them alone. The best strength is taken, but ReAlign where the best leads it by no more than two standard
-    errors (paired over splits) or a hundredth, so that sets whose gap is a mere shift are left at that. None below
-    `FEWEST` rows. `fit` gives rows at each node, and after these rows by each of the `rivals`, which are scored alike.
+    one of them alone. The best strength is taken, but ReAlign where the best leads it by no more than a hundredth,
+    so that sets whose gap is a mere shift are left at that. None below `FEWEST` different rows. `fit` gives rows at
+    each node, and after these rows by each of the `rivals`, which are scored alike.
     """
-    if min(len(source), len(target)) < FEWEST:
+    if min(len(rows) - count_repeats(rows) for rows in (source, target)) < FEWEST:
         return None
-    # One split at a time, so that what one held is gone before the next is drawn.
-    splits = [_measured(source, target, fit, np.random.default_rng([seed, split]), seed) for split in range(SPLITS)]
-    kept, reached = np.moveaxis(np.array(splits), 2, 0)
+    test_y, test_x, moved = _held(source, target, fit, seed)
+    k = min(default_k(len(test_y)), max(2, len(test_y) // CROWDED))
+    kept = np.array([geometry_consistency(test_y, rows, seed=seed) for rows in moved])
     kept = np.clip(np.nan_to_num(kept), 0.0, 1.0)
+    reached = np.array([min(*mixing(test_x, rows, k), 1.0) for rows in moved])
     score = balance(kept, reached)
-    score, others = score[:, : len(NODES)], score[:, len(NODES) :]
-    best = int(score.mean(axis=0).argmax())
-    lead = score[:, best] - score[:, 0]
-    clear = max(WORTH, 2 * float(lead.std(ddof=1)) / np.sqrt(SPLITS))
-    chosen = 0.0 if lead.mean() <= clear else NODES[best]
-    kept_at, reached_at, score_at = (
-        values[:, : len(NODES)].mean(axis=0).round(4).tolist() for values in (kept, reached, score)
-    )
-    named = dict(zip(rivals, others.mean(axis=0).round(4).tolist(), strict=True))
+    score, others = score[: len(NODES)], score[len(NODES) :]
+    best = int(score.argmax())
+    chosen = 0.0 if score[best] - score[0] <= WORTH else NODES[best]
+    kept_at, reached_at, score_at = (values[: len(NODES)].round(4).tolist() for values in (kept, reached, score))
+    named = dict(zip(rivals, others.round(4).tolist(), strict=True))
     return StrengthChoice(chosen, list(NODES), kept_at, reached_at, score_at, named)
 
 
-def _measured(
-    source: np.ndarray, target: np.ndarray, fit: FitAt, generator: np.random.Generator, seed: int
-) -> list[tuple[float, float]]:
-    """Ψ and min(M_Z, M_X, 1) of one split, at every node and of every rival."""
-    fit_y, test_y = hold_out(source, generator)
-    fit_x, test_x = hold_out(target, generator)
-    # A few rows among many would be measured by chance: penetration there is nearly all noise.
-    least = min(len(test_y), len(test_x))
-    test_y, test_x, k = test_y[:least], test_x[:least], default_k(least)
-    return [
-        (geometry_consistency(test_y, rows, seed=seed), min(*mixing(test_x, rows, k), 1.0))
-        for rows in fit(fit_y, fit_x)(test_y)
-    ]
+def _held(
+    source: np.ndarray, target: np.ndarray, fit: FitAt, seed: int
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Sources and as many targets, each as a fit without them saw none of them, and these sources moved each way.
+
+    As many of both, since a few rows among many would be measured by chance. In the type of the sources, as all ways
+    are held at once.
+    """
+    held = min(MOST_HELD, len(source), len(target)) // FOLDS
+    generator = np.random.default_rng(seed)
+    tests_y, tests_x, moved = [], [], []
+    for (fit_y, test_y), (fit_x, test_x) in zip(
+        *(apart(rows, held, generator, FOLDS) for rows in (source, target)), strict=True
+    ):
+        tests_y.append(test_y)
+        tests_x.append(test_x)
+        moved.append([rows.astype(source.dtype) for rows in fit(fit_y, fit_x)(test_y)])
+    return np.concatenate(tests_y), np.concatenate(tests_x), [np.concatenate(way) for way in zip(*moved, strict=True)]

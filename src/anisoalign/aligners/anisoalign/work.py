@@ -8,9 +8,9 @@ from typing import Any, Self
 from anisoalign.aligners.anisoalign import chosen_rotation
 from anisoalign.aligners.anisoalign.chosen_strength import QUICK_PRIOR_STEPS
 from anisoalign.aligners.anisoalign.coupling import BISECTIONS, COUPLED_ROWS, PROBES, ROUNDS
-from anisoalign.aligners.anisoalign.held_out import HELD, MOST_FITTED, MOST_HELD, SPLITS
+from anisoalign.aligners.anisoalign.held_out import MOST_FITTED, MOST_HELD
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
-from anisoalign.aligners.anisoalign.strength import FEWEST, NODES
+from anisoalign.aligners.anisoalign.strength import FEWEST, FOLDS, NODES
 from anisoalign.statistics import map_precision
 
 PREMISE, ROTATION = 3.0, 8 / 3
@@ -67,14 +67,21 @@ def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int) -> Wo
     y, x = min(model.fit_rows, source_rows), min(model.fit_rows, target_rows)
     found = _one_fit(model, y, x, dim, model.prior_steps) + Work(decomposed=int(PREMISE * dim**3))
     found += Work(imports=int(found.steps > 0) + int(model.strength == "auto"))
-    if model.rotation == "auto" and model.initial != "radial" and min(y, x) >= chosen_rotation.FEWEST:
-        found += _two_routes(model, *_held_out(y, x, chosen_rotation.HELD), dim)
-    if model.strength != "auto" or min(y, x) < FEWEST:
+    few = min(y, x)
+    if model.rotation == "auto" and model.initial != "radial" and few >= chosen_rotation.FEWEST:
+        held = min(MOST_HELD, int(chosen_rotation.HELD * few))
+        found += _two_routes(model, _fitted(y, held), _fitted(x, held), held, dim)
+    if model.strength != "auto" or few < FEWEST:
         return found
-    few_y, few_x, held = _held_out(y, x, HELD)
-    split = _one_fit(model, few_y, few_x, dim, min(model.prior_steps, QUICK_PRIOR_STEPS))
+    held = min(MOST_HELD, few) // FOLDS
+    split = _one_fit(model, _fitted(y, held), _fitted(x, held), dim, min(model.prior_steps, QUICK_PRIOR_STEPS))
     split += Work(decomposed=dim**3 + 2 * ((dim + 1) // 2) ** 3)  # the transport that each strength is held against
-    return found + (split + _measured(held, dim).times(len(NODES))).times(SPLITS)
+    return found + split.times(FOLDS) + _measured(FOLDS * held, dim).times(len(NODES))
+
+
+def _fitted(rows: int, held: int) -> int:
+    """Rows that a split is fitted on, of so many."""
+    return min(MOST_FITTED, rows - held)
 
 
 def sampled_bytes(model: Any, source_rows: int, target_rows: int, dim: int, dtype: str = "auto") -> int:
@@ -91,12 +98,6 @@ def sampled_bytes(model: Any, source_rows: int, target_rows: int, dim: int, dtyp
 
 def _couples(model: Any) -> bool:
     return "guide" in parse_terms(model.terms) or (model.initial != "radial" and model.rotation in FULL)
-
-
-def _held_out(y: int, x: int, share: float) -> tuple[int, int, int]:
-    """Rows of both sides that a split is fitted on, and those held out of the smaller side."""
-    held = min(MOST_HELD, int(share * min(y, x)))
-    return min(MOST_FITTED, y - held), min(MOST_FITTED, x - held), held
 
 
 def _two_routes(model: Any, y: int, x: int, held: int, dim: int) -> Work:
