@@ -86,17 +86,10 @@ def measure(parts: Iterable[Part]) -> tuple[Table, dict[str, Any]]:
         chosen.append(model.strength_)
     if not chosen:
         return table, {}
-    best = {}
-    for metric in ("closed", "mixing"):
-        if table.has(metric):
-            means = [table.values(f"aniso-align t={t:g}", metric).mean() for t in NODES[1:]]
-            best[f"strength_of_most_{metric}"] = NODES[1 + int(np.argmax(means))]
-    rule = {
+    return table, {
         "strengths_chosen": {f"{t:g}": chosen.count(t) for t in NODES if t in chosen},
         "mean_strength": mean_and_error(np.array(chosen)),
-        **best,
     }
-    return table, rule
 
 
 def points(table: Table, family: str, metric: str, rows: np.ndarray) -> np.ndarray:

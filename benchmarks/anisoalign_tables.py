@@ -119,32 +119,37 @@ def floors(curves: dict[str, Any], name: str) -> str:
 
 
 def strengths(curves: dict[str, Any]) -> str:
-    """What `auto` chose, and what pairs and labels would have chosen."""
+    """What `auto` chose, and what labels and pairs would have chosen."""
     rows = []
     for name in SETS:
         if name not in curves:
             continue
-        rule, records = curves[name]["strength"], {r["method"]: r for r in curves[name]["methods"]}
-        auto = records["aniso-align auto"]
-        chosen = ", ".join(f"{t} ({count})" for t, count in rule["strengths_chosen"].items())
-        mixing = f"{number(auto['target_penetration'])} / {number(auto['target_coverage'])}"
-        wanted = rule.get("strength_of_most_closed")
-        best = records[f"aniso-align t={wanted:g}"] if wanted else None
+        records = {record["method"]: record for record in curves[name]["methods"]}
+        auto, chosen = records["aniso-align auto"], curves[name]["strength"]["strengths_chosen"]
         rows.append(
             [
                 name,
-                chosen,
+                ", ".join(f"{t} ({count})" for t, count in chosen.items()),
                 number(auto["geometry_consistency"], 3),
-                mixing,
+                f"{number(auto['target_penetration'])} / {number(auto['target_coverage'])}",
                 with_error([auto["closed"], auto["closed_se"]]) if "closed" in auto else "–",
-                "–"
-                if best is None
-                else f"{wanted:g}: {number(best['closed'])} at Ψ {number(best['geometry_consistency'])}",
+                _most(records, "closed"),
+                number(auto.get("mixed_recall_at_10")),
+                _most(records, "mixed_recall_at_10"),
             ]
         )
-    return table(
-        ["set", "strengths chosen (repeats)", "Ψ", "pen. / cov.", "closed", "most closed, chosen with labels"], rows
-    )
+    titles = ["closed", "most closed, chosen with labels", "mixed R@10", "most, chosen with pairs"]
+    return table(["set", "strengths chosen (repeats)", "Ψ", "pen. / cov.", *titles], rows)
+
+
+def _most(records: dict[str, Any], metric: str) -> str:
+    """The strength of the dial at which a metric is highest, that, and Ψ there."""
+    dial = {name: found for name, found in records.items() if name.startswith("aniso-align t=") and metric in found}
+    if not dial:
+        return "–"
+    name = max(dial, key=lambda n: dial[n][metric])
+    strength = name.removeprefix("aniso-align t=")
+    return f"{strength}: {number(dial[name][metric])} at Ψ {number(dial[name]['geometry_consistency'])}"
 
 
 def rotated(curves: dict[str, Any]) -> str:

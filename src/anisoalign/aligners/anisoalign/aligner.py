@@ -60,7 +60,7 @@ class AnisoAlign(Aligner):
     ----------
     strength : float or "auto"
         t in [0, 1] scales the whole correction; 0 is ReAlign exactly. "auto" is chosen on held-out unpaired rows
-        (`strength.choose_strength`), and 0.5 where a set has fewer than 40.
+        (`strength.choose_strength`), and 0.5 where a set has fewer than 40 different ones.
     terms : str
         Parts joined by "+": init, guide, refine, and the losses of the refinement prior, phase, support, structure.
     rank : int, float or None
