@@ -277,7 +277,7 @@ class AnisoAlign(Aligner):
         Raises
         ------
         ValueError
-            If a parameter is out of range.
+            If a parameter is out of range, or changed where no part that `terms` names reads it.
         InputError
             If the widths differ, a row is unusable, the state of an interrupted stage is damaged, or (unless `force`)
             the two sets share no leading directions or come from different encoders.
