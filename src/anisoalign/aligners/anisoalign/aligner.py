@@ -90,7 +90,8 @@ class AnisoAlign(Aligner):
     phase_bound, radius_bound, complement_bound : float
         αθ in radians, αρ in log radius, αv.
     complement : {"relative", "coordinate"}
-        αv bounds the move in V relative to its length, or, as in the source, each coordinate.
+        αv bounds the move in V relative to its length, or, as in the source, each coordinate; the source's D is then
+        taken to the letter, where sources are more than dimensions.
     edges : int
         p: blocks that each block is coupled with in the potential.
     drift_step : float or "auto"
