@@ -18,7 +18,7 @@ from anisoalign.aligners.anisoalign.chosen_strength import chosen_strength
 from anisoalign.aligners.anisoalign.correction import Correction
 from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
-from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_strength
+from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_prior, of_strength
 from anisoalign.aligners.anisoalign.polar_fit import Whole
 from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, check_sizes, drift_statistics
 from anisoalign.aligners.anisoalign.settings import check_settings, parse_terms
@@ -454,7 +454,7 @@ class AnisoAlign(Aligner):
 
     def notes(self) -> list[str]:
         """What a person should know of this fit, in sentences."""
-        return [*of_strength(self), *of_bounds(self), *of_premise(self)]
+        return [*of_strength(self), *of_bounds(self), *of_prior(self), *of_premise(self)]
 
     def _keep(self, correction: Correction) -> None:
         """Fitted parts as attributes, which is how models are saved."""

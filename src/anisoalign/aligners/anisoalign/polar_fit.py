@@ -199,6 +199,7 @@ def fit_polar(
             seen.phase.float().to(device), logs, potential, settings.prior, seed, states["prior"], progress
         )
         notes |= {"prior_held_out": history.held, "prior_without_network": history.baseline}
+        notes["prior_lead_error"] = history.error
     refinement, losses = train_refinement(
         stage, source, target, potential, prior, seed, device, states["refinement"], progress
     )
