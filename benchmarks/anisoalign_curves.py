@@ -28,6 +28,7 @@ from protocol import (
     Part,
     Table,
     mean_and_error,
+    parser,
     quiet,
     real,
     rounded,
@@ -225,6 +226,7 @@ def draw(tables: dict[str, Table]) -> None:
 
 
 def main() -> None:
+    parser(__doc__).parse_args()
     quiet()
     sets: dict[str, Iterable[Part]] = {
         "fashion_clip": real("fashion_clip", 30),
