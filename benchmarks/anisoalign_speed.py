@@ -47,7 +47,7 @@ def products(model: aa.AnisoAlign, strength: float) -> int:
     correction = model.correction()
     routes, (station, share) = correction.routes(), correction.dial.between(strength)
     visited = {station, station + 1} if share else {station}
-    visited |= {routes[number].origin for number in visited} - {None}
+    visited |= {origin for number in visited if (origin := routes[number].origin) is not None}
     return sum(not isinstance(part, Start) for number in visited for part in routes[number].parts)
 
 
