@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from anisoalign.aligners.registry import parse_method
-from protocol import Part, Table, mean_and_error, quiet, real, say, transforming, world, write
+from protocol import Part, Table, mean_and_error, parser, quiet, real, say, transforming, world, write
 
 PAPER = {
     "initialisation": "aniso-align:paper,terms=init",
@@ -87,6 +87,7 @@ def effects(table: Table) -> dict[str, Any]:
 
 
 def main() -> None:
+    parser(__doc__).parse_args()
     quiet()
     sets: dict[str, Iterable[Part]] = {
         "world": world(5, 3_000),

@@ -28,6 +28,7 @@ from protocol import (
     Part,
     Table,
     mean_and_error,
+    parser,
     quiet,
     real,
     rounded,
@@ -218,6 +219,7 @@ def draw(tables: dict[str, Table]) -> None:
 
 
 def main() -> None:
+    parser(__doc__).parse_args()
     quiet()
     sets: dict[str, Iterable[Part]] = {
         "fashion_clip": real("fashion_clip", 30),

@@ -318,4 +318,7 @@ def filled(page: str) -> str:
 
 
 if __name__ == "__main__":
+    from protocol import parser  # here, since a test loads this file from elsewhere
+
+    parser(__doc__).parse_args()
     PAGE.write_text(filled(PAGE.read_text()))

@@ -19,6 +19,7 @@ from anisoalign.comparison import DEFAULT_METHODS
 from anisoalign.embeddings import read_labels
 from anisoalign.report import comparison_markdown
 from anisoalign.worlds import RenderedWorld
+from protocol import parser
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("ANISOALIGN_DATA", HERE.parent.parent / "shared" / "data"))
@@ -56,6 +57,7 @@ def on_real(folder: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure, write JSON and the page's tables."""
+    parser(__doc__).parse_args()
     results = {"world, shifted": on_world()}
     for folder in sorted(DATA.glob("*/image.npy")):
         results[folder.parent.name] = on_real(folder.parent)

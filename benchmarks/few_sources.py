@@ -23,7 +23,7 @@ from anisoalign.aligners import gaussian_transport
 from anisoalign.aligners.shrinking import shrinkage_amount
 from anisoalign.geometry import Frame
 from anisoalign.statistics import Moments
-from protocol import HERE, Part, Table, mean_and_error, quiet, real, say, transforming, world, write
+from protocol import HERE, Part, Table, mean_and_error, parser, quiet, real, say, transforming, world, write
 
 ROWS = (20, 40, 80, None)
 SHOWN = ("geometry_consistency", "target_penetration", "target_coverage", "mixed_recall_at_10")
@@ -87,6 +87,7 @@ def page(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
+    parser(__doc__).parse_args()
     quiet()
     sets: dict[str, Iterable[Part]] = {
         "fashion_clip": real("fashion_clip", 10),

@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from protocol import parser
+
 HERE = Path(__file__).parent
 SETS = {"coco_clip": "image", "fashion_clip": "image", "esc50_clap": "audio"}
 """Real sets, and what their targets are called."""
@@ -37,6 +39,7 @@ def diagnosed(source: Path, target: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Diagnose, keep what the page shows, write JSON."""
+    parser(__doc__).parse_args()
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "demo"

@@ -11,7 +11,6 @@ compared, digits cannot.
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ import anisoalign as aa
 from anisoalign.aligners.registry import parse_method
 from anisoalign.diagnostics.alignment import geometry_consistency
 from anisoalign.geometry.rotation import turn_between
-from protocol import HERE, SCENES, mean_and_error, part_of, quiet, say, scores, transforming, world_rows, write
+from protocol import HERE, SCENES, mean_and_error, parser, part_of, quiet, say, scores, transforming, world_rows, write
 
 ROWS = 50_000
 DRAWS = 2
@@ -278,8 +277,11 @@ def measured() -> dict[str, Any]:
 
 
 def main() -> None:
+    given = parser(__doc__)
+    given.add_argument("--judge", action="store_true", help="only the verdicts again, from the figures that are there")
+    judged = given.parse_args().judge
     quiet()
-    results = json.loads((HERE / "paper_claims.json").read_text()) if "--judge" in sys.argv else measured()
+    results = json.loads((HERE / "paper_claims.json").read_text()) if judged else measured()
     results["claims"] = judge(results["gap"], results["methods"])
     write("paper_claims", results)
 

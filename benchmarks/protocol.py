@@ -6,6 +6,7 @@ the last 20 % are measured), and so are the metrics; here one fitted model can b
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -216,6 +217,11 @@ def mean_and_error(values: np.ndarray) -> list[float]:
     """Mean and its standard error over repeats."""
     error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
     return [rounded(float(np.mean(values))), rounded(error)]
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A script's options, its docstring as --help: one without would measure for hours in answer to that."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def quiet() -> None:

@@ -33,6 +33,7 @@ from protocol import (
     Table,
     calibrated,
     markdown,
+    parser,
     part_of,
     quiet,
     real,
@@ -129,6 +130,7 @@ def parts(name: str) -> Iterator[tuple[Part, np.ndarray | None]]:
 
 def main() -> None:
     """Measure, write JSON and the page's tables."""
+    parser(__doc__).parse_args()
     quiet()
     records, tables = {}, []
     for name in ("fashion_clip", "coco_clip", "esc50_clap", "world"):

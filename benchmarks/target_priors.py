@@ -33,6 +33,7 @@ from protocol import (
     Table,
     calibrated,
     markdown,
+    parser,
     part_of,
     quiet,
     real,
@@ -282,6 +283,7 @@ def parts(name: str) -> Iterator[tuple[Part, np.ndarray]]:
 
 def main() -> None:
     """Measure, write JSON and the page's tables."""
+    parser(__doc__).parse_args()
     quiet()
     records, tables = {}, []
     for name in ("world", "fashion_clip", "coco_clip"):

@@ -14,6 +14,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from anisoalign.worlds import Scenes, caption, draw_scenes, render
+from protocol import parser
 
 COLUMNS = 7
 LINES = 2
@@ -21,6 +22,7 @@ OUT = Path(__file__).parents[1] / "docs" / "world.png"
 
 
 def main() -> int:
+    parser(__doc__).parse_args()
     figure, axes = pyplot.subplots(2 * LINES, COLUMNS, figsize=(1.35 * COLUMNS, 1.95 * 2 * LINES))
     for number, domain in enumerate(("training", "shifted")):
         show(draw_scenes(LINES * COLUMNS, seed=0, domain=domain), axes[LINES * number : LINES * (number + 1)])

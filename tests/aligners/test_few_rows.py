@@ -59,6 +59,16 @@ def test_few_sources_blow_up_no_coordinate_of_the_published_method(law, few):
     assert geometry_consistency(others, model.transform(others, out_dtype="float64")) > 0.4
 
 
+@pytest.mark.parametrize("rows", [WIDTH + 1, 400])
+def test_sources_fewer_than_targets_but_more_than_dimensions_are_scaled_to_the_letter(law, rows):
+    """By the ratio of standard deviations of the part in V; the covariance of no more rows is singular (above)."""
+    source, target = law(rows, 1, 60), law(2000, 2, 70)
+    model = aa.AnisoAlign.paper(force=True, terms="init").fit(source, target)
+    outside = np.eye(source.shape[1]) - model.polar_basis_ @ model.polar_basis_.T
+    letter = (normalize(target) @ outside).std(axis=0) / (normalize(source) @ outside).std(axis=0)
+    np.testing.assert_allclose(model.polar_complement_scale_, letter, rtol=1e-6)
+
+
 def test_the_default_keeps_its_geometry_where_sources_are_few(law):
     source, target, others = law(10, 1, 60), law(1500, 2, 70), law(300, 9, 60)
     with warnings.catch_warnings():

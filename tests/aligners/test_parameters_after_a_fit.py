@@ -13,10 +13,10 @@ from anisoalign.aligners.modules import draws, serving_module
 
 SMALL = {
     "gaussian-transport": {"rank": 5},
-    "aniso-align": {"strength": 0.8, "rank": 6, "prior_steps": 4, "refine_steps": 3},
+    "aniso-align": {"strength": 0.8, "rank": 6},
     "memory-projection": {"memory": 40},
 }
-PUBLISHED = {"initial": "radial", "terms": "init+refine+prior+phase+support"}
+PUBLISHED = {"initial": "radial", "terms": "init+refine+prior+phase+support", "prior_steps": 4, "refine_steps": 3}
 OTHER = {
     "strength": 0.3,
     "rank": 3,

@@ -39,12 +39,16 @@ def distorted(n: int, seed: int, gap: str = "turn", topics: int = 40, spread: fl
     return World(normalize(source), normalize(meaning + here), label.astype(str))
 
 
-def shifted(n: int, seed: int, away: float = 1.2) -> World:
-    """The same law on both sides, apart by an exact translation: one constant coordinate each, none of the other's."""
+def shifted(n: int, seed: int, away: float = 1.2, spread: float = 0.9, noise: float = 1.0) -> World:
+    """The same law on both sides, apart by an exact translation: one constant coordinate each, none of the other's.
+
+    Both sides see their meaning in noise of their own, so that neither recall nor label transfer is at its ceiling,
+    where no method could lose.
+    """
     world, rng = np.random.default_rng(7), np.random.default_rng([seed, 3])
     centres = world.normal(size=(12, D - 2)) * np.linspace(1.5, 0.2, D - 2)
     label = rng.integers(12, size=n)
-    meaning = normalize(centres[label] + 0.5 * rng.normal(size=(n, D - 2)) * np.linspace(1.0, 0.3, D - 2))
+    meaning = normalize(centres[label] + spread * rng.normal(size=(n, D - 2)) * np.linspace(1.0, 0.3, D - 2))
+    here, there = (normalize(meaning + noise * rng.normal(size=(n, D - 2)) / (D - 2) ** 0.5) for _ in "yx")
     none, one = np.zeros((n, 1)), np.full((n, 1), away)
-    source, target = np.hstack([meaning, one, none]), np.hstack([meaning, none, one])
-    return World(normalize(source), normalize(target), label.astype(str))
+    return World(normalize(np.hstack([here, one, none])), normalize(np.hstack([there, none, one])), label.astype(str))

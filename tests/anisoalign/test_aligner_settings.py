@@ -80,6 +80,36 @@ def test_the_preset_is_the_published_method_and_parameters_override_it():
     assert parse_method("aniso-align:terms=init+guide+refine+support,strength=auto").terms.endswith("support")
 
 
+@pytest.mark.parametrize(
+    ("variant", "name"),
+    [
+        ("phase_bound=0.9", "phase_bound=0.9"),
+        ("edges=9,mixing=identity", "edges=9"),
+        ("mixing=haar", "mixing='haar'"),
+        ("paper,guide_step=0.1", "guide_step=0.1"),
+        ("paper,rotation=full", "rotation='full'"),
+        ("initial=radial,terms=init,shrinkage=0.9", "shrinkage=0.9"),
+        ("paper,terms=init+refine+prior,phase_weight=2", "phase_weight=2"),
+    ],
+)
+def test_a_parameter_that_nothing_reads_is_refused_before_a_row_is_read(variant, name):
+    with pytest.raises(ValueError, match=f"^{name} changes nothing where terms=") as caught:
+        parse_method(f"aniso-align:{variant}").fit("not/read", "not/read")
+    assert not isinstance(caught.value, aa.InputError)
+
+
+@pytest.mark.parametrize("terms", ["init", "guide", "init+refine", "init+refine+phase", "init+refine+support"])
+def test_what_a_preset_brings_along_is_not_refused_where_its_terms_are_changed(terms):
+    with pytest.raises(aa.InputError, match="not/read"):
+        aa.AnisoAlign.paper(terms=terms).fit("not/read", "not/read")
+
+
+@pytest.mark.parametrize("variant", ["aniso-align:strength=0.5,strength=0.9", "c3:noise=0.1, noise=0.1"])
+def test_a_parameter_named_twice_is_refused(variant):
+    with pytest.raises(aa.InputError, match=r"names (strength|noise) twice"):
+        parse_method(variant)
+
+
 def test_an_unknown_preset_is_answered_with_those_there_are():
     with pytest.raises(
         aa.InputError, match=r"'papre' is not of the form name=value and no preset of aniso-align: paper"

@@ -312,3 +312,17 @@ def test_the_bounded_parts_promise_nothing_where_they_have_no_part(default, unpa
         assert (model.bound_ > 0) is acts
         assert bool((bounds > 0).any()) is acts
         assert any("have no part in a row" in note for note in model.notes()) is not acts
+
+
+def test_a_prior_that_learned_nothing_says_so_and_one_that_did_does_not(unpaired):
+    model = quick_paper().fit(unpaired[0], unpaired[1])  # a few steps, in which nothing is learned
+    (note,) = [note for note in model.notes() if note.startswith("prior: learned nothing")]
+    about = model.polar_config_["notes"]
+    assert f"{about['prior_without_network']:.3f} without one" in note
+    about["prior_held_out"].append([100, about["prior_without_network"] - 1.9 * about["prior_lead_error"]])
+    assert any(note.startswith("prior: learned nothing") for note in model.notes())  # a lead within the noise
+    about["prior_held_out"].append([200, about["prior_without_network"] - 2.1 * about["prior_lead_error"]])
+    assert not any(note.startswith("prior") for note in model.notes())
+    del about["prior_lead_error"]  # as in models saved before it was kept
+    assert not any(note.startswith("prior") for note in model.notes())
+    assert not any(note.startswith("prior") for note in aa.AnisoAlign(strength=0.5).fit(*unpaired[:2]).notes())

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from anisoalign.aligners.anisoalign.quantile_map import RadialMap
 from anisoalign.geometry import to_cartesian, to_polar, wrap
@@ -121,6 +122,18 @@ def test_radial_maps_rise_and_give_the_targets_radii():
     np.testing.assert_allclose(reached, wanted, rtol=0.05)
     same = RadialMap.between(RadiusHistogram.empty(5).update(y), RadiusHistogram.empty(5).update(y))
     torch.testing.assert_close(same(y), y, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_radial_maps_are_right_in_the_tails_that_were_seen(narrow):
+    """The quantiles of log-normals are known; of 100,000 rows a ten-thousandth is ten."""
+    rng, shares = np.random.default_rng(0), norm.ppf([0.0001, 0.001, 0.01, 0.5, 0.99, 0.999, 0.9999])
+    own, wanted = (0.26, 0.1) if narrow else (0.1, 0.26)
+    sides = (torch.from_numpy(np.exp(spread * rng.normal(size=(100_000, 1)))) for spread in (own, wanted))
+    move = RadialMap.between(*(RadiusHistogram.empty(1).update(side) for side in sides))
+    found = move(torch.from_numpy(np.exp(own * shares))[:, None])[:, 0].numpy()
+    np.testing.assert_allclose(np.log(found / np.exp(wanted * shares)), 0.0, atol=0.05)
+    np.testing.assert_allclose(np.log(found / np.exp(wanted * shares))[1:-1], 0.0, atol=0.02)
 
 
 def test_radial_maps_of_constant_radii_are_finite_in_float32():

@@ -19,7 +19,7 @@ VARIANTS = {
         "terms=init+guide+refine+prior+phase+support+structure",
         "prior_steps=200",
     ),
-    "auto": ("aniso-align", "prior_steps=100"),
+    "auto": ("aniso-align",),
 }
 
 

@@ -97,7 +97,7 @@ def test_a_batch_about_one_thing_is_no_drift(planted):
         def embed_query(self, text):
             return planted.source[int(text)].tolist()
 
-    model = aa.AnisoAlign(strength=0.5, prior_steps=20).fit(planted.source, planted.target)
+    model = aa.AnisoAlign(strength=0.5).fit(planted.source, planted.target)
     alike = np.argsort(-planted.source @ planted.source[0])[:40]
     batch = planted.source[alike]
     with pytest.warns(AlignmentWarning, match="drifted"):

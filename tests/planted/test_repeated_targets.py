@@ -32,8 +32,28 @@ def test_copies_are_counted_whatever_their_order_and_their_last_digits():
     copies = rng.permutation(np.concatenate([rows, rows[:40], rows[:40]]))
     assert count_repeats(copies) == 80
     assert count_repeats(copies.astype(np.float32)) == 80
-    # As float32 gives it in another batch: nearly all are still seen.
-    assert count_repeats(np.concatenate([rows, rows[:1000] + 1e-8 * rng.normal(size=(1000, 16))])) > 980
+
+
+@pytest.mark.parametrize("spectrum", [0.0, 1.0])
+@pytest.mark.parametrize("noise", [1e-8, 5e-6])
+@pytest.mark.parametrize("dim", [16, 512])
+def test_copies_are_counted_where_they_were_encoded_in_other_batches(dim, noise, spectrum):
+    """None is missed and none invented, also where all rows lie about one direction and vary in few others."""
+    rng = np.random.default_rng(2)
+    rows = normalize(1 + rng.normal(size=(3_000, dim)) * np.arange(1, dim + 1) ** -spectrum)
+    assert count_repeats(rows) == 0
+    again = rows[rng.integers(1_000, size=1_500)]
+    mixed = rng.permutation(np.concatenate([rows, again]))
+    noisy = normalize(mixed + noise * rng.normal(size=mixed.shape))
+    assert count_repeats(noisy) == 1_500
+    assert count_repeats(noisy.astype(np.float32)) == 1_500
+
+
+def test_rows_that_lie_ten_times_as_far_apart_as_noise_sets_them_are_no_copies():
+    rng = np.random.default_rng(3)
+    rows = normalize(rng.normal(size=(100, 512)))
+    near = normalize(rows + 2.5e-4 * rng.normal(size=rows.shape))
+    assert count_repeats(np.concatenate([rows, near])) == 0
 
 
 def test_evaluation_of_pairs_tells_the_bound_and_the_bound_holds(captioned):

@@ -102,6 +102,11 @@ def parse_method(spec: str) -> Aligner:
 def parse_parts(spec: str) -> tuple[str, str | None, dict[str, Any]]:
     """Name, preset and parameters of `NAME:preset,param=value,...`.
 
+    Raises
+    ------
+    InputError
+        If a part is no `param=value`, or a parameter is named twice.
+
     Examples
     --------
     >>> parse_parts("aniso-align:paper,strength=0.5")
@@ -110,7 +115,12 @@ def parse_parts(spec: str) -> tuple[str, str | None, dict[str, Any]]:
     name, _, rest = spec.partition(":")
     parts = [part for part in rest.split(",") if part]
     preset = parts.pop(0).strip() if parts and "=" not in parts[0] else None
-    return name, preset, dict(parse_setting(part) for part in parts)
+    params: dict[str, Any] = {}
+    for key, value in map(parse_setting, parts):
+        if key in params:
+            raise InputError(f"{spec!r} names {key} twice")
+        params[key] = value
+    return name, preset, params
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -18,7 +18,7 @@ from anisoalign.aligners.anisoalign.chosen_strength import chosen_strength
 from anisoalign.aligners.anisoalign.correction import Correction
 from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
-from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_strength
+from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_prior, of_strength
 from anisoalign.aligners.anisoalign.polar_fit import Whole
 from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, check_sizes, drift_statistics
 from anisoalign.aligners.anisoalign.settings import check_settings, parse_terms
@@ -90,7 +90,8 @@ class AnisoAlign(Aligner):
     phase_bound, radius_bound, complement_bound : float
         αθ in radians, αρ in log radius, αv.
     complement : {"relative", "coordinate"}
-        αv bounds the move in V relative to its length, or, as in the source, each coordinate.
+        αv bounds the move in V relative to its length, or, as in the source, each coordinate; the source's D is then
+        taken to the letter, where sources are more than dimensions.
     edges : int
         p: blocks that each block is coupled with in the potential.
     drift_step : float or "auto"
@@ -277,7 +278,7 @@ class AnisoAlign(Aligner):
         Raises
         ------
         ValueError
-            If a parameter is out of range.
+            If a parameter is out of range, or changed where no part that `terms` names reads it.
         InputError
             If the widths differ, a row is unusable, the state of an interrupted stage is damaged, or (unless `force`)
             the two sets share no leading directions or come from different encoders.
@@ -456,7 +457,7 @@ class AnisoAlign(Aligner):
 
     def notes(self) -> list[str]:
         """What a person should know of this fit, in sentences."""
-        return [*of_strength(self), *of_bounds(self), *of_premise(self)]
+        return [*of_strength(self), *of_bounds(self), *of_prior(self), *of_premise(self)]
 
     def _keep(self, correction: Correction) -> None:
         """Fitted parts as attributes, which is how models are saved."""

@@ -87,3 +87,18 @@ def of_bounds(model: Any) -> list[str]:
             "overshoot; drift_step='auto' takes that"
         )
     return found
+
+
+def of_prior(model: Any) -> list[str]:
+    """Where the prior knows no more of held-out targets than a score without a network does, within two errors."""
+    about = {} if model.polar_config_ is None else model.polar_config_["notes"]
+    if "prior_without_network" not in about:
+        return []
+    learned, without = min(loss for _, loss in about["prior_held_out"]), about["prior_without_network"]
+    noise = 2 * (about.get("prior_lead_error") or 0.0)  # models that were saved before it was kept have none
+    if without - learned > noise:
+        return []
+    return [
+        f"prior: learned nothing beyond a score without a network: loss {learned:.3f} on held-out targets, "
+        f"{without:.3f} without one, noise of the difference {noise:.3f}; more targets or prior_steps may help"
+    ]

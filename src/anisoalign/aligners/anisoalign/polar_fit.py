@@ -97,12 +97,18 @@ def _moments(*sets: Tensor) -> list[Moments]:
     return [Moments.empty(rows.shape[1]).update(rows.numpy()) for rows in sets]
 
 
-def scale_outside(source: Moments, target: Moments, basis: Float[Tensor, "d r"]) -> Float[Tensor, " d"]:
+def scale_outside(
+    source: Moments, target: Moments, basis: Float[Tensor, "d r"], to_the_letter: bool = False
+) -> Float[Tensor, " d"]:
     """D's diagonal: the ratio of standard deviations of each coordinate of the part in V.
 
-    1 where sources do not vary but for rounding, whose ratio says nothing of other rows.
+    1 where sources do not vary but for rounding, whose ratio says nothing of other rows. Where they are fewer than the
+    targets, their covariance is first shrunk by what they lack; `to_the_letter` only where it is singular, with which
+    the letter has no bound.
     """
-    wanted, own = _variances(target, basis), _variances(source, basis, lacking_shrinkage(source, target))
+    singular = source.n <= source.dim
+    shrunk = 0.0 if to_the_letter and not singular else lacking_shrinkage(source, target)
+    wanted, own = _variances(target, basis), _variances(source, basis, shrunk)
     varies = own > source.noise
     return torch.where(varies, wanted / torch.where(varies, own, 1.0), 1.0).sqrt()
 
@@ -110,8 +116,8 @@ def scale_outside(source: Moments, target: Moments, basis: Float[Tensor, "d r"])
 def _variances(moments: Moments, basis: Float[Tensor, "d r"], shrunk: float = 0.0) -> Float[Tensor, " d"]:
     """Variance of each coordinate of the part in V.
 
-    U takes in nearly all that a few sources vary in: their covariance is shrunk by what they lack in rows, without
-    which a ratio to next to nothing would blow up all other rows.
+    U takes in nearly all that a few sources vary in: unless their covariance is shrunk, a ratio to next to nothing
+    would blow up all other rows.
     """
     covariance = (1.0 - shrunk) * torch.from_numpy(moments.covariance).to(basis)
     covariance.diagonal().add_(shrunk * moments.trace / moments.dim)
@@ -169,7 +175,7 @@ def fit_polar(
         stage = replace(
             stage,
             radial=RadialMap.between(raw.radii, wanted.radii),
-            complement_scale=scale_outside(y, x, basis),
+            complement_scale=scale_outside(y, x, basis, settings.bounds.per_coordinate),
         )
     if not settings.refine:
         return stage
@@ -193,6 +199,7 @@ def fit_polar(
             seen.phase.float().to(device), logs, potential, settings.prior, seed, states["prior"], progress
         )
         notes |= {"prior_held_out": history.held, "prior_without_network": history.baseline}
+        notes["prior_lead_error"] = history.error
     refinement, losses = train_refinement(
         stage, source, target, potential, prior, seed, device, states["refinement"], progress
     )

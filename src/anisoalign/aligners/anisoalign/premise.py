@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from anisoalign.aligners.anisoalign.blocks import BLOCK
 from anisoalign.diagnostics.gap import overlap_p_value
+from anisoalign.diagnostics.repeats import count_repeats
 from anisoalign.embeddings import InputError
 from anisoalign.geometry.spectra import eigenvalues, numerical_rank, principal_subspace
 from anisoalign.statistics import Moments
@@ -81,10 +82,10 @@ def check_sizes(source: Float[np.ndarray, "n d"], rank: int, rows: int) -> None:
             AlignmentWarning,
             stacklevel=4,
         )
-    distinct = len({hash((np.round(row, 6) + 0.0).tobytes()) for row in source})  # + 0.0 makes -0.0 the same
-    if distinct < len(source) / 2:
+    different = len(source) - count_repeats(source)
+    if different < len(source) / 2:
         warnings.warn(
-            f"only {distinct} of {len(source)} sources looked at are different: what is learned rests on those",
+            f"only {different} of {len(source)} sources looked at are different: what is learned rests on those",
             AlignmentWarning,
             stacklevel=4,
         )

@@ -12,9 +12,12 @@ from torch import Tensor
 from anisoalign.statistics.radii import RadiusHistogram
 
 KNOTS = 65
-"""Quantile levels a map is built on at most, evenly spaced and half a step from 0 and 1."""
+"""Quantile levels a map is built on at most within, evenly spaced and half a step from 0 and 1; tails have more."""
 ROWS_A_KNOT = 8
-"""Rows of the smaller set that a knot stands for at least: closer quantiles are noise, and their slopes wild."""
+"""Rows of the smaller set that a knot stands for at least: closer quantiles are noise, and their slopes wild.
+
+Half as many lie beyond the outermost one: a line through fewer errs more than one continued from further within.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,7 @@ class RadialMap:
     @classmethod
     def between(cls, source: RadiusHistogram, target: RadiusHistogram) -> RadialMap:
         """Map from one measured distribution onto another."""
-        knots = int(np.clip(min(source.n, target.n) // ROWS_A_KNOT, 2, KNOTS))
-        levels = (np.arange(knots) + 0.5) / knots
+        levels = levels_for(min(source.n, target.n))
         return cls(*(_continued(_rising(side.quantiles(levels))) for side in (source, target)))
 
     def __call__(self, radius: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
@@ -56,6 +58,24 @@ class RadialMap:
         start, end = target.gather(1, place - 1), target.gather(1, place)
         mapped = start + (columns - low) * (end - start) / (high - low)
         return mapped.clamp_min_(0.0).T
+
+
+def levels_for(rows: int) -> Float[np.ndarray, " L"]:
+    """Quantile levels that so many rows tell: even within, and in either tail halved on from the outermost even one.
+
+    Halving goes on while `ROWS_A_KNOT` / 2 rows lie beyond, so that the number of levels grows by two where the rows
+    double. The outermost even level alone would leave 0.8 % of the rows of either tail to a straight line.
+
+    Examples
+    --------
+    >>> [len(levels_for(rows)) for rows in (100, 1000, 100_000, 1_000_000_000)]
+    [12, 65, 79, 105]
+    """
+    knots = int(np.clip(rows // ROWS_A_KNOT, 2, KNOTS))
+    even = (np.arange(knots) + 0.5) / knots
+    beyond = 2 * even[0] * rows / ROWS_A_KNOT  # how many times as many rows lie there as must
+    tail = even[0] / 2.0 ** np.arange(int(np.log2(max(beyond, 1.0))), 0, -1)
+    return np.concatenate([tail, even, 1 - tail[::-1]])
 
 
 def _continued(knots: Float[Tensor, "m knots"]) -> Float[Tensor, "m more"]:

@@ -67,10 +67,14 @@ class ScorePrior(nn.Module):
 
 @dataclass
 class History:
-    """Held-out losses as training went: [step, loss of the network] and the loss of the best score without one."""
+    """Held-out losses as training went: [step, loss of the network] and the loss of the best score without one.
+
+    `error` is the standard error of how far the latter lies above the network's, over held-out rows; None of one row.
+    """
 
     held: list[list[float]] = field(default_factory=list)
     baseline: float = float("nan")
+    error: float | None = None
 
 
 def noised(
@@ -102,14 +106,26 @@ def prior_loss(
     share: Share | None = None,
 ) -> Float[Tensor, ""]:
     """E λt ‖s(φ̃, t, log ρ) − score‖² / m: of targets Stage I's objective, of refined sources L_II."""
+    return _losses(prior, phase, log_radius, potential, generator, share).mean()
+
+
+def _losses(
+    prior: ScorePrior,
+    phase: Float[Tensor, "n m"],
+    log_radius: Float[Tensor, "n m"],
+    potential: PhasePotential,
+    generator: torch.Generator,
+    share: Share | None = None,
+) -> Float[Tensor, "n m"]:
+    """Of each row and block, λt (s − score)²."""
     moved, time, score, variance = noised(phase, potential, prior, generator, share)
-    return (variance * (prior(moved, time, log_radius) - score).square()).mean()
+    return variance * (prior(moved, time, log_radius) - score).square()
 
 
-def baseline_loss(
+def baseline_losses(
     prior: ScorePrior, phase: Float[Tensor, "n m"], potential: PhasePotential, generator: torch.Generator
-) -> Float[Tensor, ""]:
-    """The objective of the best score without a network, on the draws `prior_loss` makes from an equal generator.
+) -> Float[Tensor, "n m"]:
+    """Losses of the best score without a network, on the draws `prior_loss` makes from an equal generator.
 
     That is the exact score of independent wrapped Gaussians about the anchors, with variance −2 log |m_k|, times the
     best factor at each of eight noise levels.
@@ -118,13 +134,13 @@ def baseline_loss(
     resultant = torch.cos(phase - potential.anchor).mean(dim=0).clamp(1e-6, 1 - 1e-9)
     spread = -2 * torch.log(resultant)
     guess = wrapped_score(wrap(moved - potential.anchor), variance + spread)
-    losses = torch.zeros(())
+    losses = torch.zeros_like(score)
     for part in time.flatten().mul(8).long().clamp_max(7).unique():
         rows = time.flatten().mul(8).long().clamp_max(7) == part
         weight, ours, exact = variance[rows], guess[rows], score[rows]
         best = (weight * ours * exact).sum() / (weight * ours.square()).sum().clamp_min(1e-12)
-        losses = losses + (weight * (best * ours - exact).square()).sum()
-    return losses / score.numel()
+        losses[rows] = weight * (best * ours - exact).square()
+    return losses
 
 
 def train_score_prior(
@@ -176,8 +192,11 @@ def train_score_prior(
             progress("stage I", run.step, settings.steps)
     prior.load_state_dict(run.best)
     with torch.no_grad():
-        baseline = float(baseline_loss(prior, phase[held], potential, torch.Generator().manual_seed(seed + 1)))
-    return prior.requires_grad_(False).eval(), History(run.held, baseline)
+        draws = [torch.Generator().manual_seed(seed + 1) for _ in range(2)]
+        without = baseline_losses(prior, phase[held], potential, draws[0])
+        ahead = (without - _losses(prior, phase[held], log_radius[held], potential, draws[1])).mean(dim=1)
+    error = float(ahead.std() / few**0.5) if few > 1 else None
+    return prior.requires_grad_(False).eval(), History(run.held, float(without.mean()), error)
 
 
 def _held_loss(prior: ScorePrior, phase: Tensor, log_radius: Tensor, potential: PhasePotential, seed: int) -> float:

@@ -19,7 +19,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from anisoalign.aligners.registry import parse_method
+from anisoalign.aligners.anisoalign.readers import idle_parameters
+from anisoalign.aligners.anisoalign.settings import parse_terms
+from anisoalign.aligners.base import Aligner
+from anisoalign.aligners.registry import parse_method, parse_parts
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, write_synced
 from anisoalign.mllm import EmbeddingLanguageModel, ModelSettings, StageSettings, train
@@ -44,7 +47,7 @@ class StudySettings:
 
     sizes: Sizes = field(default_factory=Sizes)
     paper: str = ""
-    """Changes to the published method, for quick runs: `,prior_steps=10`."""
+    """Changes to the published method, for quick runs, `,prior_steps=10`; a row takes those that its terms read."""
     language: LanguageSettings = field(default_factory=LanguageSettings)
     model: ModelSettings = field(default_factory=lambda: ModelSettings(visual_tokens=8, hidden=256))
     pretrain: StageSettings = field(
@@ -136,6 +139,15 @@ class Study:
         lm = str(self.folder / "language")
         return EmbeddingLanguageModel.from_settings(replace(self.settings.model, lm=lm, seed=seed), WIDTH)
 
+    def _aligner(self, source: str) -> Aligner:
+        """Unfitted, with the changes of quick runs that act there: others are refused."""
+        model: Any = parse_method(source)
+        if ":paper" in source:
+            _, _, changes = parse_parts(f"{model.name}:paper{self.settings.paper}")
+            idle = idle_parameters(parse_terms(model.terms), model.initial, model.rotation)
+            model.set_params(**{name: value for name, value in changes.items() if name not in idle})
+        return model
+
     def _embeddings(self, row: Row, corpus: Corpus) -> np.ndarray:
         """What stands in for the pictures of the texts' scenes, unit rows."""
         if row.source == "image":
@@ -144,8 +156,7 @@ class Study:
             return _blinded(corpus.text)
         path = self.folder / "rows" / f"{row.shares}-{corpus.seed}.npy"
         if not path.is_file():
-            changes = self.settings.paper if ":paper" in row.source else ""
-            fitted = parse_method(row.source + changes).fit(corpus.text, corpus.fitted_image)
+            fitted = self._aligner(row.source).fit(corpus.text, corpus.fitted_image)
             fitted = dialled(fitted) if row.dialled else fitted
             moved = np.asarray(fitted.transform(corpus.text), np.float32)
             temporary = path.with_name(f"{TEMPORARY}{path.name}")
