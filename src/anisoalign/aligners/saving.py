@@ -15,7 +15,7 @@ from anisoalign import __version__
 from anisoalign.aligners.base import Aligner
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.absent import absent
-from anisoalign.embeddings.model_folder import check_model_place, model_folder, sync_file
+from anisoalign.embeddings.model_folder import check_model_place, model_folder, sync_file, tensors_into
 from anisoalign.embeddings.remote import on_disk
 
 SCHEMA_VERSION = 1
@@ -42,7 +42,8 @@ def save(model: Aligner, path: str | Path) -> None:
         described = json.dumps(config, indent=2, sort_keys=True, default=_plain)
         (partial / CONFIG).write_text(described + "\n", encoding="utf-8")
         # One entry: the order of several is not fixed, and equal models should be equal files.
-        save_file(arrays, str(partial / WEIGHTS), {"schema_version": str(SCHEMA_VERSION)})
+        with tensors_into(partial / WEIGHTS):
+            save_file(arrays, str(partial / WEIGHTS), {"schema_version": str(SCHEMA_VERSION)})
         (partial / CARD).write_text(card_of(model), encoding="utf-8")
         for file in partial.iterdir():
             sync_file(file)

@@ -92,11 +92,12 @@ def main() -> None:
     except Exception as error:
         from anisoalign.cli.options import UnusableError
         from anisoalign.embeddings import InputError
+        from anisoalign.embeddings.errors import has_failed
 
         if isinstance(error, InputError | UnusableError):
-            _stop(str(error), 2)
+            _stop(_said(error), 1 if has_failed(error) else 2)
         if isinstance(error, OSError):
-            _stop(str(error), 1)
+            _stop(_said(error), 1)
         raise  # a fault of ours: the traceback is what a bug report needs, and Python exits with 1
     finally:
         signal.signal(signal.SIGINT, before)
@@ -116,6 +117,14 @@ def _teller() -> Callable[..., None]:
 
 def _interrupt(number: int, frame: object) -> NoReturn:
     raise Interrupted
+
+
+def _said(error: Exception) -> str:
+    """What an error says, the file first where the system refused one, and what it says of the work that stays."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
+    return "; ".join([text, *getattr(error, "__notes__", ())])
 
 
 def _stop(message: str, code: int) -> NoReturn:

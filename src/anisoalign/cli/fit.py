@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,7 +67,7 @@ def fit(
     x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
     tell_plan(estimate(model, y, x, dtype.value, transform=False))
     started = time.perf_counter()
-    with carrying.in_processes(engine):
+    with carrying.in_processes(engine), _states_told(_checkpoint(out)):
         try:
             _fit(model, y, x, dtype.value, engine, out, force)
         except (InputError, np.linalg.LinAlgError):
@@ -102,6 +104,19 @@ def _fit(
 def _checkpoint(out: Path) -> Path:
     """Where neural stages keep their states until the model is written; the same command goes on from them."""
     return out.with_name(f".{out.name}.stages")
+
+
+@contextmanager
+def _states_told(states: Path) -> Iterator[None]:
+    """Say of what the system ended that trained stages are kept, where they are."""
+    from anisoalign.embeddings.errors import has_failed
+
+    try:
+        yield
+    except Exception as error:
+        if has_failed(error) and states.exists():
+            error.add_note(f"{states} holds trained stages; the same command goes on from there")
+        raise
 
 
 def _check_device(device: str, model: Aligner) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anisoalign.embeddings.beside import rows_of_group
-from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.embeddings.errors import InputError, blamed_on, one_line
 from anisoalign.embeddings.manifest import crc32, file_checksum
 from anisoalign.embeddings.shards import Block, exact_blocks
 from anisoalign.embeddings.tiles import tile_rows_for
@@ -84,8 +84,9 @@ class Sink:
             return len(view)
         self._crc = crc32(view, self._crc)
         written = 0
-        while written < len(view):
-            written += self._file.write(view[written:]) or 0
+        with blamed_on(self.path):
+            while written < len(view):
+                written += self._file.write(view[written:]) or 0
         return written
 
     def patch(self, data: bytes) -> None:
@@ -102,8 +103,9 @@ class Sink:
 
     def finish(self) -> str:
         """Sync the file to disk, close it and return its checksum."""
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with blamed_on(self.path):
+            os.fsync(self._file.fileno())
+            self._file.close()
         return file_checksum(self.path) if self._patched else f"{self._crc:08x}"
 
     def abandon(self) -> None:

@@ -222,7 +222,9 @@ def _run_job(
             if report and outcome.unreadable:
                 _write_report(writers[job.kinds[0]].partial, outcome)
     except _StoppedError as stopped:
-        raise stopped.cause from stopped
+        for note in getattr(stopped, "__notes__", ()):  # what a writer said of the work that stays
+            stopped.cause.add_note(note)
+        raise stopped.cause from stopped.cause.__cause__
 
 
 def _write_shards(

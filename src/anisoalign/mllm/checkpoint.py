@@ -21,6 +21,7 @@ from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, write_synced
 from anisoalign.embeddings.errors import one_line
 from anisoalign.embeddings.manifest import file_checksum
+from anisoalign.embeddings.model_folder import tensors_into
 
 STATE, LOG = "state.json", "log.jsonl"
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -37,7 +38,8 @@ def save_state(
             tensors[f"{kind} {name}"] = moment.detach().cpu().contiguous()
     path = folder / f"state-{step:08d}.safetensors"
     temporary = folder / f"{TEMPORARY}{path.name}"
-    save_file(tensors, str(temporary))
+    with tensors_into(path):
+        save_file(tensors, str(temporary))
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     rename_synced(temporary, path)
