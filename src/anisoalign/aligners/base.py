@@ -256,7 +256,10 @@ class Aligner(Estimator):
         return []
 
     def save(self, path: str | Path) -> None:
-        """Write config.json, model.safetensors and a README.md card into the folder `path`."""
+        """Write config.json, model.safetensors and a README.md card into the folder `path`.
+
+        A saved model that is there is replaced, once the new one is complete; anything else is left alone.
+        """
         from anisoalign.aligners.saving import save
 
         self._check_fitted()

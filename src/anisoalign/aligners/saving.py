@@ -23,7 +23,7 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
 def save(model: Aligner, path: str | Path) -> None:
-    """Write a fitted model into the folder `path`, whole or not at all.
+    """Write a fitted model into the folder `path`, whole or not at all; a model of ours that is there is replaced.
 
     Raises
     ------
@@ -49,9 +49,14 @@ def save(model: Aligner, path: str | Path) -> None:
             sync_file(file)
 
 
-def check_free(path: Path) -> None:
-    """Raise InputError, before any work, where a model could not be written: what is not one of ours is left alone."""
+def check_free(path: Path, overwrite: bool = True) -> None:
+    """Raise InputError, before any work, where a model could not be written.
+
+    What is not one of ours is left alone; a model of ours is replaced where `overwrite` is set.
+    """
     check_model_place(path, _replaceable)
+    if not overwrite and path.exists() and any(path.iterdir()):
+        raise InputError(f"{path} already exists; choose another name, or ask to replace it (`--overwrite`)")
 
 
 def _replaceable(path: Path) -> bool:

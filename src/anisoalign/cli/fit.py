@@ -29,6 +29,9 @@ def fit(
     device: Annotated[
         str, typer.Option("--device", help="auto, cpu, cuda or cuda:N, for methods that run on more than the CPU.")
     ] = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a model at OUT once the new one is complete.")
+    ] = False,
     source_column: options.SourceColumn = None,
     target_column: options.TargetColumn = None,
     bad_rows: options.BadRowsOption = options.BadRows.error,
@@ -62,7 +65,7 @@ def fit(
     params |= {option: value for option, value in given.items() if option in known and value is not None}
     model = make(name, params, preset)
     _check_device(device, model)
-    check_free(out)
+    check_free(out, overwrite)
     y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
     tell_plan(estimate(model, y, x, dtype.value, transform=False))
