@@ -149,7 +149,8 @@ def write_transformed(
     progress : callable, optional
         Called with the number of rows done, by several threads.
     force : bool
-        Transform although the rows say that they come from another encoder than the fitted sources.
+        Transform although the rows say that they come from another encoder, or are of another modality, than the fitted
+        sources.
     device : str
         Where rows are mapped, see `device_for`.
     """

@@ -42,7 +42,7 @@ def fit(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Of every random draw; 0 where the settings say nothing else.")
     ] = None,
-    force: options.ForceOption = False,
+    force: options.ForceFitOption = False,
 ) -> None:
     """Fit a method on source and target embeddings, which need not be paired, and save it.
 
