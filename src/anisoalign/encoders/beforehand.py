@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import check_free
 from anisoalign.embeddings.remote import is_remote, locate
+from anisoalign.embeddings.shard_files import choose_format
 from anisoalign.encoders.containers import check_container
 from anisoalign.encoders.finding import check_there
 
@@ -47,7 +48,9 @@ def check_begin(out: str | Path, named: Named, settings: Settings) -> None:
         raise InputError("a batch and a shard need at least one row")
     if settings.out_dtype not in ("float16", "float32"):
         raise InputError(f"embeddings are written as float16 or float32, not {settings.out_dtype!r}")
-    check_place(locate(out), settings.overwrite, len(named) > 1 or "pairs" in named)
+    out = locate(out)
+    check_place(out, settings.overwrite, len(named) > 1 or "pairs" in named)
+    choose_format(out, settings.format)
 
 
 def check_place(out: Path, overwrite: bool, several: bool) -> None:
