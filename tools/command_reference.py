@@ -22,7 +22,7 @@ HEAD = """# Commands
 What `anisoalign COMMAND --help` says, written by `python tools/command_reference.py`.
 
 Results go to stdout; messages, warnings and progress go to stderr. Exit codes: 0 done, 1 failed, 2 bad usage or bad
-input, 130 interrupted.
+input, 130 interrupted, 143 terminated.
 """
 
 

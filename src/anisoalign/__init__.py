@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from anisoalign import oracle
     from anisoalign.aligners import (
         C3,
         Aligner,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
         Standardize,
         WhitenColor,
         load,
-        oracle,
     )
     from anisoalign.comparison import compare
     from anisoalign.diagnostics import diagnose, evaluate
@@ -72,6 +72,8 @@ def __getattr__(name: str) -> Any:
     """Load a public name on first use, so that help and errors do not wait for torch."""
     if name not in __all__:
         raise AttributeError(f"module 'anisoalign' has no attribute {name!r}")
+    if name == "oracle":
+        return import_module("anisoalign.oracle")
     value = getattr(import_module(f"anisoalign.{_ROOMS.get(name, 'aligners')}"), name)
     globals()[name] = value
     return value

@@ -135,6 +135,23 @@ def test_a_command_warns_in_one_line(made, tmp_path):
     assert lines[0].startswith("anisoalign: warning: source comes from hf:a")
 
 
+def test_a_fit_on_rows_that_were_moved_before_warns_and_what_it_maps_is_held_to_them(made, tmp_path):
+    text, image = made("text", A), made("image", A, "target")
+    aa.ReAlign().fit(text, image).transform(text, tmp_path / "once")
+    aa.MeanShift().fit(text, image).transform(text, tmp_path / "other")
+    with pytest.warns(UserWarning, match="source was aligned before, by realign .*: a model fitted on it is for rows"):
+        model = aa.ReAlign().fit(tmp_path / "once", image)
+    with pytest.warns(UserWarning, match="target was aligned before, by realign"):
+        aa.ReAlign().fit(text, tmp_path / "once")
+    model.transform(tmp_path / "once", tmp_path / "as fitted")  # without a warning, which would be an error here
+    with pytest.warns(UserWarning, match=r"sources were aligned before, by realign .*, and source was not"):
+        model.transform(text, tmp_path / "plain")
+    with pytest.warns(
+        UserWarning, match=r"source was aligned before, by mean-shift .*: the model's sources by realign"
+    ):
+        model.transform(tmp_path / "other", tmp_path / "moved by another")
+
+
 def test_rows_that_were_moved_before_are_moved_again_with_a_warning(made, tmp_path):
     text, image = made("text", A), made("image", A, "target")
     model = aa.ReAlign().fit(text, image)

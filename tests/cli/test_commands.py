@@ -64,18 +64,22 @@ def test_fit_takes_settings_from_the_line_over_those_of_a_file(run, sides, tmp_p
     arguments = ("fit", "c3", *both(sides), "--out", tmp_path / "m", "--config", tmp_path / "c3.toml")
     assert run(*arguments, "--set", "noise=0.1").code == 0
     assert aa.load(tmp_path / "m").get_params() == {"noise": 0.1, "seed": 3}
-    assert run(*arguments, "--seed", 0).code == 0
+    assert run(*arguments, "--seed", 0, "--overwrite").code == 0
     assert aa.load(tmp_path / "m").get_params() == {"noise": 0.5, "seed": 0}
 
 
-def test_a_model_can_be_replaced_but_nothing_else(run, sides, tmp_path):
+def test_a_model_is_replaced_where_that_is_asked_for_and_nothing_else(run, sides, tmp_path):
     assert run("fit", "realign", *both(sides), "--out", tmp_path / "m").code == 0
-    assert run("fit", "mean-shift", *both(sides), "--out", tmp_path / "m").code == 0
+    ended = run("fit", "mean-shift", *both(sides), "--out", tmp_path / "m")
+    assert (ended.code, len(ended.err.splitlines())) == (2, 1)  # before the sets are looked at
+    assert "m already exists; choose another name, or ask to replace it (`--overwrite`)" in ended.err
+    assert aa.load(tmp_path / "m").name == "realign"
+    assert run("fit", "mean-shift", *both(sides), "--out", tmp_path / "m", "--overwrite").code == 0
     assert aa.load(tmp_path / "m").name == "mean-shift"
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.tex").write_text("...")
-    assert run("fit", "realign", *both(sides), "--out", precious).code == 2
+    assert run("fit", "realign", *both(sides), "--out", precious, "--overwrite").code == 2
     assert [p.name for p in precious.iterdir()] == ["thesis.tex"]
 
 

@@ -22,7 +22,7 @@ def command(name, sides, tmp_path):
     both = ("--source", sides.text, "--target", sides.image)
     return {
         "diagnose": ("diagnose", *both),
-        "fit": ("fit", "realign", *both, "--out", tmp_path / "m"),
+        "fit": ("fit", "realign", *both, "--out", tmp_path / "m", "--overwrite"),
         "transform": ("transform", tmp_path / "m", "--source", sides.text, "--out", tmp_path / "z.npy"),
         "evaluate": ("evaluate", *both, "--aligned", sides.text),
         "compare": ("compare", *both, "--repeats", 1, "--method", "mean-shift"),
@@ -79,7 +79,7 @@ def with_placed(monkeypatch):
 
 def fit(run, sides, tmp_path, method, *more):
     both = ("--source", sides.text, "--target", sides.image)
-    return run("fit", method, *both, "--out", tmp_path / "m", *more)
+    return run("fit", method, *both, "--out", tmp_path / "m", "--overwrite", *more)
 
 
 def test_a_method_that_takes_a_device_gets_it(run, sides, tmp_path, with_placed, monkeypatch):

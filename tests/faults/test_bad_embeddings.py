@@ -162,18 +162,22 @@ def test_dropping_counts_and_lists_bad_rows(tmp_path, fault):
 
 
 def test_dropping_everything_is_an_error(tmp_path):
-    np.save(tmp_path / "x.npy", np.zeros((5, 3), np.float32))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    np.save(folder / "x.npy", np.zeros((5, 3), np.float32))
     with pytest.raises(InputError, match="every row is bad"):
-        open_embeddings(tmp_path, bad_rows="drop").read()
+        open_embeddings(folder, bad_rows="drop").read()
     with pytest.raises(InputError, match="every row is bad"):
-        convert(tmp_path, tmp_path / "out", bad_rows="drop")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy"]
+        convert(folder, tmp_path / "out", bad_rows="drop")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["in", "x.npy"]
 
 
 def test_a_bad_row_in_a_late_shard_leaves_no_partial_output(tmp_path):
-    arrays(GOOD, GOOD, with_row(3, np.nan))(tmp_path)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    arrays(GOOD, GOOD, with_row(3, np.nan))(folder)
     with pytest.raises(InputError, match=r"s2\.npy"):
-        convert(tmp_path, tmp_path / "out")
+        convert(folder, tmp_path / "out")
     assert not list(tmp_path.glob("out*"))
 
 

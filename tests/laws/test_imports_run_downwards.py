@@ -14,7 +14,7 @@ FLOORS = (
     ("embeddings",),
     ("devices", "geometry", "statistics", "diagnostics"),
     ("aligners",),
-    ("comparison", "report", "mllm", "encoders", "scale", "worlds", "explore", "serving", "integrations"),
+    ("comparison", "report", "mllm", "encoders", "scale", "worlds", "explore", "serving", "integrations", "oracle"),
     ("__init__",),
     ("cli",),
     ("__main__",),

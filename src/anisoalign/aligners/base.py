@@ -202,7 +202,8 @@ class Aligner(Estimator):
         first_row : int
             Global number of the first row of an array; methods with random draws key them by row number.
         force : bool
-            Transform although the rows say that they come from another encoder than the fitted sources.
+            Transform although the rows say that they come from another encoder, or are of another modality, than the
+            fitted sources.
         device : {"auto", "cpu", "cuda", "cuda:N"}
             Where rows are mapped; a GPU does it in float32. "auto" is a tensor's own device, the CPU for all else and
             for what a GPU does not do: float64, and methods that draw for each row.
@@ -217,7 +218,7 @@ class Aligner(Estimator):
         Raises
         ------
         InputError
-            If the width or (unless `force`) the encoder is not the fitted one, a row is unusable, `out` is
+            If the width or (unless `force`) the encoder or modality is not the fitted one, a row is unusable, `out` is
             missing for a path, or the device is not there or no place for what is asked.
         """
         from anisoalign.aligners.transforming import transform_rows, write_transformed
@@ -256,7 +257,10 @@ class Aligner(Estimator):
         return []
 
     def save(self, path: str | Path) -> None:
-        """Write config.json, model.safetensors and a README.md card into the folder `path`."""
+        """Write config.json, model.safetensors and a README.md card into the folder `path`.
+
+        A saved model that is there is replaced, once the new one is complete; anything else is left alone.
+        """
         from anisoalign.aligners.saving import save
 
         self._check_fitted()

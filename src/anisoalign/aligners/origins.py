@@ -26,10 +26,22 @@ def open_sets(source: Any, target: Any, force: bool = False) -> tuple[EmbeddingS
     ------
     InputError
         If they differ in width, or in their encoder and `force` is not set.
+
+    Warns
+    -----
+    UserWarning
+        Of a set that a model has moved before.
     """
     source, target = open_embeddings(source, name="source"), open_embeddings(target, name="target")
     check_widths(source, target)
     check_one_encoder(source, target, force)
+    for embeddings in (source, target):
+        if moved := _moved_by(embeddings.provenance):
+            warnings.warn(
+                f"{embeddings.name} was aligned before, {moved}: a model fitted on it is for rows like these, not for "
+                "those of the encoder",
+                stacklevel=2,
+            )
     return source, target
 
 
@@ -46,12 +58,16 @@ def check_one_encoder(source: EmbeddingSet, target: EmbeddingSet, force: bool = 
 def check_source(model: Aligner, source: EmbeddingSet, force: bool = False) -> None:
     """Raise InputError where rows come from another encoder or modality than a model's sources, unless `force`.
 
-    Warns of rows that a model has moved before.
+    Warns of rows that a model has moved before and the model's sources not, or the other way round.
     """
     fitted = source_of(model)
     new = source.provenance
-    if new is not None and new.get("aligned_by"):
-        warnings.warn(f"{source.name} was aligned before, {_moved_by(new)}: it is moved again", stacklevel=1)
+    now, then = _moved_by(new), _moved_by(fitted)
+    if now and now != then:
+        more = f"the model's sources {then}" if then else "it is moved again"
+        warnings.warn(f"{source.name} was aligned before, {now}: {more}", stacklevel=1)
+    elif new is not None and then and not now:
+        warnings.warn(f"the model's sources were aligned before, {then}, and {source.name} was not", stacklevel=1)
     if force or fitted is None or new is None:
         return
     if not same_encoder(fitted, new):
@@ -65,8 +81,11 @@ def check_source(model: Aligner, source: EmbeddingSet, force: bool = False) -> N
         )
 
 
-def _moved_by(provenance: Provenance) -> str:
-    by = provenance["aligned_by"]
+def _moved_by(provenance: Provenance | None) -> str:
+    """Which model has moved rows before, in words; empty where none has, or nothing is known."""
+    by = (provenance or {}).get("aligned_by")
+    if not by:
+        return ""
     return f"by {by.get('method')} (model {by.get('model')})" if isinstance(by, dict) else f"by {by}"
 
 

@@ -16,7 +16,7 @@ from anisoalign.aligners.base import Aligner
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.atomic import sync_file
-from anisoalign.embeddings.model_folder import check_model_place, model_folder
+from anisoalign.embeddings.model_folder import check_model_place, model_folder, tensors_into
 from anisoalign.embeddings.remote import on_disk
 
 SCHEMA_VERSION = 1
@@ -24,7 +24,7 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
 def save(model: Aligner, path: str | Path) -> None:
-    """Write a fitted model into the folder `path`, whole or not at all.
+    """Write a fitted model into the folder `path`, whole or not at all; a model of ours that is there is replaced.
 
     Raises
     ------
@@ -43,15 +43,21 @@ def save(model: Aligner, path: str | Path) -> None:
         described = json.dumps(config, indent=2, sort_keys=True, default=_plain)
         (partial / CONFIG).write_text(described + "\n", encoding="utf-8")
         # One entry: the order of several is not fixed, and equal models should be equal files.
-        save_file(arrays, str(partial / WEIGHTS), {"schema_version": str(SCHEMA_VERSION)})
+        with tensors_into(partial / WEIGHTS):
+            save_file(arrays, str(partial / WEIGHTS), {"schema_version": str(SCHEMA_VERSION)})
         (partial / CARD).write_text(card_of(model), encoding="utf-8")
         for file in partial.iterdir():
             sync_file(file)
 
 
-def check_free(path: Path) -> None:
-    """Raise InputError, before any work, where a model could not be written: what is not one of ours is left alone."""
+def check_free(path: Path, overwrite: bool = True) -> None:
+    """Raise InputError, before any work, where a model could not be written.
+
+    What is not one of ours is left alone; a model of ours is replaced where `overwrite` is set.
+    """
     check_model_place(path, _replaceable)
+    if not overwrite and path.exists() and any(path.iterdir()):
+        raise InputError(f"{path} already exists; choose another name, or ask to replace it (`--overwrite`)")
 
 
 def _replaceable(path: Path) -> bool:

@@ -40,8 +40,13 @@ def check_fits(model: Aligner, source: EmbeddingSet) -> None:
         raise InputError(f"{source.name} has width {source.dim}, the model was fitted on width {model.n_features_in_}")
 
 
-def check_out_dtype(out_dtype: str) -> None:
-    """Raise InputError for a type in which unit rows cannot be kept."""
+def check_dtypes(dtype: str, out_dtype: str) -> None:
+    """Raise InputError for a type in which rows cannot be mapped, or unit rows not kept."""
+    if dtype not in ("auto", "float32", "float64"):
+        raise InputError(
+            f"dtype is the precision in which rows are mapped, 'auto', 'float32' or 'float64', not {dtype!r}; that of "
+            "the result is out_dtype"
+        )
     if str(out_dtype) not in ("float16", "float32", "float64"):
         raise InputError(f"aligned rows are float16, float32 or float64, not {out_dtype!r}")
 
@@ -60,7 +65,7 @@ def transform_rows(
 
     `first_row` is the global number of the first row, by which random draws are keyed.
     """
-    check_out_dtype(out_dtype)
+    check_dtypes(dtype, out_dtype)
     place = device_for(model, source, device, dtype, out_dtype)
     single = isinstance(source, np.ndarray | Tensor) and source.ndim == 1
     if isinstance(source, Tensor) and place.type != "cpu" and lies_on(source, place):
@@ -68,7 +73,7 @@ def transform_rows(
         if aligned is not None:
             return aligned
         place = torch.device("cpu")  # where rows are judged
-    if single and isinstance(source, np.ndarray) and place.type == "cpu":
+    if single and isinstance(source, np.ndarray) and not np.ma.isMaskedArray(source) and place.type == "cpu":
         aligned = _one_row(model, source, map_precision(1, dtype), out_dtype, first_row)
         if aligned is not None:
             return aligned
@@ -149,14 +154,15 @@ def write_transformed(
     progress : callable, optional
         Called with the number of rows done, by several threads.
     force : bool
-        Transform although the rows say that they come from another encoder than the fitted sources.
+        Transform although the rows say that they come from another encoder, or are of another modality, than the fitted
+        sources.
     device : str
         Where rows are mapped, see `device_for`.
     """
+    check_dtypes(dtype, out_dtype)
     rows = open_embeddings(source)
     check_fits(model, rows)
     check_source(model, rows, force)
-    check_out_dtype(out_dtype)
     place = device_for(model, None, device, dtype, out_dtype)  # a tensor's rows come over to be written
     out = locate(out)
     check_apart(rows, out)

@@ -73,12 +73,20 @@ def _root(
     """Measure the modality gap of contrastive embeddings and close it without pairs."""
 
 
+_LEFT = "where OUT.partial or .OUT.stages is left, the same command goes on from there"
+_TERMINATED = 128 + signal.SIGTERM
+"""What `anisoalign.scale` exits with on SIGTERM."""
+
+
 class Interrupted(BaseException):
     """Ctrl-C, under a name that the argument parser does not take for its own."""
 
 
 def main() -> None:
-    """Run the command line: exit 0 when done, 1 when something failed, 2 on bad usage or bad input, 130 on Ctrl-C."""
+    """Run the command line: exit 0 when done, 1 when something failed, 2 on bad usage or bad input, 130 on Ctrl-C.
+
+    SIGTERM ends the process as it always does, but under an engine whose processes end with it: then it exits with 143.
+    """
     before = signal.signal(signal.SIGINT, _interrupt)
     warnings.showwarning = _teller()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a Ψ that it cannot encode is no reason to lose a run
@@ -86,17 +94,22 @@ def main() -> None:
     try:
         app()
     except Interrupted:
-        _stop("interrupted; where OUT.partial or .OUT.stages is left, the same command goes on from there", 130)
+        _stop(f"interrupted; {_LEFT}", 130)
+    except SystemExit as ended:
+        if ended.code == _TERMINATED:
+            _stop(f"terminated; {_LEFT}", _TERMINATED)
+        raise
     except MemoryError:
         _stop("out of memory; --memory bounds what a pass may hold, --sample what is measured", 1)
     except Exception as error:
         from anisoalign.cli.options import UnusableError
         from anisoalign.embeddings import InputError
+        from anisoalign.embeddings.errors import has_failed
 
         if isinstance(error, InputError | UnusableError):
-            _stop(str(error), 2)
+            _stop(_said(error), 1 if has_failed(error) else 2)
         if isinstance(error, OSError):
-            _stop(str(error), 1)
+            _stop(_said(error), 1)
         raise  # a fault of ours: the traceback is what a bug report needs, and Python exits with 1
     finally:
         signal.signal(signal.SIGINT, before)
@@ -116,6 +129,14 @@ def _teller() -> Callable[..., None]:
 
 def _interrupt(number: int, frame: object) -> NoReturn:
     raise Interrupted
+
+
+def _said(error: Exception) -> str:
+    """What an error says, the file first where the system refused one, and what it says of the work that stays."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
+    return "; ".join([text, *getattr(error, "__notes__", ())])
 
 
 def _stop(message: str, code: int) -> NoReturn:

@@ -43,6 +43,7 @@ def demo(
     """
     from anisoalign.embeddings import InputError
     from anisoalign.embeddings.atomic import writable
+    from anisoalign.embeddings.errors import blamed_on
 
     checks.check_extra("report", "jinja2", "matplotlib", "PIL")
     if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= LEFT):
@@ -51,6 +52,11 @@ def demo(
         out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):
         raise InputError(f"{out} cannot be written; name another folder with --out")
+    with blamed_on(out):
+        _run(out, rows, repeats, seed)
+
+
+def _run(out: Path, rows: int, repeats: int, seed: int) -> None:
     started = time.perf_counter()
     pairs = _embed(out, rows, seed)
     source, target = out / "text.npy", out / "image.npy"

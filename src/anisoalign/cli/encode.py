@@ -97,9 +97,20 @@ def encode(
     listed in OUT/unreadable.jsonl. OUT says which encoder made it, and fit and transform hold it to that.
     """
     from anisoalign.encoders import open_encoder
+    from anisoalign.encoders.beforehand import check_begin, named_sources
     from anisoalign.encoders.columns import ColumnNames
     from anisoalign.encoders.running import Settings, encode_files, find_jobs
 
+    settings = Settings(
+        format=None if format is None else format.value,
+        out_dtype=out_dtype.value,
+        batch_size=batch_size,
+        shard_rows=shard_rows,
+        workers=workers,
+        on_unreadable=on_unreadable.value,
+        overwrite=overwrite,
+    )
+    check_begin(out, named_sources(images, texts, sounds, pairs), settings)
     started = time.perf_counter()
     opened = open_encoder(encoder, device, dtype.value, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     messages.say(f"{opened!r} on {opened.device}, {dtype.value if dtype is not Compute.auto else opened.dtype}")
@@ -111,15 +122,6 @@ def encode(
         messages.say(f"plan: {job.items.rows:,} items ({'+'.join(job.kinds)}) of {job.source}, {shards:,} shard(s)")
         for note in job.items.notes():
             messages.say(note)
-    settings = Settings(
-        format=None if format is None else format.value,
-        out_dtype=out_dtype.value,
-        batch_size=batch_size,
-        shard_rows=shard_rows,
-        workers=workers,
-        on_unreadable=on_unreadable.value,
-        overwrite=overwrite,
-    )
     total = sum(job.items.rows for job in jobs)
     with bars.progress("encode", total) as done, carrying.carried_by(engine):
         outcome = encode_files(opened, jobs, out, settings, done)

@@ -28,7 +28,7 @@ def explore(
     norms: options.NormsOption = options.Norms.auto,
     memory: options.MemoryOption = None,
     seed: options.SeedOption = 0,
-    force: options.ForceOption = False,
+    force: options.ForceExploreOption = False,
 ) -> None:
     """Show, on a page of this machine alone, what a model does to a chosen text as its strength is dragged.
 

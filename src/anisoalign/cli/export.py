@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from anisoalign.cli import messages, opening, options
+from anisoalign.cli.idle import refuse_idle
 
 
 class Target(StrEnum):
@@ -26,7 +27,12 @@ class Precision(StrEnum):
     int8 = "int8"
 
 
+OF_A_SOURCE = ("column", "sample", "bad_rows", "norms", "memory", "force")
+"""Parameters of `export` that say how a source is read and measured."""
+
+
 def export(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     to: Annotated[Target, typer.Option("--to", help="Format of the file.")],
     out: Annotated[Path, typer.Option("--out", help="New file; .pt2 for torch-export.")],
@@ -44,7 +50,7 @@ def export(
     memory: options.MemoryOption = None,
     json: options.JsonOption = False,
     seed: options.SeedOption = 0,
-    force: options.ForceOption = False,
+    force: options.ForceApplyOption = False,
 ) -> None:
     """Write a model for onnxruntime or PyTorch, and state what the file loses against the model.
 
@@ -53,6 +59,8 @@ def export(
     import anisoalign as aa
     from anisoalign.serving import export as write
 
+    if source is None:
+        refuse_idle(context, OF_A_SOURCE, "says how the rows of --source PATH are measured, which is not given")
     fitted = aa.load(model)
     rows = None
     if source is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +29,9 @@ def fit(
     device: Annotated[
         str, typer.Option("--device", help="auto, cpu, cuda or cuda:N, for methods that run on more than the CPU.")
     ] = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a model at OUT once the new one is complete.")
+    ] = False,
     source_column: options.SourceColumn = None,
     target_column: options.TargetColumn = None,
     bad_rows: options.BadRowsOption = options.BadRows.error,
@@ -37,7 +42,7 @@ def fit(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Of every random draw; 0 where the settings say nothing else.")
     ] = None,
-    force: options.ForceOption = False,
+    force: options.ForceFitOption = False,
 ) -> None:
     """Fit a method on source and target embeddings, which need not be paired, and save it.
 
@@ -60,12 +65,12 @@ def fit(
     params |= {option: value for option, value in given.items() if option in known and value is not None}
     model = make(name, params, preset)
     _check_device(device, model)
-    check_free(out)
+    check_free(out, overwrite)
     y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
     tell_plan(estimate(model, y, x, dtype.value, transform=False))
     started = time.perf_counter()
-    with carrying.in_processes(engine):
+    with carrying.in_processes(engine), _states_told(_checkpoint(out)):
         try:
             _fit(model, y, x, dtype.value, engine, out, force)
         except (InputError, np.linalg.LinAlgError):
@@ -102,6 +107,19 @@ def _fit(
 def _checkpoint(out: Path) -> Path:
     """Where neural stages keep their states until the model is written; the same command goes on from them."""
     return out.with_name(f".{out.name}.stages")
+
+
+@contextmanager
+def _states_told(states: Path) -> Iterator[None]:
+    """Say of what the system ended that trained stages are kept, where they are."""
+    from anisoalign.embeddings.errors import has_failed
+
+    try:
+        yield
+    except Exception as error:
+        if has_failed(error) and states.exists():
+            error.add_note(f"{states} holds trained stages; the same command goes on from there")
+        raise
 
 
 def _check_device(device: str, model: Aligner) -> None:

@@ -120,4 +120,28 @@ EngineOption = Annotated[
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Go on although the embeddings say that they come from different encoders.")
 ]
+ForceFitOption = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Go on although the embeddings say that they come from different encoders, or, for aniso-align, share no "
+        "leading directions beyond chance.",
+    ),
+]
+ForceApplyOption = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Go on although the embeddings say that they come from another encoder, or are of another modality, than "
+        "the sources of the fit.",
+    ),
+]
+ForceExploreOption = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Go on although the embeddings say that they come from different encoders, or the source from another "
+        "encoder or modality than the sources of the fit.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of every random draw.")]

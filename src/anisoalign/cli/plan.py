@@ -8,9 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from anisoalign.cli import checks, messages, opening, options
+from anisoalign.cli.idle import refuse_idle
+
+OF_A_METHOD = ("source", "target", "source_column", "target_column", "bad_rows", "norms", "memory", "dtype")
+OF_A_TRAINING = ("processes", "tflops", "conversations", "tokens", "width")
+"""Parameters of `plan` that only one of its two kinds has a use for."""
 
 
 def plan(
+    context: typer.Context,
     method: Annotated[
         str, typer.Argument(help="NAME or NAME:param=value,... of the method; or SETTINGS.toml of a training.")
     ],
@@ -63,8 +69,10 @@ def plan(
     if method.endswith(".toml"):
         if "://" in method:
             raise InputError(f"{method}: settings of a training lie on disks; name a file of this machine")
+        refuse_idle(context, OF_A_METHOD, "is for the plan of a method; SETTINGS.toml names the files of a training")
         _plan_training(method, change, width, json, processes, tflops, conversations, tokens)
         return
+    refuse_idle(context, OF_A_TRAINING, "is for the plan of a training, which SETTINGS.toml describes")
     if source is None or target is None:
         raise InputError("--source and --target are needed to plan a method")
 

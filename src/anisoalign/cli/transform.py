@@ -46,7 +46,7 @@ def transform(
         str,
         typer.Option("--device", help="cpu, cuda, cuda:N or auto, a GPU where one is there and can do it (float32)."),
     ] = "cpu",
-    force: options.ForceOption = False,
+    force: options.ForceApplyOption = False,
 ) -> None:
     """Turn source embeddings into substitutes for target embeddings: unit rows, ids and other columns along.
 

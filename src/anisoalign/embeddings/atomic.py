@@ -8,12 +8,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import TEMPORARY, InputError, blamed_on
 from anisoalign.embeddings.formats.lance_ import is_lance
 from anisoalign.embeddings.manifest import read_manifest
-
-TEMPORARY = ".tmp-"
-"""Beginning of the names of unfinished files; such files are never read."""
 
 
 def write_synced(path: Path, text: str) -> None:
@@ -26,11 +23,15 @@ def write_synced(path: Path, text: str) -> None:
     """
     check_regular(path)
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    rename_synced(temporary, path)
+    try:
+        with blamed_on(path), temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        rename_synced(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def check_regular(path: Path) -> None:

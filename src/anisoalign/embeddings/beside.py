@@ -176,9 +176,9 @@ class ColumnsFile:
 
     def abandon(self) -> None:
         """Close and remove the file."""
-        with contextlib.suppress(OSError):  # the footer finds no room where the rows found none
-            self._out.close()
-        self._file.close()
+        for end in (self._out.close, self._file.close):  # what is left finds no room where the rows found none
+            with contextlib.suppress(OSError):
+                end()
         self.path.unlink(missing_ok=True)
 
 

@@ -151,14 +151,18 @@ def check_apart(es: EmbeddingSet, out: Path) -> None:
     Raises
     ------
     InputError
-        If `out` is the set, one of its files, a folder that holds it, or a file beside its shards.
+        If `out` is the set, one of its files, a folder that holds it or lies within it, or a file beside its shards.
     """
     place = out.resolve()
     beside = (getattr(shard.source, "metadata_path", None) for shard in es.shards)
     for path in (es.path, *(shard.path for shard in es.shards), *beside):
         if path is not None and (place == path.resolve() or place in path.resolve().parents):
             raise InputError(f"{out} is where the rows come from; name another place for the result")
-    if es.path is None or not es.path.is_dir() or out.suffix not in READERS:
+    if es.path is None or not es.path.is_dir():
+        return
+    if out.suffix not in READERS:
+        if es.path.resolve() in place.parents:
+            raise InputError(f"{out} lies within {es.path}, where the rows come from; name another place")
         return
     folders = {es.path, *(shard.path.parent for shard in es.shards if shard.path is not None)}
     if place.parent in (folder.resolve() for folder in folders):

@@ -8,13 +8,14 @@ and nothing here knows of it, so that an adapter to another scheduler is a few l
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from anisoalign.embeddings.errors import InputError, by_system
+from anisoalign.embeddings.errors import InputError, refusal_behind
 from anisoalign.embeddings.workers import Work, in_order, operations_alone
 
 if TYPE_CHECKING:
@@ -26,23 +27,27 @@ if TYPE_CHECKING:
 class Outcome:
     """What a job made of one part: a result with what was found out about the rows, or the fault of the input.
 
-    `by_system` tells that the system's refusal is behind the fault: what is written so far is worth keeping.
+    `by_system` tells that the system's refusal is behind the fault: what is written so far is worth keeping. `errno` is
+    that of the refusal, None where it has none.
     """
 
     result: Any = None
     found: Found | None = None
     fault: str | None = None
     by_system: bool = False
+    errno: int | None = None
 
     @classmethod
     def failed(cls, error: InputError) -> Outcome:
         """The outcome of a part that could not be done."""
-        return cls(fault=str(error), by_system=by_system(error))
+        refusal = refusal_behind(error)
+        return cls(fault=str(error), by_system=refusal is not None, errno=refusal and refusal.errno)
 
     def check(self) -> None:
         """Raise the InputError that ended the part, if one did, with its cause where that was the system."""
         if self.fault is not None:
-            raise InputError(self.fault) from (OSError(self.fault) if self.by_system else None)
+            refusal = OSError(self.fault) if self.errno is None else OSError(self.errno, os.strerror(self.errno))
+            raise InputError(self.fault) from (refusal if self.by_system else None)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from anisoalign.embeddings.atomic import refuse_link, replace_folder, writable
-from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.errors import InputError, blamed_on
 
 
 def check_model_place(path: Path, replaceable: Callable[[Path], bool]) -> None:
@@ -49,6 +52,19 @@ def model_folder(path: Path, replaceable: Callable[[Path], bool]) -> Iterator[Pa
         raise InputError(f"cannot write the model to {path}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def tensors_into(file: Path) -> Iterator[None]:
+    """Turn what safetensors says of a full disk, which is an error of its own kind, into the system's."""
+    try:
+        with blamed_on(file):
+            yield
+    except SafetensorError as error:
+        refused = re.search(r"os error ([0-9]+)", str(error))
+        if refused is None:
+            raise
+        raise OSError(int(refused[1]), os.strerror(int(refused[1])), str(file)) from error
 
 
 def _umask() -> int:

@@ -10,6 +10,7 @@ from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.finding import compare_manifest, open_path, settle_widths
 from anisoalign.embeddings.formats.memory import MemorySource, from_tensor
 from anisoalign.embeddings.notes import BadRows, Norms
+from anisoalign.embeddings.one_column import compare_columns
 from anisoalign.embeddings.provenance import find_provenance
 from anisoalign.embeddings.remote import RemotePath, locate, reachable
 
@@ -73,6 +74,7 @@ def open_embeddings(
         path = locate(source)
         with reachable(path):
             kind, sources = open_path(path, column)
+            compare_columns(name, sources)
             settle_widths(sources)
             compare_manifest(path, sources)
             provenance = find_provenance(path, [file.path for file in sources if file.path is not None])

@@ -7,6 +7,7 @@ bytes written do not depend on how the rows arrived.
 import io
 import json
 import os
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anisoalign.embeddings.beside import rows_of_group
-from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.embeddings.errors import InputError, blamed_on, one_line
 from anisoalign.embeddings.manifest import crc32, file_checksum
 from anisoalign.embeddings.shards import Block, exact_blocks
 from anisoalign.embeddings.tiles import tile_rows_for
@@ -30,6 +31,9 @@ FORMATS = {
     "hf": ".arrow",
 }
 """Formats written shard by shard, and the endings of their files."""
+
+_LIKE_A_FILE = re.compile(r"\.([A-Za-z]{2,5}|h5|hdf5|feather|pickle)")
+"""Endings that files have; `v1.5` and `text.aligned` are names of folders."""
 
 WITH_COLUMNS = ("parquet", "arrow", "hf")
 """Formats that hold ids and other columns in the same file."""
@@ -84,8 +88,9 @@ class Sink:
             return len(view)
         self._crc = crc32(view, self._crc)
         written = 0
-        while written < len(view):
-            written += self._file.write(view[written:]) or 0
+        with blamed_on(self.path):
+            while written < len(view):
+                written += self._file.write(view[written:]) or 0
         return written
 
     def patch(self, data: bytes) -> None:
@@ -102,8 +107,9 @@ class Sink:
 
     def finish(self) -> str:
         """Sync the file to disk, close it and return its checksum."""
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with blamed_on(self.path):
+            os.fsync(self._file.fileno())
+            self._file.close()
         return file_checksum(self.path) if self._patched else f"{self._crc:08x}"
 
     def abandon(self) -> None:
@@ -254,6 +260,11 @@ def choose_format(out: Path, format: str | None) -> tuple[str, bool]:
     --------
     >>> choose_format(Path("a.parquet"), None), choose_format(Path("folder"), None)
     (('parquet', True), ('npy', False))
+
+    Raises
+    ------
+    InputError
+        If there is no such format, the ending says another, or it is that of a file and no format is given.
     """
     endings = {ending: name for name, ending in FORMATS.items() if name != "hf"}
     named = endings.get(out.suffix)
@@ -261,4 +272,10 @@ def choose_format(out: Path, format: str | None) -> tuple[str, bool]:
         raise InputError(f"the format to write must be one of {', '.join(FORMATS)}, not {format!r}")
     if named and format not in (None, named):
         raise InputError(f"{out} is named as {named}, but {format} was asked for")
+    if format is None and named is None and _LIKE_A_FILE.fullmatch(out.suffix):
+        lance = "convert writes Lance" if out.suffix == ".lance" else f"written are {', '.join(endings)}"
+        raise InputError(
+            f"{out} is named like a file, and would be a folder: {lance}; for a folder of that name say in which "
+            "format (--format, format=)"
+        )
     return named or format or "npy", named is not None

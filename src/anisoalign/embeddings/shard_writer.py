@@ -7,6 +7,7 @@ import torch
 
 from anisoalign import compiled
 from anisoalign.embeddings.beside import Columns, ColumnsFile, Cursor, rows_of_group
+from anisoalign.embeddings.errors import blamed_on
 from anisoalign.embeddings.shard_files import PlainBody, Sink, open_body
 from anisoalign.embeddings.tiles import as_tensor, torch_dtype
 
@@ -107,7 +108,8 @@ class ShardWriter:
         for start in range(0, len(values), step or 1):
             columns = None if self._cursor is None else self._cursor.take(positions[start : start + step])
             if columns is not None and self._file is not None:
-                self._file.append(columns)
+                with blamed_on(self._file.path):
+                    self._file.append(columns)
             self._body.write(values[start : start + step], columns)
         self.rows += len(stored)
 
@@ -119,7 +121,8 @@ class ShardWriter:
         """End the file of vectors, and that of columns beside it."""
         self._body.finish(self.rows)
         if self._file is not None:
-            self._file.finish()
+            with blamed_on(self._file.path):
+                self._file.finish()
 
 
 def _small(values: torch.Tensor) -> bool:

@@ -29,7 +29,7 @@ from anisoalign.embeddings.atomic import (
     write_synced,
 )
 from anisoalign.embeddings.beside import Columns, ColumnsFile
-from anisoalign.embeddings.errors import InputError, by_system
+from anisoalign.embeddings.errors import InputError, by_system, has_failed
 from anisoalign.embeddings.formats.arrow import hf_files_beside
 from anisoalign.embeddings.locks import Lock, take_lock
 from anisoalign.embeddings.manifest import (
@@ -157,6 +157,8 @@ class EmbeddingWriter:
         try:
             self._take_up(run)
         except BaseException:
+            if not (run / "plan.json").is_file():
+                self._leave_nothing(run)
             self._unlock()
             raise
 
@@ -357,9 +359,16 @@ class EmbeddingWriter:
             error = failure
             raise
         finally:
-            if error is not None and not self.single and self._is_futile(error):
-                self._discard()
+            if error is not None and not self.single:
+                self._leave(error)
             self._unlock()
+
+    def _leave(self, error: BaseException) -> None:
+        """Keep what is done, and say so, unless nothing here could be continued."""
+        if self._is_futile(error):
+            self._discard()
+        elif has_failed(error):
+            error.add_note(f"{self.partial} holds what is done; the same command goes on from there")
 
     def _is_futile(self, error: BaseException) -> bool:
         """Tell whether nothing here could be continued: input that must be corrected changes the plan."""

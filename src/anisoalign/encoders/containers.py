@@ -60,13 +60,13 @@ def _other_run(partial: Path) -> InputError:
 @contextmanager
 def _local(out: Path, places: dict[str, Path], overwrite: bool) -> Iterator[None]:
     partial = growing(out)
-    _check_container(out, overwrite)
+    check_container(out, overwrite)
     refuse_other_run(partial, {place.name for place in places.values()})
     with writable(out):
         partial.mkdir(parents=True, exist_ok=True)
     with locked(partial, LOCK) as lock:
         try:
-            _check_container(out, overwrite)  # a run that held the lock until now may have made it
+            check_container(out, overwrite)  # a run that held the lock until now may have made it
             for place in places.values():
                 if place.is_dir():
                     # The run ended after this set and before another; its writer knows how to go on from here.
@@ -78,11 +78,11 @@ def _local(out: Path, places: dict[str, Path], overwrite: bool) -> Iterator[None
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         lock.let_move()
-        replace_folder(partial, out, lambda place: _check_container(place, overwrite))
+        replace_folder(partial, out, lambda place: check_container(place, overwrite))
         (out / LOCK).unlink(missing_ok=True)
 
 
-def _check_container(out: Path, overwrite: bool) -> None:
+def check_container(out: Path, overwrite: bool) -> None:
     """Raise InputError unless `out` is free, or holds what an earlier run made and may be replaced."""
     inside = {place.name for place in out.iterdir()} if out.is_dir() else set()
     sets = {name for name in inside if name.endswith("_emb")}

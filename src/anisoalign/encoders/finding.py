@@ -64,8 +64,19 @@ def _expand(source: str | Path, kinds: tuple[str, ...], notes: list[str]) -> lis
         return _inside(path, kinds, notes)
     if path.exists():
         return [path]
+    return _named(text)
+
+
+def check_there(source: str | Path) -> None:
+    """Raise InputError for a source that is absent from this machine; behind a URI nothing is asked for."""
+    if not is_remote(source) and "://" not in str(source) and not Path(source).exists():
+        _named(str(source))
+
+
+def _named(pattern: str) -> list[Path]:
+    """Paths that braces and stars stand for, each of which is there."""
     found: list[Path] = []
-    for name in braces(text):
+    for name in braces(pattern):
         if any(letter in name for letter in "*?["):
             matches = _matches(name)
             found += matches

@@ -13,6 +13,7 @@ from anisoalign.embeddings import EmbeddingWriter, InputError, engine_in_use
 from anisoalign.embeddings.remote import is_remote, locate
 from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.encoders.batches import Workers, usual_workers
+from anisoalign.encoders.beforehand import check_begin, named_sources
 from anisoalign.encoders.columns import ColumnNames, flag_of
 from anisoalign.encoders.containers import REPORT, container, growing, put, refuse_other_run
 from anisoalign.encoders.encoder import BATCH_SIZE, Encoder
@@ -108,20 +109,13 @@ def find_jobs(
     InputError
         If nothing is named, or what the encoder does not embed.
     """
-    named = {"image": images, "text": texts, "audio": sounds}
     wanted: list[tuple[tuple[str, ...], str | Path]]
-    wanted = [((kind,), source) for kind, source in named.items() if source is not None]
+    wanted = [((kind,), source) for kind, source in named_sources(images, texts, sounds, pairs).items()]
     if pairs is not None:
-        if wanted:
-            raise InputError("--pairs names images and texts at once; leave --images, --texts and --sounds out")
         other = next((kind for kind in ("image", "audio") if kind in encoder.modalities), None)
         if other is None:
             raise InputError(f"{encoder.name} embeds texts alone, no pairs")
         wanted = [((other, "text"), pairs)]
-    if not wanted:
-        raise InputError("name what to encode: --images, --texts, --sounds or --pairs")
-    if len({str(source) for _, source in wanted}) < len(wanted):
-        raise InputError("the same source of both kinds is a source of pairs: name it by --pairs")
     for kinds, _ in wanted:
         for kind in kinds:
             encoder.preparation(kind)
@@ -158,10 +152,8 @@ def encode_files(
         For input that cannot be read, an item that cannot be with `on_unreadable="error"`, or an `out` that cannot be
         written. Shards that were finished stay in `OUT.partial` for the next try.
     """
-    _check(settings)
+    check_begin(out, {kind: job.source for job in jobs for kind in job.kinds}, settings)
     out = locate(out)
-    if out.suffix in (".npy", ".parquet", ".safetensors", ".arrow"):
-        raise InputError(f"{out}: encode writes a folder of shards; --format says in which format")
     outcome = Outcome(out)
     kinds = [kind for job in jobs for kind in job.kinds]
     if len(kinds) == 1:
@@ -175,13 +167,6 @@ def encode_files(
         if outcome.unreadable:
             _write_report(growing(out), outcome)
     return outcome
-
-
-def _check(settings: Settings) -> None:
-    if settings.batch_size < 1 or settings.shard_rows < 1:
-        raise InputError("a batch and a shard need at least one row")
-    if settings.out_dtype not in ("float16", "float32"):
-        raise InputError(f"embeddings are written as float16 or float32, not {settings.out_dtype!r}")
 
 
 class _StoppedError(Exception):
@@ -222,7 +207,9 @@ def _run_job(
             if report and outcome.unreadable:
                 _write_report(writers[job.kinds[0]].partial, outcome)
     except _StoppedError as stopped:
-        raise stopped.cause from stopped
+        for note in getattr(stopped, "__notes__", ()):  # what a writer said of the work that stays
+            stopped.cause.add_note(note)
+        raise stopped.cause from stopped.cause.__cause__
 
 
 def _write_shards(

@@ -20,6 +20,7 @@ from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, sync_file, write_synced
 from anisoalign.embeddings.errors import one_line
 from anisoalign.embeddings.manifest import file_checksum
+from anisoalign.embeddings.model_folder import tensors_into
 
 STATE, LOG = "state.json", "log.jsonl"
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -36,8 +37,9 @@ def save_state(
             tensors[f"{kind} {name}"] = moment.detach().cpu().contiguous()
     path = folder / f"state-{step:08d}.safetensors"
     temporary = folder / f"{TEMPORARY}{path.name}"
-    save_file(tensors, str(temporary))
-    sync_file(temporary)
+    with tensors_into(path):
+        save_file(tensors, str(temporary))
+        sync_file(temporary)
     rename_synced(temporary, path)
     record = {"schema_version": 1, "step": step, "file": path.name, "crc32": file_checksum(path), "plan": plan}
     write_synced(folder / STATE, json.dumps(record, indent=1, sort_keys=True) + "\n")

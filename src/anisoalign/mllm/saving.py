@@ -28,7 +28,7 @@ from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import sync_file
 from anisoalign.embeddings.errors import one_line
-from anisoalign.embeddings.model_folder import check_model_place, model_folder
+from anisoalign.embeddings.model_folder import check_model_place, model_folder, tensors_into
 from anisoalign.mllm.adapters import quiet_peft
 from anisoalign.mllm.card import card
 from anisoalign.mllm.language_models import AS_SAVED, load_lm, load_tokenizer, weights_fingerprint
@@ -86,11 +86,12 @@ def write(model: EmbeddingLanguageModel, folder: Path) -> None:
         "aligner": model.aligner is not None,
         "stages": model.stages,
     }
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in model.projector.state_dict().items()},
-        str(folder / PROJECTOR),
-        {"schema_version": str(SCHEMA_VERSION)},
-    )
+    with tensors_into(folder / PROJECTOR):
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in model.projector.state_dict().items()},
+            str(folder / PROJECTOR),
+            {"schema_version": str(SCHEMA_VERSION)},
+        )
     model.tokenizer.save_pretrained(folder / TOKENIZER)
     if model.adapted:
         model.lm.save_pretrained(folder / ADAPTER, save_embedding_layers=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from anisoalign.embeddings import InputError, Outcome, Sendable, engine_used
 from anisoalign.quiet import errors_alone
+from anisoalign.scale.sigterm import exit_on_sigterm
 
 
 @contextmanager
@@ -47,14 +48,22 @@ def on_ray(workers: int | None = None, **init: Any) -> Iterator[RayEngine]:
         import ray.data
     except ImportError as error:
         raise InputError('the engine ray needs the extra: pip install "anisoalign[ray]"') from error
-    started = not ray.is_initialized()
-    if started:
-        ray.init(**{"include_dashboard": False, "logging_level": logging.ERROR, "log_to_driver": False, **init})
-    try:
-        with errors_alone("ray.data"), engine_used(engine := RayEngine(workers)):
-            yield engine
-    finally:
-        if started:
+    begun = nullcontext() if ray.is_initialized() else _ray_begun(init)
+    with begun, errors_alone("ray.data"), engine_used(engine := RayEngine(workers)):
+        yield engine
+
+
+@contextmanager
+def _ray_begun(init: dict[str, Any]) -> Iterator[None]:
+    """A Ray that ends with the block, also where SIGTERM ends it: Ray's own handlers abort, or leave its processes."""
+    import ray
+
+    with exit_on_sigterm() as install:
+        try:
+            ray.init(**{"include_dashboard": False, "logging_level": logging.ERROR, "log_to_driver": False, **init})
+            install()
+            yield
+        finally:
             ray.shutdown()
 
 

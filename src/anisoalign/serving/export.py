@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from anisoalign.aligners.origins import check_source
 from anisoalign.aligners.transforming import transform_rows
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.embeddings.atomic import TEMPORARY, rename_synced, sync_file, writable
+from anisoalign.embeddings.errors import blamed_on
 from anisoalign.embeddings.remote import on_disk
 from anisoalign.quiet import errors_alone
 
@@ -130,7 +132,8 @@ def export(
         temporary = out.with_name(f"{TEMPORARY}{out.name}")
         temporary.touch()
     try:
-        _WRITERS[to](module, model.n_features_in_, temporary)
+        with blamed_on(out):
+            _WRITERS[to](module, model.n_features_in_, temporary)
         loss = _loss(reader(temporary, to)(rows), transform_rows(model, rows))
         if precision == "fp32" and not loss["largest_difference"] <= EQUAL:
             raise RuntimeError(f"{out} differs from its model by {loss['largest_difference']:.1e}: a fault of ours")
@@ -204,8 +207,11 @@ def _write_onnx(module: nn.Module, dim: int, file: Path) -> None:
 
 
 def _write_archive(module: nn.Module, dim: int, file: Path) -> None:
+    # Through memory: PyTorch's own writer ends the process, with no message of ours, where the disk is full.
+    held = io.BytesIO()
+    torch.export.save(_traced(module, dim), held)
     with file.open("wb") as archive:
-        torch.export.save(_traced(module, dim), archive)
+        archive.write(held.getbuffer())
 
 
 _WRITERS = {"onnx": _write_onnx, "torch-export": _write_archive}

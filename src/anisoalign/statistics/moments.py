@@ -11,6 +11,8 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from anisoalign.embeddings.model_folder import tensors_into
+
 Order = Literal["mean", "diagonal", "full"]
 """How much of the second moment is kept: nothing, its diagonal, or the whole matrix."""
 
@@ -170,7 +172,8 @@ class Moments:
         arrays = {"n": np.array([self.n], dtype=np.int64), "mean": self.mean, "rounding": np.array([self.rounding])}
         if self.m2 is not None:
             arrays["m2"] = np.ascontiguousarray(self.m2)
-        save_file(arrays, str(path), {_KEY: str(SCHEMA_VERSION)})
+        with tensors_into(Path(path)):
+            save_file(arrays, str(path), {_KEY: str(SCHEMA_VERSION)})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from anisoalign.aligners.anisoalign.together import Together
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import rename_synced, sync_file
+from anisoalign.embeddings.model_folder import tensors_into
 
 _ABOUT = "anisoalign_run"
 _FORMAT = 2
@@ -67,7 +68,13 @@ class Run:
         tensors["generator"] = self.generator.get_state()
         about = json.dumps({"key": key, "step": self.step, "since": self.since, "held": self.held})
         partial = path.with_name(path.name + ".partial")
-        save_file({name: value.contiguous().clone() for name, value in tensors.items()}, str(partial), {_ABOUT: about})
+        tensors = {name: value.contiguous().clone() for name, value in tensors.items()}
+        try:
+            with tensors_into(path):
+                save_file(tensors, str(partial), {_ABOUT: about})
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
         sync_file(partial)
         rename_synced(partial, path)
 

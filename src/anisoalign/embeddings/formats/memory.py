@@ -21,7 +21,8 @@ class MemorySource:
 
     def __init__(self, array: np.ndarray, label: str, metadata: pa.Table | None = None, left_out: Sequence[str] = ()):
         check_array(array.shape, array.dtype, label)
-        self._array = array
+        check_mask(array, label)
+        self._array = np.asarray(array)
         self._metadata = metadata
         self.left_out = list(left_out)
         self.label = label
@@ -60,8 +61,17 @@ def from_tensor(tensor: torch.Tensor, label: str) -> MemorySource:
     return MemorySource(array, label)
 
 
+def check_mask(array: np.ndarray, label: str) -> None:
+    """Refuse a masked array in which anything is masked: what lies below a mask would be taken for a value."""
+    masked = np.ma.getmaskarray(array).any(axis=1) if isinstance(array, np.ma.MaskedArray) else np.zeros(0, bool)
+    if masked.any():
+        raise InputError(f"{label}, row {int(np.argmax(masked))}: holds masked values; leave such rows out")
+
+
 def check_array(shape: tuple[int, ...], dtype: np.dtype, label: str) -> None:
     """Refuse what is not a table of float16, float32 or float64."""
+    if dtype.names is not None:
+        raise InputError(f"{label}: embeddings must be float16, float32 or float64, these are records of {dtype}")
     if len(shape) != 2 or shape[1] == 0:
         raise InputError(f"{label}: embeddings must be an array of shape (rows, width), this one is {shape}")
     if dtype.kind != "f" or dtype.itemsize > 8:
