@@ -92,6 +92,8 @@ def main() -> None:
     sets: dict[str, Iterable[Part]] = {
         "world": world(5, 3_000),
         "fashion_clip": real("fashion_clip", 5),
+        "coco_clip": real("coco_clip", 5),
+        "esc50_clap": real("esc50_clap", 3),
     }
     results: dict[str, Any] = {"specs": {**PAPER, **OURS}}
     for name, parts in sets.items():
