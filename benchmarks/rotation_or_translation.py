@@ -3,7 +3,8 @@
     python benchmarks/rotation_or_translation.py
 
 Gaps are planted between real targets: sources are rows of other items, in noise and narrower in ten directions, that
-are then moved by a translation or turned as a whole. Beside them lie the real sources. Both routes of AnisoAlign, with
+are then moved to another mean, or turned to it as a whole, their thirty leading directions among each other too. Beside
+them lie the real sources. Both routes of AnisoAlign, with
 the rotation and without, are fitted with half of the transport on a share of the rows; the others are measured:
 
 * *mmd p*: squared maximum mean discrepancy to targets, under a kernel that reaches the share p of them by perplexity;
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from scipy.linalg import expm
 
 import anisoalign as aa
 from anisoalign.aligners.anisoalign.coupling import bandwidth_for
@@ -40,6 +42,8 @@ SPLITS = 3
 HELD = (0.25, 0.5)
 REACH = (0.02, 0.05, 0.1, 0.2)
 NARROW, NOISE = 10, 0.5
+TURNED, ANGLE = 30, 0.6
+"""Leading directions that are turned among each other, and by how much: root mean square of the angles, radians."""
 
 
 def pools() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -61,7 +65,16 @@ def planted(items: np.ndarray, gap: str, generator: np.random.Generator) -> np.n
     other = np.linalg.norm(mean) * normalize(generator.normal(size=(1, dim)))[0]
     if gap == "moved":
         return normalize(scatter + other)
-    return normalize((scatter + mean) @ turn_between(mean, other).T)
+    return normalize((_turned(scatter, generator) + mean) @ turn_between(mean, other).T)
+
+
+def _turned(scatter: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Rows with their leading directions turned among each other."""
+    leading = np.linalg.svd(scatter, full_matrices=False)[2][:TURNED]
+    skew = generator.normal(size=(len(leading),) * 2)
+    skew = (skew - skew.T) / 2
+    turn = expm(ANGLE * skew / np.sqrt((skew**2).sum() / len(leading)))
+    return scatter + (scatter @ leading.T) @ (turn - np.eye(len(leading))) @ leading
 
 
 def statistics(fit: tuple[np.ndarray, np.ndarray], held: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:

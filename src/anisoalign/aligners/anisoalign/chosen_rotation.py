@@ -14,8 +14,8 @@ from anisoalign.aligners.anisoalign.losses import kernel_mmd
 if TYPE_CHECKING:
     from anisoalign.aligners.anisoalign.aligner import AnisoAlign
 
-FEWEST = 120
-"""Rows a side below which the rotation is taken: of fewer, too few are held out to tell."""
+FEWEST = 200
+"""Rows a side below which the rotation is taken: of fewer, too few are held out to tell (docs/rotation.md)."""
 SPLITS = 3
 HELD = 0.5
 """Share of the rows that are held out: most of the error is theirs, little that of the fit."""
