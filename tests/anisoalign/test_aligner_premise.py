@@ -291,5 +291,5 @@ def test_a_strength_that_could_not_be_chosen_is_told():
     world = distorted(60, 0, "turn")
     model = aa.AnisoAlign(force=True).fit(world.source[:30], world.target[30:])
     assert model.strength_ == DEFAULT
-    assert any(note.startswith("not chosen: fewer than 40 rows") for note in model.notes())
+    assert any(note.startswith("not chosen: fewer than 40 different rows") for note in model.notes())
     assert not any(note.startswith("not chosen") for note in model.at_strength(0.3).notes())

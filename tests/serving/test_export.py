@@ -17,10 +17,10 @@ DRAWING = ("c3", "random-target")
 CASES = {name: method() for name, method in METHODS.items() if name not in (*DRAWING, "aniso-align")} | {
     f"aniso-align {strength}": aa.AnisoAlign(strength=strength) for strength in (0.0, 0.1, 0.5, 1.0)
 }
-QUICK = {"prior_steps": 20, "refine_steps": 60, "fit_rows": 200}
+QUICK = {"refine_steps": 60, "fit_rows": 200}
 CASES |= {
-    "paper": aa.AnisoAlign.paper(**QUICK),
-    "paper 0.5": aa.AnisoAlign.paper(strength=0.5, **QUICK),
+    "paper": aa.AnisoAlign.paper(prior_steps=20, **QUICK),
+    "paper 0.5": aa.AnisoAlign.paper(strength=0.5, prior_steps=20, **QUICK),
     "refined": aa.AnisoAlign(strength=1.0, terms="init+guide+refine+support+structure", centre="mean", **QUICK),
 }
 

@@ -20,8 +20,14 @@ from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
 from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_prior, of_strength
 from anisoalign.aligners.anisoalign.polar_fit import Whole
-from anisoalign.aligners.anisoalign.premise import check_drift, check_premise, check_sizes, drift_statistics
-from anisoalign.aligners.anisoalign.settings import check_settings, parse_terms
+from anisoalign.aligners.anisoalign.premise import (
+    check_drift,
+    check_premise,
+    check_sizes,
+    drift_statistics,
+    warn_of_unread,
+)
+from anisoalign.aligners.anisoalign.settings import check_settings, parse_terms, unread_settings
 from anisoalign.aligners.anisoalign.strength import NODES
 from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interval, torch_dtype
 from anisoalign.aligners.estimator import not_fitted
@@ -278,12 +284,13 @@ class AnisoAlign(Aligner):
         Raises
         ------
         ValueError
-            If a parameter is out of range, or changed where no part that `terms` names reads it.
+            If a parameter is out of range.
         InputError
             If the widths differ, a row is unusable, the state of an interrupted stage is damaged, or (unless `force`)
             the two sets share no leading directions or come from different encoders.
         """
         check_settings(self)
+        warn_of_unread(unread_settings(self))
         force = force or self.force
         source, target = open_sets(source, target, force)
         moments_y = measure(source, "full", dtype=dtype, progress=progress)

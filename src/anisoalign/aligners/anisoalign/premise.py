@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,12 @@ def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> f
             raise PremiseError(message)
         warnings.warn(message, AlignmentWarning, stacklevel=3)
     return p
+
+
+def warn_of_unread(sentences: Iterable[str]) -> None:
+    """Warn whoever called `fit` of parameters that nothing reads."""
+    for sentence in sentences:
+        warnings.warn(sentence, AlignmentWarning, stacklevel=3)
 
 
 def check_sizes(source: Float[np.ndarray, "n d"], rank: int, rows: int) -> None:

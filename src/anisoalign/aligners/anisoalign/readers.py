@@ -1,4 +1,4 @@
-"""Which part of AnisoAlign reads which parameter: one that nothing reads is refused, not taken in silence."""
+"""Which part of AnisoAlign reads which parameter: one that nothing reads is told, not taken in silence."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def idle_parameters(terms: set[str], initial: str, rotation: str) -> set[str]:
     return {name for name, readers in READERS.items() if not parts & set(readers)}
 
 
-def check_read(given: Mapping[str, Any], usual: Sequence[Mapping[str, Any]], idle: set[str]) -> None:
-    """Refuse a parameter that was changed and that no part reads: its variants would look as if it did not matter.
+def unread(given: Mapping[str, Any], usual: Sequence[Mapping[str, Any]], idle: set[str]) -> list[str]:
+    """A sentence for each parameter that was changed and that no part reads: its variants look as if it did not matter.
 
     Parameters
     ----------
@@ -64,20 +64,15 @@ def check_read(given: Mapping[str, Any], usual: Sequence[Mapping[str, Any]], idl
     idle : set of str
         As `idle_parameters` tells.
 
-    Raises
-    ------
-    ValueError
-        Naming the parameter and what reads it.
-
     Examples
     --------
     >>> usual = {"terms": "init", "initial": "transport", "rotation": "none", "edges": 4}
-    >>> check_read({**usual, "edges": 9}, [usual], {"edges"})
-    Traceback (most recent call last):
-    ValueError: edges=9 changes nothing where terms=init, initial=transport, rotation=none: prior or phase would read it
+    >>> unread({**usual, "edges": 9}, [usual], {"edges"})
+    ['edges=9 changes nothing where terms=init, initial=transport, rotation=none: prior or phase would read it']
     """
-    for name in sorted(idle):
-        if all(given[name] != values[name] for values in usual if name in values):
-            where = ", ".join(f"{key}={given[key]}" for key in ("terms", "initial", "rotation"))
-            readers = " or ".join(READERS[name])
-            raise ValueError(f"{name}={given[name]!r} changes nothing where {where}: {readers} would read it")
+    where = ", ".join(f"{key}={given[key]}" for key in ("terms", "initial", "rotation"))
+    return [
+        f"{name}={given[name]!r} changes nothing where {where}: {' or '.join(READERS[name])} would read it"
+        for name in sorted(idle)
+        if all(given[name] != values[name] for values in usual if name in values)
+    ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from anisoalign.aligners.anisoalign.losses import SUPPORT_LOSSES
 from anisoalign.aligners.anisoalign.polar_stage import PolarSettings
-from anisoalign.aligners.anisoalign.readers import check_read, idle_parameters
+from anisoalign.aligners.anisoalign.readers import idle_parameters, unread
 from anisoalign.aligners.anisoalign.refinement import Bounds
 from anisoalign.aligners.anisoalign.rotation import ROTATIONS
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
@@ -52,8 +52,8 @@ def parse_terms(terms: str) -> set[str]:
 
 
 def check_settings(model: Any) -> None:
-    """Raise ValueError for a parameter out of range, or changed where nothing reads it, before any work."""
-    terms = parse_terms(model.terms)
+    """Raise ValueError for a parameter out of range, before any work."""
+    parse_terms(model.terms)
     for name, allowed in _CHOICES.items():
         if getattr(model, name) not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(model, name)!r}")
@@ -89,7 +89,12 @@ def check_settings(model: Any) -> None:
             raise ValueError(f"{name} must be True or False, not {getattr(model, name)!r}")
     for name, least in (("edges", 1), ("prior_steps", 1), ("refine_steps", 1), ("fit_rows", 2), ("seed", 0)):
         at_least(name, getattr(model, name), least)
-    check_read(model.get_params(), _usual(model), idle_parameters(terms, model.initial, model.rotation))
+
+
+def unread_settings(model: Any) -> list[str]:
+    """A sentence for each parameter that was changed and that no part of a fit will read."""
+    idle = idle_parameters(parse_terms(model.terms), model.initial, model.rotation)
+    return unread(model.get_params(), _usual(model), idle)
 
 
 def _usual(model: Any) -> list[dict[str, Any]]:
