@@ -152,6 +152,16 @@ def _most(records: dict[str, Any], metric: str) -> str:
     return f"{strength}: {number(dial[name][metric])} at Ψ {number(dial[name]['geometry_consistency'])}"
 
 
+def few_rows(results: dict[str, Any]) -> str:
+    """True balance at the strength that each rule takes, and at the best."""
+    rows, names = [], []
+    for name in SETS:
+        for count, found in results.get(name, {}).items():
+            names = list(found)
+            rows.append([name, count, *(with_error(value) for value in found.values())])
+    return table(["set", "rows a side", *names], rows)
+
+
 def rotated(curves: dict[str, Any]) -> str:
     """ReAlign beside the rotation alone, strength 0.2."""
     rows = []
@@ -287,6 +297,7 @@ def tables() -> dict[str, str]:
         "areas": areas(curves),
         "floors": floors(curves, "fashion_clip"),
         "strengths": strengths(curves),
+        "few rows": few_rows(load("few_rows")),
         "ablation world": ablation(parts["world"]),
         "ablation fashion_clip": ablation(parts["fashion_clip"]),
         "effects": effects(parts),

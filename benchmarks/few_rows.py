@@ -13,13 +13,12 @@ strength. Rules see the rows that are fitted alone:
 * *0.5*: always that.
 
 Shown is the true balance at the strength that a rule takes, and below *best* at the best one, means over draws. Writes
-few_rows.json and the table of ../docs/how-anisoalign-works.md.
+few_rows.json.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -29,22 +28,13 @@ from anisoalign.aligners.anisoalign.strength import FOLDS, NODES, WORTH
 from anisoalign.diagnostics.alignment import geometry_consistency
 from anisoalign.diagnostics.balance import balance
 from anisoalign.diagnostics.mixing import mixing
-from protocol import DATA, HERE, SCENES, mean_and_error, parser, quiet, real_rows, say, world_rows, write
+from protocol import mean_and_error, parser, pools, quiet, say, write
 
 ROWS = (40, 60, 100, 160)
 DRAWS = 8
 TOLD = 200
 Fold = tuple[np.ndarray, np.ndarray, list[np.ndarray]]
 """Held-out sources and targets, and these sources at every strength."""
-
-
-def pools() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Name, sources and targets in step."""
-    text, image, _ = world_rows(4_000, SCENES)
-    yield "world", text, image
-    for name in ("fashion_clip", "coco_clip"):
-        if (DATA / name).is_dir():
-            yield name, *real_rows(name)
 
 
 def balances(source: np.ndarray, target: np.ndarray, moved: list[np.ndarray], k: int) -> np.ndarray:
@@ -114,29 +104,15 @@ def measure(source: np.ndarray, target: np.ndarray, rows: int) -> dict[str, list
     return {name: mean_and_error(np.array(values)) for name, values in found.items()}
 
 
-def page(results: dict) -> str:
-    """The table: true balance at the strength that each rule takes."""
-    names = [*RULES, "best"]
-    lines = ["| " + " | ".join(["set", "rows a side", *names]) + " |", "| --- |" + " ---: |" * (len(names) + 1)]
-    for name, sizes in results.items():
-        for rows, found in sizes.items():
-            cells = [f"{found[rule][0]:.2f} ± {found[rule][1]:.2f}" for rule in names]
-            lines.append("| " + " | ".join([name, rows, *cells]) + " |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser(__doc__).parse_args()
     quiet()
     results: dict = {}
-    for name, source, target in pools():
+    for name, source, target in pools("fashion_clip", "coco_clip"):
         sizes = [rows for rows in ROWS if 2 * rows + TOLD <= len(source)]
         results[name] = {str(rows): measure(source, target, rows) for rows in sizes}
         say(f"{name} done")
     write("few_rows", results)
-    path = HERE.parent / "docs" / "how-anisoalign-works.md"
-    marks = r"(<!-- few rows -->\n).*?(<!-- end few rows -->)"
-    path.write_text(re.sub(marks, lambda m: f"{m[1]}\n{page(results)}\n\n{m[2]}", path.read_text(), flags=re.DOTALL))
 
 
 if __name__ == "__main__":

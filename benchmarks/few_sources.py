@@ -11,7 +11,6 @@ split. Writes few_sources.json and the table of ../docs/closed-forms.md.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -23,7 +22,7 @@ from anisoalign.aligners import gaussian_transport
 from anisoalign.aligners.shrinking import shrinkage_amount
 from anisoalign.geometry import Frame
 from anisoalign.statistics import Moments
-from protocol import HERE, Part, Table, mean_and_error, parser, quiet, real, say, transforming, world, write
+from protocol import Part, Table, fill, mean_and_error, parser, quiet, real, say, transforming, world, write
 
 ROWS = (20, 40, 80, None)
 SHOWN = ("geometry_consistency", "target_penetration", "target_coverage", "mixed_recall_at_10")
@@ -102,9 +101,7 @@ def main() -> None:
             results[name] = found
             say(f"{name} done")
     write("few_sources", results)
-    file = HERE.parent / "docs" / "closed-forms.md"
-    made = f"<!-- few -->\n\n{page(results)}\n\n<!-- end -->"
-    file.write_text(re.sub(r"<!-- few -->.*?<!-- end -->", lambda _: made, file.read_text(), flags=re.DOTALL))
+    fill("closed-forms.md", "few", page(results))
 
 
 if __name__ == "__main__":

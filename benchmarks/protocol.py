@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 import time
 import warnings
@@ -118,6 +119,15 @@ def real_rows(name: str) -> tuple[np.ndarray, np.ndarray]:
     return y, x
 
 
+def pools(*names: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, sources and targets in step, of the world and of those real sets of `DATA` that are there."""
+    text, image, _ = world_rows(4_000, SCENES)
+    yield "world", text, image
+    for name in names:
+        if (DATA / name).is_dir():
+            yield name, *real_rows(name)
+
+
 def rowwise(step: Callable[[torch.Tensor], torch.Tensor]) -> Move:
     """A map of tensors as one of arrays."""
     return lambda rows: step(torch.from_numpy(rows.copy())).numpy()
@@ -217,6 +227,13 @@ def mean_and_error(values: np.ndarray) -> list[float]:
     """Mean and its standard error over repeats."""
     error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
     return [rounded(float(np.mean(values))), rounded(error)]
+
+
+def fill(page: str, mark: str, table: str) -> None:
+    """Write a table into a page of docs, between `<!-- mark -->` and `<!-- end -->`."""
+    path = HERE.parent / "docs" / page
+    made = f"<!-- {mark} -->\n\n{table}\n\n<!-- end -->"
+    path.write_text(re.sub(f"<!-- {mark} -->.*?<!-- end -->", lambda _: made, path.read_text(), flags=re.DOTALL))
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

@@ -18,9 +18,6 @@ rotation_or_translation.json and the table of ../docs/rotation.md.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from scipy.linalg import expm
@@ -34,7 +31,7 @@ from anisoalign.diagnostics.balance import balance
 from anisoalign.diagnostics.mixing import mixing
 from anisoalign.geometry import normalize
 from anisoalign.geometry.rotation import turn_between
-from protocol import DATA, HERE, SCENES, parser, quiet, real_rows, say, world_rows, write
+from protocol import fill, parser, pools, quiet, say, write
 
 ROWS = (100, 200, 400)
 DRAWS = 6
@@ -44,15 +41,6 @@ REACH = (0.02, 0.05, 0.1, 0.2)
 NARROW, NOISE = 10, 0.5
 TURNED, ANGLE = 30, 0.6
 """Leading directions that are turned among each other, and by how much: root mean square of the angles, radians."""
-
-
-def pools() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Name, sources and targets in step."""
-    text, image, _ = world_rows(4_000, SCENES)
-    yield "world", text, image
-    for name in ("fashion_clip", "coco_clip", "esc50_clap"):
-        if (DATA / name).is_dir():
-            yield name, *real_rows(name)
 
 
 def planted(items: np.ndarray, gap: str, generator: np.random.Generator) -> np.ndarray:
@@ -141,16 +129,14 @@ def main() -> None:
     parser(__doc__).parse_args()
     quiet()
     results: dict = {}
-    for name, source, target in pools():
+    for name, source, target in pools("fashion_clip", "coco_clip", "esc50_clap"):
         results[name] = {
             gap: {str(rows): kept(source, target, rows, gap) for rows in ROWS if 2 * rows <= len(source)}
             for gap in ("moved", "turned", "real")
         }
         say(f"{name} done")
     write("rotation_or_translation", results)
-    path = HERE.parent / "docs" / "rotation.md"
-    marks = r"(<!-- rotation or translation -->\n).*?(<!-- end -->)"
-    path.write_text(re.sub(marks, lambda m: f"{m[1]}\n{page(results)}\n\n{m[2]}", path.read_text(), flags=re.DOTALL))
+    fill("rotation.md", "rotation or translation", page(results))
 
 
 if __name__ == "__main__":
