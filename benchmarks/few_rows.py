@@ -81,11 +81,12 @@ RULES: dict[str, Callable[[list[Fold]], int]] = {
 def folds_of(model: aa.AnisoAlign, source: np.ndarray, target: np.ndarray, seed: int) -> list[Fold]:
     """Every row held out of one fit."""
     generator = np.random.default_rng(seed)
-    pairs = zip(*(apart(rows, len(source) // FOLDS, generator, FOLDS) for rows in (source, target)), strict=True)
-    return [
-        (test_y, test_x, list(aligned_at(model, sample_of(fit_y, fit_x), NODES)(test_y)))
-        for (fit_y, test_y), (fit_x, test_x) in pairs
-    ]
+    sides = [(rows, generator.permutation(len(rows))) for rows in (source, target)]
+    folds = []
+    for fold in range(FOLDS):
+        (fit_y, test_y), (fit_x, test_x) = (apart(*side, len(source) // FOLDS, fold) for side in sides)
+        folds.append((test_y, test_x, list(aligned_at(model, sample_of(fit_y, fit_x), NODES)(test_y))))
+    return folds
 
 
 def measure(source: np.ndarray, target: np.ndarray, rows: int) -> dict[str, list[float]]:

@@ -20,22 +20,22 @@ import numpy as np
 import anisoalign as aa
 from anisoalign.aligners import gaussian_transport
 from anisoalign.aligners.shrinking import shrinkage_amount
-from anisoalign.geometry import Frame
 from anisoalign.statistics import Moments
 from protocol import Part, Table, fill, mean_and_error, parser, quiet, real, say, transforming, world, write
 
 ROWS = (20, 40, 80, None)
 SHOWN = ("geometry_consistency", "target_penetration", "target_coverage", "mixed_recall_at_10")
-Scale = Callable[[Moments, Moments, Frame], float | None]
+Scale = Callable[[gaussian_transport.Framed], float | None]
 
 
 def scale_by(amount: Callable[[Moments, Moments], float]) -> Scale:
     """The scale outside U with the source's covariance shrunk by an amount."""
 
-    def scale(source: Moments, target: Moments, frame: Frame) -> float | None:
-        rest_y, rest_x = (m.trace - float(np.trace(frame.inside(m.covariance))) for m in (source, target))
-        a = amount(source, target)
-        rest_y = (1 - a) * rest_y + a * source.trace * (source.dim - frame.rank) / source.dim
+    def scale(framed: gaussian_transport.Framed) -> float | None:
+        rest_y, rest_x = framed.traces_outside()
+        source = framed.source
+        a = amount(source, framed.target)
+        rest_y = (1 - a) * rest_y + a * source.trace * (source.dim - framed.frame.rank) / source.dim
         return float(np.sqrt(rest_x / rest_y)) if min(rest_y, rest_x) > 1e-12 else None
 
     return scale

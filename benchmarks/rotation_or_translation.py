@@ -87,7 +87,7 @@ def leads(source: np.ndarray, target: np.ndarray, share: float, seed: int) -> li
     for split in range(SPLITS):
         generator = np.random.default_rng([seed, split])
         (fit_y, test_y), (fit_x, test_x) = (
-            next(apart(rows, int(share * len(rows)), generator)) for rows in (source, target)
+            apart(rows, generator.permutation(len(rows)), int(share * len(rows))) for rows in (source, target)
         )
         found.append(statistics((fit_y, fit_x), (test_y, test_x)))
     return found

@@ -50,14 +50,15 @@ DEFAULT = "coupling + transport + identity"
 
 
 def candidates(
-    turned: Turned, target: Moments, rows: np.ndarray, ends: dict[str, np.ndarray]
+    turned: Turned, rows: np.ndarray, ends: dict[str, np.ndarray]
 ) -> Iterator[tuple[str, np.ndarray | None]]:
     """Names and estimates of C, from turned rows and what each is taken to end at; None for the turn of means alone."""
+    source, target = turned.framed.source, turned.framed.target
     identity = np.eye(target.dim) / target.dim
     found = {name: unit(covariance(each, rows)) for name, each in ends.items()}
     coupled = found["coupled"]
-    whole = dialled_transport(turned.source, target, turned.frame, shrinkage=SHRINKAGE, strength=1.0).weight
-    transported = unit(whole @ turned.source.covariance)
+    whole = dialled_transport(turned.framed, shrinkage=SHRINKAGE, strength=1.0).weight
+    transported = unit(whole @ source.covariance)
     yield "means alone", None
     yield "coupling", coupled
     yield "coupling + identity", coupled + identity
@@ -68,7 +69,7 @@ def candidates(
     yield "same, identity × 3", coupled + transported + 3 * identity
     yield "same, transport and identity × 3", coupled + 3 * transported + 3 * identity
     yield "same, coupling × 2", 2 * coupled + transported + identity
-    yield "Σx Σy + identity", unit(target.covariance @ turned.source.covariance) + identity
+    yield "Σx Σy + identity", unit(target.covariance @ source.covariance) + identity
     if "again" in found:
         yield "coupled again after it", found["again"] + transported + identity
         yield "coupled again + identity", found["again"] + identity
@@ -95,20 +96,20 @@ def maps(part: Part, own: np.ndarray | None) -> dict[str, Move]:
         return turn if cross is None else rotation_towards(cross, x.mean) @ turn
 
     def transported(rotation: np.ndarray) -> Move:
-        return rowwise(fit_initial(y, x, rows, Turned.by(rotation, y, x, None), SHRINKAGE, 0.5).at(torch.float64))
+        return rowwise(fit_initial(Turned.by(rotation, y, x, None), rows, SHRINKAGE, 0.5).at(torch.float64))
 
     def coupled(moved: np.ndarray) -> np.ndarray:
         return couple([], moved, part.fit_x, 0.02, 0.5).barycentres
 
-    first = rowwise(fit_initial(y, x, rows, turned, 0.3, 0.5).at(torch.float64))
+    first = rowwise(fit_initial(turned, rows, 0.3, 0.5).at(torch.float64))
     z = part.fit_y @ turn.T
     ends = {"coupled": coupled(first(part.fit_y))}
-    once = dict(candidates(turned, x, z, ends))[DEFAULT]
+    once = dict(candidates(turned, z, ends))[DEFAULT]
     ends["again"] = coupled(transported(rotation_of(once))(part.fit_y))
     if own is not None:
         ends |= {"own": own, "by own": coupled(own)}
     found = {REFERENCE: transforming(ReAlign().fit(part.fit_y, part.fit_x))}
-    for name, cross in candidates(turned, x, z, ends):
+    for name, cross in candidates(turned, z, ends):
         rotation = rotation_of(cross)
         found[name] = calibrated(rowwise(start.rotated(rotation).at(torch.float64)), part)
         found[f"{name}, then transport"] = calibrated(transported(rotation), part)

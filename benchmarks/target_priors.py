@@ -19,7 +19,7 @@ from sklearn.cluster import KMeans
 from anisoalign.aligners import AnisoAlign, ReAlign
 from anisoalign.aligners.anisoalign.correction_fit import Turned, fit_initial, fit_restore
 from anisoalign.aligners.anisoalign.coupling import bandwidth_for, coupling, regress
-from anisoalign.aligners.gaussian_transport import frame_of
+from anisoalign.aligners.gaussian_transport import Framed
 from anisoalign.comparison.split import split
 from anisoalign.comparison.table import REFERENCE
 from anisoalign.geometry import normalize
@@ -243,7 +243,7 @@ def maps(part: Part, own: np.ndarray) -> dict[str, Move]:
     transported = AnisoAlign(terms="init", strength=1.0, force=True).fit(part.fit_y, part.fit_x)
     station = rowwise(transported.correction().at(1.0, torch.float64))
     turned = Turned.by(turn, moments_y, moments_x, None)
-    first = rowwise(fit_initial(moments_y, moments_x, rows, turned, 0.3, 0.5).at(torch.float64))
+    first = rowwise(fit_initial(turned, rows, 0.3, 0.5).at(torch.float64))
     found = {REFERENCE: transforming(ReAlign().fit(part.fit_y, part.fit_x))}
     z = first(part.fit_y)
     for name, estimate in candidates(z, station(part.fit_y), own, part):
@@ -265,7 +265,7 @@ def led(first: Move, estimate: Move, z: np.ndarray, moments_x: Moments) -> Move:
         return normalize((1 - STEP) * rows + STEP * estimate(rows))
 
     now = Moments.empty(z.shape[1]).update(moved(z))
-    restore = rowwise(fit_restore(now, moments_x, frame_of(now, moments_x, None), 0.3, 0.6).at(torch.float64))
+    restore = rowwise(fit_restore(Framed.by(now, moments_x, None), 0.3, 0.6).at(torch.float64))
     return lambda rows: restore(moved(first(rows)))
 
 

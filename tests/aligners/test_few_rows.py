@@ -9,7 +9,7 @@ import torch
 import anisoalign as aa
 from anisoalign.aligners.anisoalign.premise import AlignmentWarning, PremiseError
 from anisoalign.aligners.anisoalign.strength import choose_strength
-from anisoalign.aligners.gaussian_transport import frame_of
+from anisoalign.aligners.gaussian_transport import Framed
 from anisoalign.aligners.modules import serving_module
 from anisoalign.diagnostics.alignment import geometry_consistency
 from anisoalign.embeddings import open_embeddings
@@ -40,7 +40,7 @@ def test_few_sources_blow_up_no_row(law, few, shrinkage):
     """U takes in all that few rows vary in; what they leave outside says nothing of the scale there."""
     source, target, others = law(few, 1, 60), law(2000, 2, 70), law(300, 9, 60)
     found = aa.GaussianTransport(shrinkage=shrinkage).fit(source, target).transform(others, out_dtype="float64")
-    frame = frame_of(*(measure(open_embeddings(rows), "full") for rows in (source, target)), None)
+    frame = Framed.by(*(measure(open_embeddings(rows), "full") for rows in (source, target)), None).frame
 
     def outside(rows):
         covariance = np.cov(rows.T)

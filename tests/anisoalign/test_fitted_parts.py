@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 from anisoalign.aligners.anisoalign.correction_fit import fit_restore
 from anisoalign.aligners.anisoalign.coupling import regress
 from anisoalign.aligners.anisoalign.rotation import fit_rotation, unit
-from anisoalign.aligners.gaussian_transport import frame_of
+from anisoalign.aligners.gaussian_transport import Framed
 from anisoalign.geometry.rotation import rotation_towards
 from anisoalign.statistics import Moments
 
@@ -80,9 +80,9 @@ def moments():
 def restored(moments, rank, shrinkage, strength):
     """Mean and covariance of what was led once it is restored, before the sphere."""
     led, target = moments
-    frame = frame_of(led, target, rank)
-    part = fit_restore(led, target, frame, shrinkage, strength)
-    return part.weight @ led.mean + part.bias, part.weight @ led.covariance @ part.weight.T, frame
+    framed = Framed.by(led, target, rank)
+    part = fit_restore(framed, shrinkage, strength)
+    return part.weight @ led.mean + part.bias, part.weight @ led.covariance @ part.weight.T, framed.frame
 
 
 @pytest.mark.parametrize(("strength", "shrinkage"), [(0.0, 0.0), (0.0, 0.3), (1.0, 0.0)])

@@ -1,9 +1,12 @@
 """How the strength is chosen: by both ends at once, on rows that the fit has not seen."""
 
+import threading
+
 import numpy as np
 import pytest
 
-from anisoalign.aligners.anisoalign import strength
+from anisoalign.aligners import AnisoAlign
+from anisoalign.aligners.anisoalign import chosen_strength, strength
 from anisoalign.aligners.anisoalign.strength import FEWEST, FOLDS, NODES, choose_strength
 from anisoalign.geometry import normalize
 
@@ -108,3 +111,28 @@ def test_few_rows_far_from_targets_are_not_said_to_reach_them(rows):
     source, target = (normalize(rng.normal(size=(rows, 16)) + 4 * np.eye(16)[axis]) for axis in (0, 1))
     choice = choose_strength(source, target, lambda *fitted: lambda held: (held for _ in NODES), 0)
     assert choice.target_reached[0] < 0.05
+
+
+def test_folds_fitted_side_by_side_choose_what_folds_one_after_the_other_do(make_planted, monkeypatch):
+    """To the last bit, and no fold's fit is another's."""
+    source, target, _ = make_planted(150, 8)
+    curves, threads = [], set()
+    whole = chosen_strength.aligned_at
+
+    def watched(*given):
+        threads.add(threading.get_ident())
+        return whole(*given)
+
+    monkeypatch.setattr(chosen_strength, "aligned_at", watched)
+    for cores in (1, 4):
+        monkeypatch.setattr(chosen_strength, "cores", lambda cores=cores: cores)
+        threads.clear()
+        curves.append(AnisoAlign(force=True).fit(source, target).strength_curve_)
+        assert (len(threads) > 1) == (cores > 1)
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize(("terms", "rows", "at_once"), [("init", 400, 3), ("init+refine", 400, 1), ("init", 9000, 1)])
+def test_folds_that_train_networks_or_hold_many_rows_are_fitted_one_by_one(monkeypatch, terms, rows, at_once):
+    monkeypatch.setattr(chosen_strength, "cores", lambda: 3)
+    assert chosen_strength.folds_at_once(AnisoAlign(terms=terms), rows) == at_once

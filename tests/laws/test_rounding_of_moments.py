@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 import anisoalign as aa
 from anisoalign.aligners.anisoalign.polar_fit import scale_outside
 from anisoalign.aligners.blockwise_covariance import BlockwiseCovariance
-from anisoalign.aligners.gaussian_transport import dialled_transport
+from anisoalign.aligners.gaussian_transport import Framed, dialled_transport
 from anisoalign.geometry import Frame, normalize, principal_subspace
 from anisoalign.geometry.spectra import eigenvalues, numerical_rank
 from anisoalign.statistics import Moments, measure
@@ -112,5 +112,5 @@ def test_rounding_outside_the_frame_is_no_scale_of_all_that_lies_there(dtype, mi
     source = measure(few_points(512, rows=20_000, mixed=mixed), dtype=dtype)
     target = measure(np.random.default_rng(1).normal(size=(999, 512)), dtype=dtype)
     vectors = principal_subspace(source.covariance)
-    found = dialled_transport(source, target, Frame(vectors[:, :7].copy()), strength=1.0)
+    found = dialled_transport(Framed(source, target, Frame(vectors[:, :7].copy())), strength=1.0)
     np.testing.assert_allclose(found.weight @ vectors[:, -1], found.scale * vectors[:, -1], atol=1e-9)

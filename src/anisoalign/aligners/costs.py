@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from anisoalign.aligners.anisoalign.aligner import AnisoAlign
+from anisoalign.aligners.anisoalign.chosen_strength import folds_at_once
 from anisoalign.aligners.anisoalign.settings import check_settings
 from anisoalign.aligners.anisoalign.work import sampled_bytes, sampled_work
 from anisoalign.aligners.base import Aligner
@@ -55,9 +56,10 @@ def estimate(
     sampled = 0
     if isinstance(model, AnisoAlign) and not alone:
         sampled = sampled_bytes(model, y.rows, target_rows, d, dtype)
-        work = sampled_work(model, y.rows, target_rows, d)
-        operations += work.products
-        seconds += seconds_of(work, d, flop_rate * precision.itemsize / 8 / cores())
+        operations += sampled_work(model, y.rows, target_rows, d).products
+        most_rows = min(model.fit_rows, max(y.rows, target_rows))
+        longest = sampled_work(model, y.rows, target_rows, d, folds_at_once(model, most_rows))
+        seconds += seconds_of(longest, d, flop_rate * precision.itemsize / 8 / cores())
     tiles = 2 * cores() * tile_rows(d) * d * precision.itemsize
     return {
         "method": repr(model),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -62,9 +64,7 @@ class GaussianTransport(Aligner):
 
     def _fit(self, source: Moments, target: Moments) -> None:
         dialled = dialled_transport(
-            source,
-            target,
-            frame_of(source, target, self.rank),
+            Framed.by(source, target, self.rank),
             shrinkage=self.shrinkage,
             strength=in_unit_interval("strength", self.strength),
         )
@@ -82,23 +82,47 @@ class Dialled(NamedTuple):
     scale: float
 
 
-def frame_of(source: Moments, target: Moments, rank: int | float | None) -> Frame:
-    """The joint frame of both sets; half of the width where no rank is named."""
-    rank = (source.dim + 1) // 2 if rank is None else rank
-    return joint_frame(target.covariance, source.covariance, rank=rank)
+@dataclass(frozen=True)
+class Framed:
+    """Moments of both sets and their joint frame, seen inside it once for all transports there."""
+
+    source: Moments
+    target: Moments
+    frame: Frame
+
+    @classmethod
+    def by(cls, source: Moments, target: Moments, rank: int | float | None) -> Self:
+        """Find the joint frame; of half of the width where no rank is named."""
+        rank = (source.dim + 1) // 2 if rank is None else rank
+        return cls(source, target, joint_frame(target.covariance, source.covariance, rank=rank))
+
+    @cached_property
+    def source_inside(self) -> Float[np.ndarray, "r r"]:
+        """Qᵀ Σy Q."""
+        return self.frame.inside(self.source.covariance)
+
+    @cached_property
+    def target_inside(self) -> Float[np.ndarray, "r r"]:
+        """Qᵀ Σx Q."""
+        return self.frame.inside(self.target.covariance)
+
+    def traces_outside(self) -> tuple[float, float]:
+        """Tr Σ − tr Qᵀ Σ Q of source and target."""
+        return (
+            self.source.trace - float(np.trace(self.source_inside)),
+            self.target.trace - float(np.trace(self.target_inside)),
+        )
 
 
-def dialled_transport(
-    source: Moments, target: Moments, frame: Frame, *, shrinkage: float | str = "auto", strength: float = 1.0
-) -> Dialled:
-    """A_t of `GaussianTransport`, from the moments of both sets and their joint frame."""
+def dialled_transport(framed: Framed, *, shrinkage: float | str = "auto", strength: float = 1.0) -> Dialled:
+    """A_t of `GaussianTransport`."""
+    source, target, frame = framed.source, framed.target, framed.frame
     d = source.dim
-    sy, sx = source.covariance, target.covariance
     amounts = [shrinkage_amount(m, shrinkage) for m in (source, target)]
-    inside_y, inside_x = frame.inside(sy), frame.inside(sx)
-    transport = gaussian_transport(shrink(inside_y, amounts[0]), shrink(inside_x, amounts[1]), source.noise)
+    shrunk = (shrink(framed.source_inside, amounts[0]), shrink(framed.target_inside, amounts[1]))
+    transport = gaussian_transport(*shrunk, source.noise)
     scale = trace_scale(source, target)
-    s_v = _scale_outside(source, target, frame) or scale
+    s_v = _scale_outside(framed) or scale
     outside = (1.0 - strength) * scale + strength * s_v
     inside = (1.0 - strength) * scale * np.eye(frame.rank) + strength * transport
     q = frame.basis
@@ -117,7 +141,7 @@ def lacking_shrinkage(source: Moments, target: Moments) -> float:
     return lacking * (shrinkage_amount(source, "auto") if source.n > 2 else 1.0)
 
 
-def _scale_outside(source: Moments, target: Moments, frame: Frame) -> float | None:
+def _scale_outside(framed: Framed) -> float | None:
     """s_V, the root of the ratio of traces outside U; None where a set does not vary there but for rounding.
 
     U takes in nearly all that a few rows vary in, so that the trace they leave outside is too small. Where the target
@@ -125,10 +149,10 @@ def _scale_outside(source: Moments, target: Moments, frame: Frame) -> float | No
     shrunk as a whole, by Ledoit and Wolf's amount times the share of rows that it lacks: a ratio to next to nothing
     would blow up all other rows.
     """
-    rest_y, rest_x = (m.trace - float(np.trace(frame.inside(m.covariance))) for m in (source, target))
+    source, target, directions = framed.source, framed.target, framed.source.dim - framed.frame.rank
+    rest_y, rest_x = framed.traces_outside()
     amount = lacking_shrinkage(source, target)
-    rest_y = (1.0 - amount) * rest_y + amount * source.trace * (source.dim - frame.rank) / source.dim
-    directions = source.dim - frame.rank
+    rest_y = (1.0 - amount) * rest_y + amount * source.trace * directions / source.dim
     varied = all(
         rest > max(_ROUNDING * m.trace, directions * m.noise) for rest, m in ((rest_y, source), (rest_x, target))
     )

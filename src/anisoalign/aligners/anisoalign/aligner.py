@@ -45,8 +45,9 @@ PAPER = {
     "complement": "coordinate",
     "strength": 1.0,
 }
-SMALL = 8192
-"""Rows of a sample up to which one thread does all: shared products are slower there, far slower on a busy machine."""
+SMALL, WIDE = 8192, 1024
+"""Fewer rows of a smaller width are left to one thread: shared products are no faster there, and far slower on a busy
+machine."""
 
 _PARTS = ("start_", "rotated_", "transported_", "initial_", "guide_", "restore_", "polar_")
 """What the names of attributes begin with that hold the correction."""
@@ -326,7 +327,8 @@ class AnisoAlign(Aligner):
         # Samples that are the sets themselves say the same.
         sampled = max(whole.source_rows.rows, whole.target_rows.rows) > self.fit_rows
         fitted = type(self)(**self.get_params())
-        with operations_alone() if max(len(rows_y), len(rows_x)) <= SMALL else nullcontext():
+        few = max(len(rows_y), len(rows_x)) <= SMALL and moments_y.dim < WIDE
+        with operations_alone() if few else nullcontext():
             fitted.rotation_ = chosen_rotation(self, rows_y, rows_x)
             turned = type(self)(**{**self.get_params(), "rotation": fitted.rotation_})
             fitted.strength_, fitted.strength_curve_ = chosen_strength(turned, rows_y, rows_x)

@@ -51,7 +51,8 @@ def chosen_rotation(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray) -
 def _translation_is_nearer(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray, split: int) -> bool:
     generator = np.random.default_rng([model.seed, split])
     (fit_y, test_y), (fit_x, test_x) = (
-        next(apart(rows, min(MOST_HELD, int(HELD * len(rows))), generator)) for rows in (rows_y, rows_x)
+        apart(rows, generator.permutation(len(rows)), min(MOST_HELD, int(HELD * len(rows))))
+        for rows in (rows_y, rows_x)
     )
     sample, test_x = sample_of(fit_y, fit_x), np.asarray(test_x, np.float64)
     bandwidth = bandwidth_for(test_x, test_x, max(2.0, NEIGHBOURS * len(test_x)))

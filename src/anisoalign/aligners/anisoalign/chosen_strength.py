@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from anisoalign.aligners.anisoalign.held_out import aligned_at, sample_of
-from anisoalign.aligners.anisoalign.strength import DEFAULT, NODES, TRANSPORTED, choose_strength
-from anisoalign.aligners.base import in_unit_interval
+from anisoalign.aligners.anisoalign.settings import parse_terms
+from anisoalign.aligners.anisoalign.strength import DEFAULT, FOLDS, NODES, TRANSPORTED, choose_strength
+from anisoalign.aligners.base import Aligner, in_unit_interval
 from anisoalign.aligners.gaussian_transport import GaussianTransport
 from anisoalign.aligners.mean_shift import MeanShift
+from anisoalign.embeddings.workers import cores
 
 if TYPE_CHECKING:
     from anisoalign.aligners.anisoalign.aligner import AnisoAlign
 
+SMALL = 8192
+"""Rows of a sample up to which folds are fitted side by side: more would need the memory of several fits."""
 QUICK_PRIOR_STEPS = 300
 """Longest Stage I of a fit that is only measured."""
 
@@ -33,7 +37,6 @@ def chosen_strength(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray) -
     if model.strength != "auto":
         return in_unit_interval("strength", model.strength), None
     quick = type(model)(**{**model.get_params(), "prior_steps": min(model.prior_steps, QUICK_PRIOR_STEPS)})
-    rivals = (MeanShift(), GaussianTransport(strength=TRANSPORTED))
 
     def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
         sample = sample_of(fit_y, fit_x)
@@ -41,11 +44,25 @@ def chosen_strength(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray) -
 
         def aligned(rows: np.ndarray) -> Iterator[np.ndarray]:
             yield from ours(rows)
-            for rival in rivals:
+            for rival in _rivals():
                 other = rival.fit_from_statistics(sample.moments_y, sample.moments_x).calibrate(fit_y, dtype="float64")
                 yield other.transform(rows, dtype="float64", out_dtype="float64")
 
         return aligned
 
-    choice = choose_strength(rows_y, rows_x, fit, model.seed, [rival.name for rival in rivals])
+    names, workers = [rival.name for rival in _rivals()], folds_at_once(model, max(len(rows_y), len(rows_x)))
+    choice = choose_strength(rows_y, rows_x, fit, model.seed, names, workers)
     return (DEFAULT, None) if choice is None else (choice.strength, choice.to_dict())
+
+
+def folds_at_once(model: AnisoAlign, rows: int) -> int:
+    """Folds that are fitted side by side, of a sample of so many rows.
+
+    One where networks are trained: processes that train one together must do the same things in the same order.
+    """
+    return 1 if rows > SMALL or "refine" in parse_terms(model.terms) else min(FOLDS, cores())
+
+
+def _rivals() -> tuple[Aligner, ...]:
+    """The methods that are scored beside, unfitted: each fold fits its own."""
+    return MeanShift(), GaussianTransport(strength=TRANSPORTED)

@@ -22,11 +22,10 @@ from anisoalign.aligners.anisoalign.polar_fit import Whole, fit_polar
 from anisoalign.aligners.anisoalign.polar_stage import PolarStage
 from anisoalign.aligners.anisoalign.rotation import fit_rotation, turn_of_means
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
-from anisoalign.aligners.gaussian_transport import dialled_transport, frame_of
+from anisoalign.aligners.gaussian_transport import Framed, dialled_transport
 from anisoalign.aligners.realign import trace_scale
 from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
-from anisoalign.geometry import Frame
 from anisoalign.statistics import Moments
 
 if TYPE_CHECKING:
@@ -37,29 +36,25 @@ RIDGE = 1.0
 
 
 class Turned(NamedTuple):
-    """Sources' moments after a rotation, and the frame that they then share with the targets."""
+    """A rotation, the sources' moments after it and the targets', in the frame that they then share."""
 
     rotation: Float[np.ndarray, "d d"]
-    source: Moments
-    frame: Frame
+    framed: Framed
 
     @classmethod
     def by(
         cls, rotation: Float[np.ndarray, "d d"], source: Moments, target: Moments, rank: int | float | None
     ) -> Turned:
         """Turn the moments and decompose, once for all transports after this rotation."""
-        turned = source.rotated(rotation)
-        return cls(rotation, turned, frame_of(turned, target, rank))
+        return cls(rotation, Framed.by(source.rotated(rotation), target, rank))
 
 
-def fit_initial(
-    source: Moments, target: Moments, rows: Tensor, turned: Turned, shrinkage: Any, strength: float
-) -> Affine:
+def fit_initial(turned: Turned, rows: Tensor, shrinkage: Any, strength: float) -> Affine:
     """Rotate, then shrunk transport inside U at a strength, recentred on `rows`."""
-    dialled = dialled_transport(turned.source, target, turned.frame, shrinkage=shrinkage, strength=strength)
-    weight = dialled.weight @ turned.rotation
-    free = Affine(weight, target.mean - weight @ source.mean)
-    return Affine(free.weight, free.bias, target.mean - mean_of(along([free], rows), target.dim).numpy())
+    dialled = dialled_transport(turned.framed, shrinkage=shrinkage, strength=strength).weight
+    target = turned.framed.target.mean
+    weight, bias = dialled @ turned.rotation, target - dialled @ turned.framed.source.mean
+    return Affine(weight, bias, target - mean_of(along([Affine(weight, bias)], rows), len(target)).numpy())
 
 
 class Coupled(NamedTuple):
@@ -91,10 +86,10 @@ def couple(
     return Coupled(source, rows, coupling(rows, target, bandwidth_for(rows, target, wanted), balance) @ target)
 
 
-def fit_restore(moments: Moments, target: Moments, frame: Frame, shrinkage: Any, strength: float) -> Affine:
+def fit_restore(led: Framed, shrinkage: Any, strength: float) -> Affine:
     """Transport of what the step left towards the target's covariance, at a strength; 0 only restores the trace."""
-    weight = dialled_transport(moments, target, frame, shrinkage=shrinkage, strength=strength).weight
-    return Affine(weight, target.mean - weight @ moments.mean)
+    weight = dialled_transport(led, shrinkage=shrinkage, strength=strength).weight
+    return Affine(weight, led.target.mean - weight @ led.source.mean)
 
 
 def fit_guide(
@@ -180,11 +175,11 @@ class CorrectionFit:
             initial = self._transport(turned, model.guide_shrinkage)
             coupled = self._coupled([initial])
             if model.rotation == "full":
-                turned = self._turned(_full_rotation(model, turned, x, coupled))
+                turned = self._turned(_full_rotation(model, turned, coupled))
         rotated = None if model.rotation == "none" else self._start.rotated(turned.rotation)
         if "init" in self.terms or "guide" not in self.terms:
             transported = self._transport(turned, model.shrinkage)
-        rank = turned.frame.rank
+        rank = turned.framed.frame.rank
         if "guide" in self.terms:
             assert initial is not None
             assert coupled is not None
@@ -206,9 +201,8 @@ class CorrectionFit:
         return Turned.by(rotation, self.sample.moments_y, self.sample.moments_x, self.model.rank)
 
     def _transport(self, turned: Turned, shrinkage: Any) -> Affine:
-        y, x, rows = self.sample.moments_y, self.sample.moments_x, torch.from_numpy(self.sample.rows_y)
         strength = self.model.initial_strength if "init" in self.terms else 0.0
-        return fit_initial(y, x, rows, turned, shrinkage, strength)
+        return fit_initial(turned, torch.from_numpy(self.sample.rows_y), shrinkage, strength)
 
     def _coupled(self, parts: Sequence[Part]) -> Coupled:
         model, rows_y, rows_x = self.model, self.sample.rows_y, self.sample.rows_x
@@ -218,9 +212,9 @@ class CorrectionFit:
         """The guide, the transport that restores what it took, and the rank of that one's frame."""
         model, target = self.model, self.sample.moments_x
         guide = fit_guide(coupled.rows, coupled.barycentres, model.guide_step, model.guide_bound)
-        led = moments_of(along([*before, guide], torch.from_numpy(self.sample.rows_y)), target.dim)
-        frame = frame_of(led, target, model.rank)
-        return guide, fit_restore(led, target, frame, model.guide_shrinkage, model.restore_strength), frame.rank
+        moved = moments_of(along([*before, guide], torch.from_numpy(self.sample.rows_y)), target.dim)
+        led = Framed.by(moved, target, model.rank)
+        return guide, fit_restore(led, model.guide_shrinkage, model.restore_strength), led.frame.rank
 
     def _polar(self, rows: Tensor) -> PolarStage:
         """Stages of the published method on rows that the parts before made."""
@@ -239,11 +233,11 @@ class CorrectionFit:
         )
 
 
-def _full_rotation(model: AnisoAlign, turned: Turned, target: Moments, coupled: Coupled) -> Float[np.ndarray, "d d"]:
+def _full_rotation(model: AnisoAlign, turned: Turned, coupled: Coupled) -> Float[np.ndarray, "d d"]:
     """The turn of the means, then the rotation about the targets' mean."""
-    full = dialled_transport(turned.source, target, turned.frame, shrinkage=model.shrinkage, strength=1.0).weight
-    crossed, transported = coupled.cross() @ turned.rotation.T, full @ turned.source.covariance
-    return fit_rotation(crossed, transported, target.mean) @ turned.rotation
+    full = dialled_transport(turned.framed, shrinkage=model.shrinkage, strength=1.0).weight
+    crossed, transported = coupled.cross() @ turned.rotation.T, full @ turned.framed.source.covariance
+    return fit_rotation(crossed, transported, turned.framed.target.mean) @ turned.rotation
 
 
 def _basis(model: AnisoAlign, moments_y: Moments, moments_x: Moments, rows_y: np.ndarray, rows_x: np.ndarray) -> Tensor:
@@ -251,10 +245,10 @@ def _basis(model: AnisoAlign, moments_y: Moments, moments_x: Moments, rows_y: np
     d = moments_y.dim
     if d < 2:
         raise InputError("rows of one dimension have no blocks of two: leave refine and initial=radial out")
-    frame = frame_of(moments_y, moments_x, model.rank)
+    frame = Framed.by(moments_y, moments_x, model.rank).frame
     even = min(d, max(2, frame.rank // 2 * 2))
     if even > frame.rank:
-        frame = frame_of(moments_y, moments_x, even)
+        frame = Framed.by(moments_y, moments_x, even).frame
     basis = frame.basis[:, :even].copy()  # one column of one row counts as contiguous whatever its stride
     x = y = None
     if model.mixing == "learned":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from anisoalign.aligners.anisoalign.blocks import blocks, moments_of
 from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
@@ -22,20 +22,19 @@ MOST_FITTED = 8192
 
 
 def apart(
-    rows: Float[np.ndarray, "n d"], held: int, generator: np.random.Generator, folds: int = 1
-) -> Iterator[tuple[Float[np.ndarray, "a d"], Float[np.ndarray, "b d"]]]:
-    """Rows to fit on, `MOST_FITTED` at most, and `held` others to measure on; in every fold others are held.
+    rows: Float[np.ndarray, "n d"], order: Int[np.ndarray, " n"], held: int, fold: int = 0
+) -> tuple[Float[np.ndarray, "a d"], Float[np.ndarray, "b d"]]:
+    """Rows to fit on, `MOST_FITTED` at most, and `held` others to measure on, in that order; in every fold others.
 
     Examples
     --------
     >>> import numpy as np
-    >>> [held[0, 0] for _, held in apart(np.arange(4.0)[:, None], 1, np.random.default_rng(0), folds=4)]
-    [np.float64(2.0), np.float64(0.0), np.float64(1.0), np.float64(3.0)]
+    >>> rows = np.arange(4.0)[:, None]
+    >>> [apart(rows, np.array([2, 0, 1, 3]), 1, fold)[1].item() for fold in range(4)]
+    [2.0, 0.0, 1.0, 3.0]
     """
-    order = generator.permutation(len(rows))
-    for fold in range(folds):
-        rest = np.concatenate([order[: fold * held], order[(fold + 1) * held :]])
-        yield rows[rest[:MOST_FITTED]], rows[order[fold * held : (fold + 1) * held]]
+    rest = np.concatenate([order[: fold * held], order[(fold + 1) * held :]])
+    return rows[rest[:MOST_FITTED]], rows[order[fold * held : (fold + 1) * held]]
 
 
 def sample_of(rows_y: Float[np.ndarray, "n d"], rows_x: Float[np.ndarray, "m d"]) -> Sample:

@@ -13,6 +13,7 @@ from anisoalign.diagnostics.alignment import default_k, geometry_consistency
 from anisoalign.diagnostics.balance import balance
 from anisoalign.diagnostics.mixing import mixing
 from anisoalign.diagnostics.repeats import count_repeats
+from anisoalign.embeddings import in_order
 
 NODES = tuple(np.round(np.linspace(0.0, 1.0, 11), 2).tolist())
 """Strengths tried, and those at which calibration means are stored."""
@@ -67,6 +68,7 @@ def choose_strength(
     fit: FitAt,
     seed: int,
     rivals: Sequence[str] = (),
+    workers: int = 1,
 ) -> StrengthChoice | None:
     """Strength at which held-out sources keep their geometry and reach the target best, both at once.
 
@@ -75,11 +77,11 @@ def choose_strength(
     sources and R = min(penetration, coverage, 1) against held-out targets. The harmonic mean gives nothing for
     one of them alone. The best strength is taken, but ReAlign where the best leads it by no more than a hundredth,
     so that sets whose gap is a mere shift are left at that. None below `FEWEST` different rows. `fit` gives rows at
-    each node, and after these rows by each of the `rivals`, which are scored alike.
+    each node, and after these rows by each of the `rivals`, which are scored alike; so many `workers` call it at once.
     """
     if min(len(rows) - count_repeats(rows) for rows in (source, target)) < FEWEST:
         return None
-    test_y, test_x, moved = _held(source, target, fit, seed)
+    test_y, test_x, moved = _held(source, target, fit, seed, workers)
     k = min(default_k(len(test_y)), max(2, len(test_y) // CROWDED))
     kept = np.array([geometry_consistency(test_y, rows, seed=seed) for rows in moved])
     kept = np.clip(np.nan_to_num(kept), 0.0, 1.0)
@@ -94,7 +96,7 @@ def choose_strength(
 
 
 def _held(
-    source: np.ndarray, target: np.ndarray, fit: FitAt, seed: int
+    source: np.ndarray, target: np.ndarray, fit: FitAt, seed: int, workers: int
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Sources and as many targets, each as a fit without them saw none of them, and these sources moved each way.
 
@@ -103,11 +105,14 @@ def _held(
     """
     held = min(MOST_HELD, len(source), len(target)) // FOLDS
     generator = np.random.default_rng(seed)
-    tests_y, tests_x, moved = [], [], []
-    for (fit_y, test_y), (fit_x, test_x) in zip(
-        *(apart(rows, held, generator, FOLDS) for rows in (source, target)), strict=True
-    ):
-        tests_y.append(test_y)
-        tests_x.append(test_x)
-        moved.append([rows.astype(source.dtype) for rows in fit(fit_y, fit_x)(test_y)])
-    return np.concatenate(tests_y), np.concatenate(tests_x), [np.concatenate(way) for way in zip(*moved, strict=True)]
+    orders = [generator.permutation(len(rows)) for rows in (source, target)]
+
+    def measured(fold: int) -> tuple[np.ndarray, ...]:
+        (fit_y, test_y), (fit_x, test_x) = (
+            apart(rows, order, held, fold) for rows, order in zip((source, target), orders, strict=True)
+        )
+        return test_y, test_x, *(rows.astype(source.dtype) for rows in fit(fit_y, fit_x)(test_y))
+
+    folds = in_order(lambda: measured, range(FOLDS), workers) if workers > 1 else map(measured, range(FOLDS))
+    test_y, test_x, *moved = (np.concatenate(parts) for parts in zip(*folds, strict=True))
+    return test_y, test_x, moved

@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 from typing import Any, Self
 
 from anisoalign.aligners.anisoalign import chosen_rotation
-from anisoalign.aligners.anisoalign.chosen_strength import QUICK_PRIOR_STEPS
+from anisoalign.aligners.anisoalign.chosen_strength import QUICK_PRIOR_STEPS, folds_at_once
 from anisoalign.aligners.anisoalign.coupling import BISECTIONS, COUPLED_ROWS, PROBES, ROUNDS
 from anisoalign.aligners.anisoalign.held_out import MOST_FITTED, MOST_HELD
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
@@ -62,8 +62,11 @@ class Work:
         return type(self)(*(count * value for value in astuple(self)))
 
 
-def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int) -> Work:
-    """Work of the stages that are fitted on samples, and of choosing the rotation and the strength."""
+def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int, at_once: int = 1) -> Work:
+    """Work of the stages that are fitted on samples, and of choosing the rotation and the strength.
+
+    With so many folds `at_once`, of the thread that does most.
+    """
     y, x = min(model.fit_rows, source_rows), min(model.fit_rows, target_rows)
     found = _one_fit(model, y, x, dim, model.prior_steps) + Work(decomposed=int(PREMISE * dim**3))
     found += Work(imports=int(found.steps > 0) + int(model.strength == "auto"))
@@ -76,7 +79,7 @@ def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int) -> Wo
     held = min(MOST_HELD, few) // FOLDS
     split = _one_fit(model, _fitted(y, held), _fitted(x, held), dim, min(model.prior_steps, QUICK_PRIOR_STEPS))
     split += Work(decomposed=dim**3 + 2 * ((dim + 1) // 2) ** 3)  # the transport that each strength is held against
-    return found + split.times(FOLDS) + _measured(FOLDS * held, dim).times(len(NODES))
+    return found + split.times(-(-FOLDS // at_once)) + _measured(FOLDS * held, dim).times(len(NODES))
 
 
 def _fitted(rows: int, held: int) -> int:
@@ -93,7 +96,8 @@ def sampled_bytes(model: Any, source_rows: int, target_rows: int, dim: int, dtyp
         coupled = _coupled(y) * _coupled(x) + 2 * (_coupled(y) + _coupled(x)) * dim
     if "refine" in parse_terms(model.terms):
         stages = 3 * (y + x) * dim  # as float64, in polar coordinates, and both once more as float32
-    return samples + 8 * (max(coupled, stages) + HELD_MATRICES * dim**2)
+    fits = folds_at_once(model, max(y, x)) if model.strength == "auto" and min(y, x) >= FEWEST else 1
+    return samples + 8 * fits * (max(coupled, stages) + HELD_MATRICES * dim**2)
 
 
 def _couples(model: Any) -> bool:
