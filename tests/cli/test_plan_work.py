@@ -9,7 +9,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from anisoalign.aligners import AnisoAlign
 from anisoalign.aligners.anisoalign.strength import NODES
-from anisoalign.aligners.anisoalign.work import Work, _measured, sampled_work
+from anisoalign.aligners.anisoalign.work import Work, measured_work, sampled_work
 from anisoalign.aligners.rates import seconds_of
 
 FACTOR = 1.75  # less than two, so that what is counted twice, or half, is found
@@ -116,7 +116,7 @@ def test_choosing_the_strength_adds_what_the_plan_says(make_planted, done):
     told, once = fitted(make_planted, 400, 48), done.copy()
     done.clear()
     chosen = fitted(make_planted, 400, 48, strength="auto")
-    swept = Counter(exponentials=_measured(400, 48).times(len(NODES)).exponentials)  # neighbours: no exponential
+    swept = Counter(exponentials=measured_work(400, 48).times(len(NODES)).exponentials)  # neighbours: no exponential
     agree(done - once, Counter(vars(chosen)) - Counter(vars(told)) - swept, "decomposed", "exponentials")
 
 

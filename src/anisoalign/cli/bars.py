@@ -44,17 +44,6 @@ def stages() -> Iterator[Callable[..., None]]:
         yield step
 
 
-@contextmanager
-def counter(what: str) -> Iterator[Callable[[int], None]]:
-    """Count of rows done, where their number is not known before."""
-    from rich.progress import TextColumn, TimeElapsedColumn
-
-    text = TextColumn("{task.description} {task.completed:,.0f} rows")
-    with _shown(text, _rate(), TimeElapsedColumn()) as shown:
-        task = shown.add_task(what, total=None)
-        yield lambda done: shown.update(task, advance=done)
-
-
 def _shown(*columns: ProgressColumn) -> Progress:
     """Bars that the first process shows, and only on a terminal."""
     from rich.progress import Progress

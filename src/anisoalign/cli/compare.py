@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import bars, carrying, messages, opening, options, showing
+from anisoalign.cli import bars, carrying, estimates, messages, opening, options, showing
 
 if TYPE_CHECKING:
     from anisoalign.embeddings import EmbeddingSet
@@ -63,12 +63,11 @@ def compare(
     y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
     side_labels = opening.read_side_labels(labels, source_labels, target_labels, y.rows, x.rows)
-    if max(y.rows, x.rows) > sample:
-        messages.say(f"using at most {sample:,} rows a side (--sample)")
     gallery = showing.Gallery(y, x, source_captions, target_captions, thumbnails)
     paged = report is not None or results is not None
     methods = method or list(DEFAULT_METHODS)
     labelled = all(side is not None for side in side_labels)
+    estimates.tell_comparison({"source": y, "target": x}, methods, repeats, sample, dtype.value, labelled)
     with (
         bars.progress("compare", steps(len(methods), repeats, paired, labelled)) as done,
         carrying.carried_by(engine),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from anisoalign.cli import bars, carrying, messages, opening, options
+from anisoalign.cli import bars, carrying, estimates, messages, opening, options
 from anisoalign.cli.transform import OutDtype
 
 
@@ -31,7 +31,9 @@ def convert(
         Path, typer.Argument(parser=options.parse_place, metavar="OUT", help="New file or folder, or a URI.")
     ],
     format: Annotated[ConvertFormat | None, typer.Option("--format", help="Format of the result.")] = None,
-    dtype: Annotated[OutDtype | None, typer.Option("--dtype", help="Precision written; that of the source.")] = None,
+    out_dtype: Annotated[
+        OutDtype | None, typer.Option("--dtype", "--out-dtype", help="Precision written; that of the source.")
+    ] = None,
     column: Annotated[str | None, typer.Option("--column", help="Column or key of the vectors.")] = None,
     id_column: Annotated[str | None, typer.Option("--id-column", help="Column of the ids.")] = None,
     bad_rows: options.BadRowsOption = options.BadRows.error,
@@ -58,12 +60,13 @@ def convert(
             bad_rows=bad_rows.value,
             memory=memory,
         )
-    with bars.counter("convert") as done, carrying.carried_by(engine):
+    estimates.tell_conversion(rows, None if out_dtype is None else out_dtype.value)
+    with bars.progress("convert", rows.rows) as done, carrying.carried_by(engine):
         result = convert_files(
             rows,
             out,
             None if format is None else format.value,
-            None if dtype is None else dtype.value,
+            None if out_dtype is None else out_dtype.value,
             overwrite=overwrite,
             progress=done,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import bars, carrying, messages, opening, options, showing
+from anisoalign.cli import bars, carrying, estimates, messages, opening, options, showing
 
 if TYPE_CHECKING:
     from anisoalign.embeddings import EmbeddingSet
@@ -55,6 +55,7 @@ def diagnose(
     for text in also or []:
         name, path = _named(text, sets)
         sets[name] = opening.open_set(path, name, None, bad_rows, norms, memory, "anisoalign convert --column")
+    estimates.tell_diagnosis(sets, paired, dtype.value)
     records, verdict = [], []
     for a, b in combinations(sets, 2):
         total = (2 if paired else 1) * (sets[a].rows + sets[b].rows)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import carrying, messages, opening, options, showing
+from anisoalign.cli import carrying, estimates, messages, opening, options, showing
 
 if TYPE_CHECKING:
     from anisoalign.embeddings import EmbeddingSet
@@ -62,6 +62,7 @@ def evaluate(
     if fitted is not None and fitted.n_features_in_ != y.dim:
         raise InputError(f"the model was fitted on width {fitted.n_features_in_}, these rows have {y.dim}")
     labels = opening.read_side_labels(None, source_labels, target_labels, y.rows, x.rows)
+    estimates.tell_evaluation({"source": y, "target": x, "aligned": z}, paired, sample, dtype.value)
     with console_status("measuring"), carrying.carried_by(engine):
         scores = aa.evaluate(
             y,

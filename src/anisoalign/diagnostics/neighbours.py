@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 FAISS_ROWS = 200_000
 """From this many rows on, faiss searches instead of torch where it is installed."""
 _RESOLUTION = 1e6
-_BLOCK = 1 << 24  # entries of a block of cosines: 128 MB of float64
+BLOCK = 1 << 24
+"""Cosines that are held at a time: 128 MB of float64."""
 
 
 def rank_keys(cosines: torch.Tensor) -> torch.Tensor:
@@ -63,7 +64,7 @@ def neighbours(
     queries, pool = _alike(queries, pool)
     tensor = torch.from_numpy(np.ascontiguousarray(pool)).T
     found = np.empty((len(queries), k), dtype=np.int64)
-    step = max(1, _BLOCK // len(pool))
+    step = max(1, BLOCK // len(pool))
     for first in range(0, len(queries), step):
         block = torch.from_numpy(np.ascontiguousarray(queries[first : first + step]))
         keys = rank_keys(block @ tensor)
@@ -84,7 +85,7 @@ def ranks_of(
     queries, pool = _alike(queries, pool)
     tensor = torch.from_numpy(np.ascontiguousarray(pool)).T
     ranks = np.empty(len(queries), dtype=np.int64)
-    step = max(1, _BLOCK // len(pool))
+    step = max(1, BLOCK // len(pool))
     for first in range(0, len(queries), step):
         block = torch.from_numpy(np.ascontiguousarray(queries[first : first + step]))
         rows = torch.arange(len(block))

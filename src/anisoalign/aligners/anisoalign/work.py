@@ -79,7 +79,7 @@ def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int, at_on
     held = min(MOST_HELD, few) // FOLDS
     split = _one_fit(model, _fitted(y, held), _fitted(x, held), dim, min(model.prior_steps, QUICK_PRIOR_STEPS))
     split += Work(decomposed=dim**3 + 2 * ((dim + 1) // 2) ** 3)  # the transport that each strength is held against
-    return found + split.times(-(-FOLDS // at_once)) + _measured(FOLDS * held, dim).times(len(NODES))
+    return found + split.times(-(-FOLDS // at_once)) + measured_work(FOLDS * held, dim).times(len(NODES))
 
 
 def _fitted(rows: int, held: int) -> int:
@@ -156,7 +156,7 @@ def _coupling(y: int, x: int, dim: int, balance: float) -> Work:
     return Work(2 * (2 * y + probes) * x * dim, 0, BISECTIONS * probes * x + y * x * (1 + 2 * rounds // SWEEP))
 
 
-def _measured(held: int, dim: int) -> Work:
+def measured_work(held: int, dim: int) -> Work:
     """Geometry kept and mixing of held-out rows: neighbours among both sets, cosines of all pairs."""
     return Work(2 * 3 * (2 * held) ** 2 * dim // 2, 0, 2 * (2 * held) ** 2)
 
