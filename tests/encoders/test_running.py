@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_encoders import caption, picture
 
-from anisoalign.embeddings import InputError, open_embeddings
+from anisoalign.embeddings import InputError, format_bytes, open_embeddings
 from anisoalign.encoders import open_encoder
 from anisoalign.encoders.running import REPORT, Settings, encode_files, find_jobs
 
@@ -318,3 +318,14 @@ def test_parquet_of_datasets_keeps_its_columns(encoder, tmp_path):
     assert beside.column_names == ["id", "label", "caption"]
     assert str(beside.schema.field("label").type) == "int32"
     np.testing.assert_allclose(stored(tmp_path / "out", "image"), encoder.encode(records["image"], "image"), atol=1e-5)
+
+
+@pytest.mark.parametrize(("stored", "size"), [("float32", 4), ("float16", 2)])
+def test_the_plan_says_what_will_be_written(run, encoder, model_folder, photos, tmp_path, stored, size):
+    options = ("--pairs", photos, "--workers", 0, "--shard-rows", 10, "--out-dtype", stored)
+    ended = run("encode", model_folder("clip"), *options, "--out", tmp_path / "out")
+    (line,) = [line for line in ended.err.splitlines() if line.startswith("plan: ")]
+    assert line.startswith("plan: 23 items (image+text) of ")
+    assert line.endswith(f", 3 shard(s), write {format_bytes(2 * 23 * encoder.width * size)}")
+    values = [np.load(path) for path in (tmp_path / "out").glob("*/*_emb_*.npy")]
+    assert sum(array.nbytes for array in values) == 2 * 23 * encoder.width * size

@@ -96,6 +96,9 @@ def encode(
     OUT appears when it is complete; an interrupted run continues with the same command. What cannot be decoded is
     listed in OUT/unreadable.jsonl. OUT says which encoder made it, and fit and transform hold it to that.
     """
+    import numpy as np
+
+    from anisoalign.embeddings import format_bytes
     from anisoalign.encoders import open_encoder
     from anisoalign.encoders.beforehand import check_begin, named_sources
     from anisoalign.encoders.columns import ColumnNames
@@ -119,7 +122,11 @@ def encode(
     jobs = find_jobs(opened, images=images, texts=texts, sounds=sounds, pairs=pairs, columns=columns)
     for job in jobs:
         shards = -(-job.items.rows // shard_rows)
-        messages.say(f"plan: {job.items.rows:,} items ({'+'.join(job.kinds)}) of {job.source}, {shards:,} shard(s)")
+        written = len(job.kinds) * job.items.rows * opened.width * np.dtype(out_dtype.value).itemsize
+        messages.say(
+            f"plan: {job.items.rows:,} items ({'+'.join(job.kinds)}) of {job.source}, {shards:,} shard(s), "
+            f"write {format_bytes(written)}"
+        )
         for note in job.items.notes():
             messages.say(note)
     total = sum(job.items.rows for job in jobs)
