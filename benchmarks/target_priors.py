@@ -190,6 +190,14 @@ def by_relations(rows: np.ndarray, target: np.ndarray, plan: np.ndarray, weight:
     return regressed(rows, plan @ target)
 
 
+def by_leading_directions(rows: np.ndarray, target: np.ndarray, directions: int = 32) -> np.ndarray:
+    """The plan by cosines of what is seen in the leading directions of both, about the targets' mean."""
+    both = np.concatenate([rows - rows.mean(axis=0), target - target.mean(axis=0)])
+    leading = np.linalg.svd(both, full_matrices=False)[2][:directions].T
+    y, x = (normalize((side - target.mean(axis=0)) @ leading) for side in (rows, target))
+    return coupling(y, x, bandwidth_for(y, x, max(4.0, 0.02 * len(x))), 0.5)
+
+
 def softened(closeness: np.ndarray, wanted: float) -> np.ndarray:
     """Rows of a softmax whose perplexity is `wanted` in the mean."""
     low, high = 1e-4, 1e4
@@ -224,7 +232,12 @@ def candidates(rows: np.ndarray, rotated: np.ndarray, own: np.ndarray, part: Par
         yield f"coupled by relations, weight {weight:g}", by_relations(rows, target, plan, weight)
     yield "kernel on all targets", softmax_towards(target, h)
     few = KMeans(max(2, len(target) // 4), n_init="auto", random_state=seed).fit(target).cluster_centers_
-    yield "kernel on prototypes", softmax_towards(normalize(few), h)
+    few = normalize(few)
+    yield "kernel on prototypes", softmax_towards(few, h)
+    for wanted in (4.0, 8.0):
+        plan_to_few = coupling(rows, few, bandwidth_for(rows, few, max(wanted, 0.02 * len(few))), 0.5)
+        yield f"coupled with prototypes, {wanted:g} of them", regressed(rows, plan_to_few @ few)
+    yield "coupled by leading directions", regressed(rows, by_leading_directions(rows, target) @ target)
     yield "Gaussian prior (Wiener)", wiener(target)
     yield "learned denoiser", denoiser(target, h, seed)
     yield "oracle coupling (pairs)", oracle(rows, own, target)

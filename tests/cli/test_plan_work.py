@@ -90,6 +90,14 @@ def test_choosing_the_strength_decomposes_what_the_plan_says(make_planted, done)
     assert plan.decomposed == pytest.approx(done["decomposed"], rel=0.05)
 
 
+@pytest.mark.filterwarnings("ignore::anisoalign.aligners.anisoalign.premise.AlignmentWarning")
+@pytest.mark.parametrize("settings", [{}, {"rank": 10}, {"strength": "auto"}], ids=str)
+def test_few_rows_in_many_dimensions_are_planned_in_their_span(make_planted, done, settings):
+    plan = fitted(make_planted, 50, 200, **settings)
+    assert plan.decomposed == pytest.approx(done["decomposed"], rel=0.05)
+    assert plan.decomposed < sampled_work(AnisoAlign(**{"strength": 1.0, **settings}), 500, 500, 200).decomposed / 2
+
+
 @pytest.mark.parametrize("rows", [300, 1200])
 def test_a_fit_couples_what_the_plan_says(make_planted, done, rows):
     agree(done, fitted(make_planted, rows, 16), "exponentials")

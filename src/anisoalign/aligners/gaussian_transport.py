@@ -92,9 +92,10 @@ class Framed:
 
     @classmethod
     def by(cls, source: Moments, target: Moments, rank: int | float | None) -> Self:
-        """Find the joint frame; of half of the width where no rank is named."""
-        rank = (source.dim + 1) // 2 if rank is None else rank
-        return cls(source, target, joint_frame(target.covariance, source.covariance, rank=rank))
+        """Find the joint frame; of half of the width where no rank is named, of directions that vary at all."""
+        rank = (source.space + 1) // 2 if rank is None else rank
+        noise = source.noise + target.noise
+        return cls(source, target, joint_frame(target.covariance, source.covariance, rank=rank, noise=noise))
 
     @cached_property
     def source_inside(self) -> Float[np.ndarray, "r r"]:
@@ -149,10 +150,10 @@ def _scale_outside(framed: Framed) -> float | None:
     shrunk as a whole, by Ledoit and Wolf's amount times the share of rows that it lacks: a ratio to next to nothing
     would blow up all other rows.
     """
-    source, target, directions = framed.source, framed.target, framed.source.dim - framed.frame.rank
+    source, target, directions = framed.source, framed.target, framed.source.space - framed.frame.rank
     rest_y, rest_x = framed.traces_outside()
     amount = lacking_shrinkage(source, target)
-    rest_y = (1.0 - amount) * rest_y + amount * source.trace * directions / source.dim
+    rest_y = (1.0 - amount) * rest_y + amount * source.trace * directions / source.space
     varied = all(
         rest > max(_ROUNDING * m.trace, directions * m.noise) for rest, m in ((rest_y, source), (rest_x, target))
     )

@@ -35,7 +35,9 @@ class Frame:
         return float(np.trace(self.inside(covariance)) / np.trace(covariance))
 
 
-def joint_frame(x: Float[np.ndarray, "d d"], y: Float[np.ndarray, "d d"], rank: int | float | None = None) -> Frame:
+def joint_frame(
+    x: Float[np.ndarray, "d d"], y: Float[np.ndarray, "d d"], rank: int | float | None = None, noise: float = 0.0
+) -> Frame:
     """Top-r eigenvectors of Σx + Σy.
 
     The ridge λI of the source moves no eigenvector, so it is not needed here.
@@ -46,6 +48,9 @@ def joint_frame(x: Float[np.ndarray, "d d"], y: Float[np.ndarray, "d d"], rank: 
         Covariances of target and source.
     rank : int, float or None
         A number of directions, a share of energy in (0, 1], or None for all d.
+    noise : float
+        Eigenvalue up to which a direction is left out whatever the rank: nothing varies there, and which of such
+        directions would be taken is chance. One direction is always taken.
 
     Examples
     --------
@@ -55,7 +60,8 @@ def joint_frame(x: Float[np.ndarray, "d d"], y: Float[np.ndarray, "d d"], rank: 
     """
     values, vectors = np.linalg.eigh(x + y)
     values, vectors = np.clip(values[::-1], 0.0, None), vectors[:, ::-1]
-    return Frame(np.ascontiguousarray(vectors[:, : resolve_rank(values, rank)]))
+    varied = max(1, int((values > max(noise, 0.0)).sum()))
+    return Frame(np.ascontiguousarray(vectors[:, : min(varied, resolve_rank(values, rank))]))
 
 
 def resolve_rank(values: Float[np.ndarray, " d"], rank: int | float | None) -> int:

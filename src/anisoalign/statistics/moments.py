@@ -44,6 +44,8 @@ class Moments:
     rounding : float
         Relative size of what rounding does to Σ, the largest of all tiles: ε of the precision of the products, or where
         that is larger, `rounding_of` the values as they were stored.
+    within : int
+        Dimension of the space, where the rows are seen in coordinates of their own span; 0 where these are all.
 
     Examples
     --------
@@ -61,17 +63,23 @@ class Moments:
     mean: Float[np.ndarray, " d"]
     m2: np.ndarray | None
     rounding: float = EXACT
+    within: int = 0
 
     @classmethod
-    def empty(cls, dim: int, order: Order = "full", rounding: float = EXACT) -> Self:
+    def empty(cls, dim: int, order: Order = "full", rounding: float = EXACT, within: int = 0) -> Self:
         """Moments of no rows: the identity of `merge`; `rounding` is that of the rows to come, as they are stored."""
         shape = {"mean": None, "diagonal": (dim,), "full": (dim, dim)}[order]
-        return cls(0, np.zeros(dim), None if shape is None else np.zeros(shape), rounding)
+        return cls(0, np.zeros(dim), None if shape is None else np.zeros(shape), rounding, within)
 
     @property
     def dim(self) -> int:
         """Width d of the rows."""
         return self.mean.shape[0]
+
+    @property
+    def space(self) -> int:
+        """Dimension of the space that the rows lie in, of which mean eigenvalues are means over."""
+        return self.within or self.dim
 
     @property
     def order(self) -> Order:
@@ -165,7 +173,7 @@ class Moments:
     def rotated(self, rotation: Float[np.ndarray, "d d"]) -> Moments:
         """Moments of the rows R y, of order "full"."""
         turned = self.n * (rotation @ self.covariance @ rotation.T)
-        return Moments(self.n, rotation @ self.mean, turned, self.rounding)
+        return Moments(self.n, rotation @ self.mean, turned, self.rounding, self.within)
 
     def save(self, path: str | Path) -> None:
         """Write to a safetensors file."""

@@ -54,7 +54,7 @@ def ledoit_wolf(moments: Moments) -> float:
     >>> bool(np.isclose(amount, ledoit_wolf_shrinkage(rows)))
     True
     """
-    sigma, mean, d = moments.covariance, moments.mean, moments.dim
+    sigma, mean, d = moments.covariance, moments.mean, moments.space
     squared = float(np.sum(sigma * sigma))
     distance = squared - moments.trace**2 / d
     if moments.n < 2 or distance <= 0.0:

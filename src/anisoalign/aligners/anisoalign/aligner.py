@@ -27,7 +27,8 @@ from anisoalign.aligners.anisoalign.premise import (
     drift_statistics,
     warn_of_unread,
 )
-from anisoalign.aligners.anisoalign.settings import check_settings, parse_terms, unread_settings
+from anisoalign.aligners.anisoalign.settings import check_settings, has_polar, parse_terms, unread_settings
+from anisoalign.aligners.anisoalign.span import Span, narrow
 from anisoalign.aligners.anisoalign.strength import NODES
 from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interval, torch_dtype
 from anisoalign.aligners.estimator import not_fitted
@@ -310,6 +311,11 @@ class AnisoAlign(Aligner):
                 setattr(self, name, value)
         return self
 
+    def _span(self, rows_y: np.ndarray, rows_x: np.ndarray) -> Span | None:
+        """The span of all rows, where it is narrow; a polar stage is fitted in all dimensions."""
+        is_narrow = narrow(len(rows_y) + len(rows_x), rows_y.shape[1])
+        return Span.of(rows_y, rows_x) if is_narrow and not has_polar(self) else None
+
     def _fitted(
         self,
         whole: Whole,
@@ -327,13 +333,18 @@ class AnisoAlign(Aligner):
         # Samples that are the sets themselves say the same.
         sampled = max(whole.source_rows.rows, whole.target_rows.rows) > self.fit_rows
         fitted = type(self)(**self.get_params())
+        span = self._span(rows_y, rows_x) if not sampled else None
         few = max(len(rows_y), len(rows_x)) <= SMALL and moments_y.dim < WIDE
         with operations_alone() if few else nullcontext():
-            fitted.rotation_ = chosen_rotation(self, rows_y, rows_x)
-            turned = type(self)(**{**self.get_params(), "rotation": fitted.rotation_})
-            fitted.strength_, fitted.strength_curve_ = chosen_strength(turned, rows_y, rows_x)
             sample = Sample(moments_y, moments_x, rows_y, rows_x, whole if sampled else None)
+            sample, within = (sample, 0) if span is None else (span.sample(sample), span.space)
+            fitted.rotation_ = chosen_rotation(self, sample.rows_y, sample.rows_x, within)
+            turned = type(self)(**{**self.get_params(), "rotation": fitted.rotation_})
+            strength = chosen_strength(turned, sample.rows_y, sample.rows_x, within)
+            fitted.strength_, fitted.strength_curve_ = strength
             made = CorrectionFit(turned, sample, stages, checkpoint).fit()
+            if span is not None:
+                made = made._replace(correction=span.lifted(made.correction))
             fitted.n_features_in_, fitted.rank_ = moments_y.dim, made.rank
             fitted.target_mean_ = moments_x.mean.copy()
             centre = moments_y.mean if len(rows_y) < whole.source_rows.rows else None

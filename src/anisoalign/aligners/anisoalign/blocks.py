@@ -66,9 +66,9 @@ def joined(mapped: Iterable[Float[Tensor, "m d"]]) -> Float[Tensor, "n d"]:
     return torch.cat(list(mapped))
 
 
-def moments_of(mapped: Iterable[Float[Tensor, "m d"]], dim: int) -> Moments:
-    """Mean and second moments of the rows of all blocks."""
-    found = Moments.empty(dim)
+def moments_of(mapped: Iterable[Float[Tensor, "m d"]], dim: int, within: int = 0) -> Moments:
+    """Mean and second moments of the rows of all blocks; `within` is the space of rows seen in their span."""
+    found = Moments.empty(dim, within=within)
     for block in mapped:
         found.update(block.numpy())
     return found

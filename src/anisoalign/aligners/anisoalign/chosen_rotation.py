@@ -23,7 +23,7 @@ NEIGHBOURS = 0.1
 """Share of the held-out targets that the kernel reaches, by perplexity; a twentieth to a fifth tell as well."""
 
 
-def chosen_rotation(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray) -> str:
+def chosen_rotation(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray, within: int = 0) -> str:
     """The rotation as given; for "auto" the full one, or none where a translation lands nearer to held-out targets.
 
     Ψ and mixing cannot tell: a rotation keeps all inner products whatever the gap is, and k neighbours of either
@@ -37,6 +37,8 @@ def chosen_rotation(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray) -
         For its parameters alone.
     rows_y, rows_x : ndarray, shapes (n, d) and (m, d)
         Unit rows of samples of both sets.
+    within : int
+        Dimension of the space, where the rows are seen in coordinates of their span.
     """
     if model.rotation != "auto":
         return model.rotation
@@ -44,17 +46,17 @@ def chosen_rotation(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray) -
         return "none"  # it begins with raw sources
     if min(len(rows_y), len(rows_x)) < FEWEST:
         return "full"
-    nearer = (_translation_is_nearer(model, rows_y, rows_x, split) for split in range(SPLITS))
+    nearer = (_translation_is_nearer(model, rows_y, rows_x, within, split) for split in range(SPLITS))
     return "none" if all(nearer) else "full"
 
 
-def _translation_is_nearer(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray, split: int) -> bool:
+def _translation_is_nearer(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray, within: int, split: int) -> bool:
     generator = np.random.default_rng([model.seed, split])
     (fit_y, test_y), (fit_x, test_x) = (
         apart(rows, generator.permutation(len(rows)), min(MOST_HELD, int(HELD * len(rows))))
         for rows in (rows_y, rows_x)
     )
-    sample, test_x = sample_of(fit_y, fit_x), np.asarray(test_x, np.float64)
+    sample, test_x = sample_of(fit_y, fit_x, within), np.asarray(test_x, np.float64)
     bandwidth = bandwidth_for(test_x, test_x, max(2.0, NEIGHBOURS * len(test_x)))
     distance = {}
     for rotation in ("full", "none"):

@@ -24,7 +24,9 @@ QUICK_PRIOR_STEPS = 300
 """Longest Stage I of a fit that is only measured."""
 
 
-def chosen_strength(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray) -> tuple[float, dict[str, Any] | None]:
+def chosen_strength(
+    model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray, within: int = 0
+) -> tuple[float, dict[str, Any] | None]:
     """The strength to use, and where it was chosen the curve that it was chosen from.
 
     Parameters
@@ -33,13 +35,15 @@ def chosen_strength(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray) -
         For its parameters alone.
     rows_y, rows_x : ndarray, shapes (n, d) and (m, d)
         Unit rows of samples of both sets.
+    within : int
+        Dimension of the space, where the rows are seen in coordinates of their span.
     """
     if model.strength != "auto":
         return in_unit_interval("strength", model.strength), None
     quick = type(model)(**{**model.get_params(), "prior_steps": min(model.prior_steps, QUICK_PRIOR_STEPS)})
 
     def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
-        sample = sample_of(fit_y, fit_x)
+        sample = sample_of(fit_y, fit_x, within)
         ours = aligned_at(quick, sample, NODES)
 
         def aligned(rows: np.ndarray) -> Iterator[np.ndarray]:

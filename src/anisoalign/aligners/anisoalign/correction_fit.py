@@ -93,10 +93,15 @@ def fit_restore(led: Framed, shrinkage: Any, strength: float) -> Affine:
 
 
 def fit_guide(
-    rows: Float[np.ndarray, "n d"], barycentres: Float[np.ndarray, "n d"], step: float, bound: float
+    rows: Float[np.ndarray, "n d"],
+    barycentres: Float[np.ndarray, "n d"],
+    step: float,
+    bound: float,
+    space: int | None = None,
 ) -> Guide:
-    """Learn b(z): regress the barycentres of the coupling on the rows that were coupled."""
-    return Guide(*regress(rows, barycentres, RIDGE), step, bound)
+    """Learn b(z): regress the barycentres of the coupling on the rows that were coupled, `space` being theirs."""
+    ridge = RIDGE * rows.shape[1] / (space or rows.shape[1])
+    return Guide(*regress(rows, barycentres, ridge), step, bound)
 
 
 class Sample(NamedTuple):
@@ -211,8 +216,8 @@ class CorrectionFit:
     def _guided(self, before: Sequence[Part], coupled: Coupled) -> tuple[Guide, Affine, int]:
         """The guide, the transport that restores what it took, and the rank of that one's frame."""
         model, target = self.model, self.sample.moments_x
-        guide = fit_guide(coupled.rows, coupled.barycentres, model.guide_step, model.guide_bound)
-        moved = moments_of(along([*before, guide], torch.from_numpy(self.sample.rows_y)), target.dim)
+        guide = fit_guide(coupled.rows, coupled.barycentres, model.guide_step, model.guide_bound, target.space)
+        moved = moments_of(along([*before, guide], torch.from_numpy(self.sample.rows_y)), target.dim, target.within)
         led = Framed.by(moved, target, model.rank)
         return guide, fit_restore(led, model.guide_shrinkage, model.restore_strength), led.frame.rank
 
@@ -237,7 +242,8 @@ def _full_rotation(model: AnisoAlign, turned: Turned, coupled: Coupled) -> Float
     """The turn of the means, then the rotation about the targets' mean."""
     full = dialled_transport(turned.framed, shrinkage=model.shrinkage, strength=1.0).weight
     crossed, transported = coupled.cross() @ turned.rotation.T, full @ turned.framed.source.covariance
-    return fit_rotation(crossed, transported, turned.framed.target.mean) @ turned.rotation
+    target = turned.framed.target
+    return fit_rotation(crossed, transported, target.mean, target.space) @ turned.rotation
 
 
 def _basis(model: AnisoAlign, moments_y: Moments, moments_x: Moments, rows_y: np.ndarray, rows_x: np.ndarray) -> Tensor:

@@ -37,9 +37,11 @@ def apart(
     return rows[rest[:MOST_FITTED]], rows[order[fold * held : (fold + 1) * held]]
 
 
-def sample_of(rows_y: Float[np.ndarray, "n d"], rows_x: Float[np.ndarray, "m d"]) -> Sample:
-    """Rows with their own moments, as a fit takes them."""
-    moments_y, moments_x = (moments_of(blocks(torch.from_numpy(rows)), rows.shape[1]) for rows in (rows_y, rows_x))
+def sample_of(rows_y: Float[np.ndarray, "n d"], rows_x: Float[np.ndarray, "m d"], within: int = 0) -> Sample:
+    """Rows with their own moments, as a fit takes them; `within` is the space of rows seen in their span."""
+    moments_y, moments_x = (
+        moments_of(blocks(torch.from_numpy(rows)), rows.shape[1], within) for rows in (rows_y, rows_x)
+    )
     return Sample(moments_y, moments_x, rows_y, rows_x)
 
 

@@ -17,7 +17,10 @@ def turn_of_means(source: Moments, target: Moments, rotation: str) -> Float[np.n
 
 
 def fit_rotation(
-    coupled: Float[np.ndarray, "d d"], transported: Float[np.ndarray, "d d"], fixed: Float[np.ndarray, " d"]
+    coupled: Float[np.ndarray, "d d"],
+    transported: Float[np.ndarray, "d d"],
+    fixed: Float[np.ndarray, " d"],
+    space: int | None = None,
 ) -> Float[np.ndarray, "d d"]:
     """Rotation about the targets' mean direction, from two estimates of the cross-covariance C and the identity.
 
@@ -34,8 +37,10 @@ def fit_rotation(
         T Σy of all turned sources.
     fixed : ndarray, shape (d,)
         Direction of the targets' mean.
+    space : int, optional
+        Dimension of the space, where the rows are seen in coordinates of their span.
     """
-    mixed = sum((unit(part) for part in (coupled, transported)), np.eye(len(fixed)) / len(fixed))
+    mixed = sum((unit(part) for part in (coupled, transported)), np.eye(len(fixed)) / (space or len(fixed)))
     return rotation_towards(mixed, fixed)
 
 

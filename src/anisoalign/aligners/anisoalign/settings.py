@@ -51,6 +51,11 @@ def parse_terms(terms: str) -> set[str]:
     return named
 
 
+def has_polar(model: Any) -> bool:
+    """Whether a stage in polar blocks is among the parts, as it is where the initialisation is radial."""
+    return model.initial == "radial" or "refine" in parse_terms(model.terms)
+
+
 def check_settings(model: Any) -> None:
     """Raise ValueError for a parameter out of range, before any work."""
     parse_terms(model.terms)

@@ -9,7 +9,8 @@ from anisoalign.aligners.anisoalign import chosen_rotation
 from anisoalign.aligners.anisoalign.chosen_strength import QUICK_PRIOR_STEPS, folds_at_once
 from anisoalign.aligners.anisoalign.coupling import BISECTIONS, COUPLED_ROWS, PROBES, ROUNDS
 from anisoalign.aligners.anisoalign.held_out import MOST_FITTED, MOST_HELD
-from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
+from anisoalign.aligners.anisoalign.settings import has_polar, parse_terms, polar_settings
+from anisoalign.aligners.anisoalign.span import narrow
 from anisoalign.aligners.anisoalign.strength import FEWEST, FOLDS, NODES
 from anisoalign.statistics import map_precision
 
@@ -68,17 +69,23 @@ def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int, at_on
     With so many folds `at_once`, of the thread that does most.
     """
     y, x = min(model.fit_rows, source_rows), min(model.fit_rows, target_rows)
-    found = _one_fit(model, y, x, dim, model.prior_steps) + Work(decomposed=int(PREMISE * dim**3))
+    looked, space = Work(decomposed=int(PREMISE * dim**3)), dim
+    if narrow(y + x, dim) and not has_polar(model):
+        dim = y + x + 1
+    found = _one_fit(model, y, x, dim, space, model.prior_steps) + looked
     found += Work(imports=int(found.steps > 0) + int(model.strength == "auto"))
     few = min(y, x)
     if model.rotation == "auto" and model.initial != "radial" and few >= chosen_rotation.FEWEST:
         held = min(MOST_HELD, int(chosen_rotation.HELD * few))
-        found += _two_routes(model, _fitted(y, held), _fitted(x, held), held, dim)
+        found += _two_routes(model, _fitted(y, held), _fitted(x, held), held, dim, space)
     if model.strength != "auto" or few < FEWEST:
         return found
     held = min(MOST_HELD, few) // FOLDS
-    split = _one_fit(model, _fitted(y, held), _fitted(x, held), dim, min(model.prior_steps, QUICK_PRIOR_STEPS))
-    split += Work(decomposed=dim**3 + 2 * ((dim + 1) // 2) ** 3)  # the transport that each strength is held against
+    quick = min(model.prior_steps, QUICK_PRIOR_STEPS)
+    split = _one_fit(model, _fitted(y, held), _fitted(x, held), dim, space, quick)
+    split += Work(
+        decomposed=dim**3 + 2 * min(dim, (space + 1) // 2) ** 3
+    )  # the transport that each strength is held against
     return found + split.times(-(-FOLDS // at_once)) + measured_work(FOLDS * held, dim).times(len(NODES))
 
 
@@ -104,23 +111,27 @@ def _couples(model: Any) -> bool:
     return "guide" in parse_terms(model.terms) or (model.initial != "radial" and model.rotation in FULL)
 
 
-def _two_routes(model: Any, y: int, x: int, held: int, dim: int) -> Work:
+def _inside(model: Any, dim: int, space: int) -> int:
+    """Directions of a frame; a share of energy is known afterwards."""
+    return min(dim, model.rank if isinstance(model.rank, int) else (space + 1) // 2)
+
+
+def _two_routes(model: Any, y: int, x: int, held: int, dim: int, space: int) -> Work:
     """One split, at which most choices of the rotation end: both routes to the transport, and how near each comes.
 
     Together they multiply half of what a whole fit does.
     """
-    inside = min(dim, model.rank) if isinstance(model.rank, int) else (dim + 1) // 2
-    decomposed = _decomposed(model, {"init"}, dim) + dim**3 + 2 * inside**3
+    decomposed = _decomposed(model, {"init"}, dim, space) + dim**3 + 2 * _inside(model, dim, space) ** 3
     found = Work(MAPS * 2 * y * dim**2 // 2 + MATRICES * dim**3, decomposed)
     found += _coupling(_coupled(y), _coupled(x), dim, model.balance)
     probes = -(-held // max(1, held // PROBES))
     return found + Work((2 * probes + 6 * held) * held * dim, 0, (BISECTIONS * probes + 6 * held) * held)
 
 
-def _one_fit(model: Any, y: int, x: int, dim: int, prior_steps: int) -> Work:
+def _one_fit(model: Any, y: int, x: int, dim: int, space: int, prior_steps: int) -> Work:
     terms = parse_terms(model.terms)
     products = MAPS * 2 * y * dim**2 + MATRICES * 2 * dim**3
-    found = Work(products, _decomposed(model, terms, dim), len(NODES) * y * dim // SWEEP)
+    found = Work(products, _decomposed(model, terms, dim, space), len(NODES) * y * dim // SWEEP)
     if _couples(model):
         found += _coupling(_coupled(y), _coupled(x), dim, model.balance)
     blocks = (model.rank if isinstance(model.rank, int) else dim // 2) // 2  # a share of energy is known afterwards
@@ -131,7 +142,7 @@ def _one_fit(model: Any, y: int, x: int, dim: int, prior_steps: int) -> Work:
     return found
 
 
-def _decomposed(model: Any, terms: set[str], dim: int) -> int:
+def _decomposed(model: Any, terms: set[str], dim: int, space: int) -> int:
     """d³ of what the parts decompose: a frame each, two matrices of its rank for a transport, and for the rotation."""
     guided, radial = "guide" in terms, model.initial == "radial"
     frames, transports, turned = int(guided), int(guided), 0.0
@@ -142,8 +153,7 @@ def _decomposed(model: Any, terms: set[str], dim: int) -> int:
         turned = ROTATION * full
         frames += 1 + full + ("refine" in terms)
         transports += ("init" in terms or not guided) + (guided or full) + full
-    inside = min(dim, model.rank) if isinstance(model.rank, int) else (dim + 1) // 2
-    return int((frames + turned) * dim**3) + 2 * transports * inside**3
+    return int((frames + turned) * dim**3) + 2 * transports * _inside(model, dim, space) ** 3
 
 
 def _coupled(rows: int) -> int:
