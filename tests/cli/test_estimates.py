@@ -64,6 +64,48 @@ def test_a_comparison_with_labels_says_what_its_time_leaves_out(run, sides, tmp_
     assert plan_of(run("compare", *both, "--method", "realign")).endswith(", not counting classifiers")
 
 
+def test_a_method_named_twice_counts_once_and_a_page_is_told_apart(run, sides, tmp_path):
+    both = ("--source", sides.text, "--target", sides.image, "--repeats", 1, "--report", tmp_path / "page.html")
+    line = plan_of(run("compare", *both, "--method", "realign", "--method", "realign"))
+    assert line.endswith("; 1 methods, 1 splits, not counting the page")
+
+
+def test_which_rows_are_dropped_takes_a_pass_over_all_of_them(run, sides, aligned):
+    three = ("--source", sides.text, "--target", sides.image, "--aligned", aligned)
+    line = plan_of(run("evaluate", *three, "--sample", 60, "--bad-rows", "drop"))
+    stored = sum(np.load(path).nbytes for path in (sides.text, sides.image, aligned))
+    assert f": read {format_bytes(stored)};" in line
+
+
+def test_a_plan_judges_no_row_that_the_command_does_not_use(run, sides, tmp_path):
+    """A row that cannot be used lies outside the sample."""
+    rows = np.load(sides.text)
+    used = aa.embeddings.open_embeddings(sides.text).sample_rows(60, 0)
+    rows[np.setdiff1d(np.arange(ROWS), used)[0]] = 0
+    path = tmp_path / "one-bad.npy"
+    np.save(path, rows)
+    both = ("--source", path, "--target", sides.image, "--method", "realign", "--repeats", 1, "--sample", 60)
+    plan_of(run("compare", *both))
+
+
+@pytest.mark.parametrize("command", ["diagnose", "evaluate", "compare", "plan"])
+def test_sets_that_do_not_fit_together_are_refused_before_a_plan(run, sides, aligned, tmp_path, command):
+    other = tmp_path / "narrow.npy"
+    np.save(other, np.load(sides.image)[:, :8])
+    more = {"evaluate": ("--aligned", aligned)}.get(command, ())
+    ended = run(command, *["realign"] * (command == "plan"), "--source", sides.text, "--target", other, *more)
+    assert (ended.code, ended.out, "plan: " in ended.err) == (2, "", False)
+    assert "source has width 12, target has width 8" in ended.err
+
+
+@pytest.mark.parametrize("stored", ["float16", "float32", "float64"])
+def test_a_set_of_any_precision_is_converted(run, sides, tmp_path, stored):
+    path = tmp_path / "stored.npy"
+    np.save(path, np.load(sides.text).astype(stored))
+    plan_of(run("convert", path, tmp_path / "out.parquet"))
+    assert aa.embeddings.open_embeddings(tmp_path / "out.parquet").dtype == stored
+
+
 @pytest.mark.parametrize("option", ["--dtype", "--out-dtype"])
 def test_a_conversion_says_what_it_will_write(run, sides, tmp_path, option):
     line = plan_of(run("convert", sides.text, tmp_path / "out.parquet", option, "float16"))

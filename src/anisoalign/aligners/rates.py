@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from anisoalign.aligners.anisoalign.work import Work
 from anisoalign.embeddings import EmbeddingSet
 from anisoalign.embeddings.workers import cores
+from anisoalign.statistics.passes import tile_rows
 
 _PROBES = 3
 _PROBE_OPERATIONS = 1 << 30
@@ -36,19 +37,29 @@ def measured_rates(y: EmbeddingSet, precision: np.dtype, products: bool) -> tupl
 
     Both are timed in one thread, as a worker does them, a few times: the best counts, since passes are long.
     """
-    d, reads = y.dim, []
-    started = time.perf_counter()
-    # Tiles and no more, so that a memory budget that is enough for passes is enough for the plan.
-    for tile in islice(y.tiles(precision, buffer=y.tile_buffer(precision)), _PROBES):
-        reads.append(len(tile) * d * y.dtype.itemsize / (time.perf_counter() - started))
-        started = time.perf_counter()
+    d, read = y.dim, _read_rate(y, precision)
     if not products:
-        return cores() * max(reads), 1.0
+        return cores() * read, 1.0
     rows = min(4096, max(_PROBE_OPERATIONS // (2 * d * d), 256))
     probe, matrix = np.ones((rows, d), precision), np.ones((d, d), precision)
     with threadpool_limits(limits=1, user_api="blas"):
         seconds = _fastest(lambda: np.matmul(probe, matrix))
-    return cores() * max(reads), cores() * 2 * rows * d * d / seconds
+    return cores() * read, cores() * 2 * rows * d * d / seconds
+
+
+def _read_rate(y: EmbeddingSet, precision: np.dtype) -> float:
+    """Bytes per second of the first tiles of a shard, cast and normalised, whether their rows can be used or not."""
+    shard = next((shard for shard in y.shards if shard.rows), None)
+    if shard is None:
+        return WRITE_RATE  # nothing to read
+    rates, started = [], time.perf_counter()
+    # Tiles and no more, so that a memory budget that is enough for passes is enough for the plan.
+    for stored, _ in islice(shard.source.blocks(tile_rows(y.dim)), _PROBES):
+        values = stored.astype(precision)
+        values *= 1 / np.sqrt(np.einsum("ij,ij->i", values, values).clip(1e-30))[:, None]
+        rates.append(stored.nbytes / (time.perf_counter() - started))
+        started = time.perf_counter()
+    return max(rates)
 
 
 def seconds_of(work: Work, d: int, flop_rate: float) -> float:

@@ -67,7 +67,16 @@ def compare(
     paged = report is not None or results is not None
     methods = method or list(DEFAULT_METHODS)
     labelled = all(side is not None for side in side_labels)
-    estimates.tell_comparison({"source": y, "target": x}, methods, repeats, sample, dtype.value, labelled)
+    estimates.tell_comparison(
+        {"source": y, "target": x},
+        methods,
+        repeats,
+        sample,
+        dtype.value,
+        paired=paired,
+        labelled=labelled,
+        paged=paged,
+    )
     with (
         bars.progress("compare", steps(len(methods), repeats, paired, labelled)) as done,
         carrying.carried_by(engine),

@@ -31,6 +31,7 @@ def tell_diagnosis(sets: Mapping[str, EmbeddingSet], paired: bool, dtype: str) -
     from anisoalign.diagnostics.controls import CONTROL_ROWS
     from anisoalign.statistics import float64_below
 
+    _check(list(sets.values()), paired)
     passes, d = (2 if paired else 1) * (len(sets) - 1), _width(sets)
     precision = float64_below(max(rows.rows for rows in sets.values()), dtype)
     pairs = len(sets) * (len(sets) - 1) // 2
@@ -45,29 +46,42 @@ def tell_diagnosis(sets: Mapping[str, EmbeddingSet], paired: bool, dtype: str) -
     _tell(f"passes: {', '.join(reads)}", list(sets.values()), read, held, precision, work)
 
 
-def tell_evaluation(sets: Mapping[str, EmbeddingSet], paired: bool, sample: int, dtype: str) -> None:
+def tell_evaluation(
+    sets: Mapping[str, EmbeddingSet], paired: bool, sample: int, dtype: str, paged: bool = False
+) -> None:
     """State what measuring an alignment on at most `sample` rows a side will read, hold and take."""
     from anisoalign.aligners.anisoalign.work import measured_work
     from anisoalign.statistics import float64_below
 
+    _check([sets["source"], sets["target"]], paired)
     rows = min(sample, max(embeddings.rows for embeddings in sets.values()))
     work = measured_work(rows, _width(sets))
     work = replace(work, products=int((PAIRED_MORE if paired else 1) * work.products), imports=1)
-    _tell_sampled(sets, sample, float64_below(rows, dtype), work)
+    _tell_sampled(sets, sample, float64_below(rows, dtype), work, _besides(paged=paged))
 
 
 def tell_comparison(
-    sets: Mapping[str, EmbeddingSet], methods: Sequence[str], repeats: int, sample: int, dtype: str, labelled: bool
+    sets: Mapping[str, EmbeddingSet],
+    methods: Sequence[str],
+    repeats: int,
+    sample: int,
+    dtype: str,
+    *,
+    paired: bool,
+    labelled: bool,
+    paged: bool,
 ) -> None:
     """State what comparing methods will read, hold and take: fits on two fifths of the rows, figures on one."""
     from anisoalign.aligners import parse_method
     from anisoalign.aligners.anisoalign.work import Work, measured_work
     from anisoalign.statistics import float64_below
 
+    _check(list(sets.values()), paired)
+    methods = list(dict.fromkeys(methods))
     rows, d = min(sample, max(embeddings.rows for embeddings in sets.values())), _width(sets)
     work = sum((_fit_work(spec, parse_method(spec), 2 * rows // 5, d) for spec in methods), Work())
     work += measured_work(rows // 5, d).times(len(methods))
-    more = f"; {len(methods)} methods, {repeats} splits" + (", not counting classifiers" if labelled else "")
+    more = f"; {len(methods)} methods, {repeats} splits{_besides(labelled, paged)}"
     _tell_sampled(sets, sample, float64_below(rows, dtype), work.times(repeats), more)
 
 
@@ -97,12 +111,31 @@ def tell_conversion(rows: EmbeddingSet, dtype: str | None) -> None:
     _tell(f"1 pass over {rows.rows:,} rows", [rows], read, 0, rows.dtype, Work(), written=written)
 
 
+def _check(sets: Sequence[EmbeddingSet], paired: bool) -> None:
+    """Refuse at once what would be refused after the plan."""
+    from anisoalign.embeddings.pairs import check_paired
+    from anisoalign.statistics.passes import check_widths
+
+    for other in sets[1:]:
+        check_widths(sets[0], other)
+    if paired:
+        check_paired(sets)
+
+
+def _besides(labelled: bool = False, paged: bool = False) -> str:
+    """What the time leaves out."""
+    left_out = ["classifiers"] * labelled + ["the page"] * paged
+    return f", not counting {' and '.join(left_out)}" if left_out else ""
+
+
 def _tell_sampled(
     sets: Mapping[str, EmbeddingSet], sample: int, precision: np.dtype, work: Work, more: str = ""
 ) -> None:
     used = {name: min(sample, rows.rows) for name, rows in sets.items()}
     what = ", ".join(f"{used[name]:,} of {rows.rows:,} {name} rows" for name, rows in sets.items())
-    read = sum(used[name] * rows.dim * rows.dtype.itemsize for name, rows in sets.items())
+    # Which rows are to be dropped is known after a pass over all of them.
+    looked = {name: rows.rows if rows.bad_rows == "drop" else used[name] for name, rows in sets.items()}
+    read = sum(looked[name] * rows.dim * rows.dtype.itemsize for name, rows in sets.items())
     held = sum(used.values()) * _width(sets) * precision.itemsize + 2 * 8 * _block(max(used.values()))
     _tell(what, list(sets.values()), read, held, precision, work, more)
 

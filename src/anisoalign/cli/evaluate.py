@@ -62,7 +62,8 @@ def evaluate(
     if fitted is not None and fitted.n_features_in_ != y.dim:
         raise InputError(f"the model was fitted on width {fitted.n_features_in_}, these rows have {y.dim}")
     labels = opening.read_side_labels(None, source_labels, target_labels, y.rows, x.rows)
-    estimates.tell_evaluation({"source": y, "target": x, "aligned": z}, paired, sample, dtype.value)
+    paged = report is not None or results is not None
+    estimates.tell_evaluation({"source": y, "target": x, "aligned": z}, paired, sample, dtype.value, paged)
     with console_status("measuring"), carrying.carried_by(engine):
         scores = aa.evaluate(
             y,
@@ -84,7 +85,7 @@ def evaluate(
         from anisoalign.report import alignment_table
 
         messages.print_rich(alignment_table(record))
-    if report is not None or results is not None:
+    if paged:
         from anisoalign.report.results import Results
 
         parts = _parts_of_page(y, x, z, fitted, paired, sample, dtype.value, seed, gallery)

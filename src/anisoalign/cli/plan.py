@@ -63,6 +63,7 @@ def plan(
     stages train on the CPU. That of a training, from the operations and the rate that a GPU sustains.
     """
     from anisoalign.aligners.costs import estimate
+    from anisoalign.aligners.origins import open_sets
     from anisoalign.aligners.registry import make, parse_parts, parse_setting
     from anisoalign.embeddings import InputError
 
@@ -80,6 +81,7 @@ def plan(
     model = make(name, {**inline, **dict(parse_setting(text) for text in change or [])}, preset)
     y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
+    open_sets(y, x, bool(model.get_params().get("force")))  # what a fit would refuse is not planned
     record = estimate(model, y, x, dtype.value)
     if json:
         messages.print_json(record)

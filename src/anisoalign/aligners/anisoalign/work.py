@@ -83,9 +83,8 @@ def sampled_work(model: Any, source_rows: int, target_rows: int, dim: int, at_on
     held = min(MOST_HELD, few) // FOLDS
     quick = min(model.prior_steps, QUICK_PRIOR_STEPS)
     split = _one_fit(model, _fitted(y, held), _fitted(x, held), dim, space, quick)
-    split += Work(
-        decomposed=dim**3 + 2 * min(dim, (space + 1) // 2) ** 3
-    )  # the transport that each strength is held against
+    beside = min(_fitted(y, held) + _fitted(x, held), dim, (space + 1) // 2)  # the transport that each is held against
+    split += Work(decomposed=dim**3 + 2 * beside**3)
     return found + split.times(-(-FOLDS // at_once)) + measured_work(FOLDS * held, dim).times(len(NODES))
 
 
@@ -111,9 +110,9 @@ def _couples(model: Any) -> bool:
     return "guide" in parse_terms(model.terms) or (model.initial != "radial" and model.rotation in FULL)
 
 
-def _inside(model: Any, dim: int, space: int) -> int:
-    """Directions of a frame; a share of energy is known afterwards."""
-    return min(dim, model.rank if isinstance(model.rank, int) else (space + 1) // 2)
+def _inside(model: Any, rows: int, dim: int, space: int) -> int:
+    """Directions of a frame of so many rows of both sets; a share of energy is known afterwards."""
+    return min(rows, dim, model.rank if isinstance(model.rank, int) else (space + 1) // 2)
 
 
 def _two_routes(model: Any, y: int, x: int, held: int, dim: int, space: int) -> Work:
@@ -121,7 +120,8 @@ def _two_routes(model: Any, y: int, x: int, held: int, dim: int, space: int) -> 
 
     Together they multiply half of what a whole fit does.
     """
-    decomposed = _decomposed(model, {"init"}, dim, space) + dim**3 + 2 * _inside(model, dim, space) ** 3
+    inside = _inside(model, y + x, dim, space)
+    decomposed = _decomposed(model, {"init"}, dim, inside) + dim**3 + 2 * inside**3
     found = Work(MAPS * 2 * y * dim**2 // 2 + MATRICES * dim**3, decomposed)
     found += _coupling(_coupled(y), _coupled(x), dim, model.balance)
     probes = -(-held // max(1, held // PROBES))
@@ -131,7 +131,9 @@ def _two_routes(model: Any, y: int, x: int, held: int, dim: int, space: int) -> 
 def _one_fit(model: Any, y: int, x: int, dim: int, space: int, prior_steps: int) -> Work:
     terms = parse_terms(model.terms)
     products = MAPS * 2 * y * dim**2 + MATRICES * 2 * dim**3
-    found = Work(products, _decomposed(model, terms, dim, space), len(NODES) * y * dim // SWEEP)
+    found = Work(
+        products, _decomposed(model, terms, dim, _inside(model, y + x, dim, space)), len(NODES) * y * dim // SWEEP
+    )
     if _couples(model):
         found += _coupling(_coupled(y), _coupled(x), dim, model.balance)
     blocks = (model.rank if isinstance(model.rank, int) else dim // 2) // 2  # a share of energy is known afterwards
@@ -142,7 +144,7 @@ def _one_fit(model: Any, y: int, x: int, dim: int, space: int, prior_steps: int)
     return found
 
 
-def _decomposed(model: Any, terms: set[str], dim: int, space: int) -> int:
+def _decomposed(model: Any, terms: set[str], dim: int, inside: int) -> int:
     """d³ of what the parts decompose: a frame each, two matrices of its rank for a transport, and for the rotation."""
     guided, radial = "guide" in terms, model.initial == "radial"
     frames, transports, turned = int(guided), int(guided), 0.0
@@ -153,7 +155,7 @@ def _decomposed(model: Any, terms: set[str], dim: int, space: int) -> int:
         turned = ROTATION * full
         frames += 1 + full + ("refine" in terms)
         transports += ("init" in terms or not guided) + (guided or full) + full
-    return int((frames + turned) * dim**3) + 2 * transports * _inside(model, dim, space) ** 3
+    return int((frames + turned) * dim**3) + 2 * transports * inside**3
 
 
 def _coupled(rows: int) -> int:
