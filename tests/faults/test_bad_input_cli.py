@@ -177,6 +177,7 @@ def test_a_pickle_that_would_run_code_does_not(run, tmp_path):
     ("arguments", "message"),
     [
         (("fit", "magic"), "there is no method 'magic'.*realign"),
+        (("fit", "oracle-ridge"), "knows the pairs of the fit: compare adds it by itself"),
         (("fit", "c3", "--set", "loudness=2"), "c3 has no parameter 'loudness'.*noise"),
         (("fit", "c3", "--set", "noise"), "name=value"),
         (("fit", "c3", "--set", "noise=-1"), "noise must be"),

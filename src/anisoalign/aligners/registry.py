@@ -51,6 +51,8 @@ def make(name: str, params: dict[str, Any] | None = None, preset: str | None = N
     >>> make("c3", {"noise": 0.05})
     C3(noise=0.05)
     """
+    if name.startswith("oracle-"):
+        raise InputError(f"{name} knows the pairs of the fit: compare adds it by itself where rows are paired")
     if name not in METHODS:
         raise InputError(
             f"there is no method {name!r}; the methods are {', '.join(METHODS)}{did_you_mean(name, list(METHODS))}"
