@@ -36,7 +36,10 @@ class Frame:
 
 
 def joint_frame(
-    x: Float[np.ndarray, "d d"], y: Float[np.ndarray, "d d"], rank: int | float | None = None, noise: float = 0.0
+    x: Float[np.ndarray, "d d"],
+    y: Float[np.ndarray, "d d"],
+    rank: int | float | None = None,
+    noise: float | None = None,
 ) -> Frame:
     """Top-r eigenvectors of Σx + Σy.
 
@@ -48,7 +51,7 @@ def joint_frame(
         Covariances of target and source.
     rank : int, float or None
         A number of directions, a share of energy in (0, 1], or None for all d.
-    noise : float
+    noise : float, optional
         Eigenvalue up to which a direction is left out whatever the rank: nothing varies there, and which of such
         directions would be taken is chance. One direction is always taken.
 
@@ -60,8 +63,10 @@ def joint_frame(
     """
     values, vectors = np.linalg.eigh(x + y)
     values, vectors = np.clip(values[::-1], 0.0, None), vectors[:, ::-1]
-    varied = max(1, int((values > max(noise, 0.0)).sum()))
-    return Frame(np.ascontiguousarray(vectors[:, : min(varied, resolve_rank(values, rank))]))
+    found = resolve_rank(values, rank)
+    if noise is not None:
+        found = min(found, max(1, int((values > noise).sum())))
+    return Frame(np.ascontiguousarray(vectors[:, :found]))
 
 
 def resolve_rank(values: Float[np.ndarray, " d"], rank: int | float | None) -> int:

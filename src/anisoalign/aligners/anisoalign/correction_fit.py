@@ -26,6 +26,7 @@ from anisoalign.aligners.gaussian_transport import Framed, dialled_transport
 from anisoalign.aligners.realign import trace_scale
 from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
+from anisoalign.geometry import joint_frame
 from anisoalign.statistics import Moments
 
 if TYPE_CHECKING:
@@ -251,10 +252,11 @@ def _basis(model: AnisoAlign, moments_y: Moments, moments_x: Moments, rows_y: np
     d = moments_y.dim
     if d < 2:
         raise InputError("rows of one dimension have no blocks of two: leave refine and initial=radial out")
-    frame = Framed.by(moments_y, moments_x, model.rank).frame
+    covariances = moments_x.covariance, moments_y.covariance
+    frame = joint_frame(*covariances, rank=(d + 1) // 2 if model.rank is None else model.rank)
     even = min(d, max(2, frame.rank // 2 * 2))
     if even > frame.rank:
-        frame = Framed.by(moments_y, moments_x, even).frame
+        frame = joint_frame(*covariances, rank=even)
     basis = frame.basis[:, :even].copy()  # one column of one row counts as contiguous whatever its stride
     x = y = None
     if model.mixing == "learned":
