@@ -4,6 +4,7 @@ import io
 import json
 import os
 import stat
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -171,3 +172,14 @@ def test_the_gap_of_a_page_is_computed_in_the_precision_asked_for(run, sides, tm
 def test_a_gpu_that_does_nothing_or_everything_plans_no_training(run, tmp_path, rate):
     ended = run("plan", tmp_path / "train.toml", "--tflops", rate)
     assert (ended.code, "--tflops must be a number above 0" in ended.err) == (2, True), ended.err
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+def test_what_is_said_to_a_closed_stream_goes_nowhere(sides, closed):
+    command = [sys.executable, "-m", "anisoalign", "diagnose", *map(str, both(sides)), "--json"]
+    ended = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *command], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    if closed == "2>&-":
+        assert json.loads(ended.stdout)["rows_source"] == 150
+    else:
+        assert (ended.stdout, "Traceback" in ended.stderr) == ("", False)

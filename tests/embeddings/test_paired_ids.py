@@ -75,6 +75,34 @@ def test_rows_that_lost_their_partners_are_seen(left, right):
     assert refused(list(right), list(left))
 
 
+AS_STORED = {
+    "text": [str(i) for i in range(8)],
+    "int64": pa.array(range(8)),
+    "float64": pa.array(map(float, range(8))),
+    "float16": pa.array(np.arange(8, dtype=np.float16)),
+    "bytes": [b"%d" % i for i in range(8)],
+}
+"""One list of ids, by the type that holds it."""
+
+
+@pytest.mark.parametrize("right", AS_STORED)
+@pytest.mark.parametrize("left", AS_STORED)
+def test_ids_are_the_same_whatever_type_holds_them(left, right):
+    left, right = pa.array(AS_STORED[left]), pa.array(AS_STORED[right])
+    check_ids(with_ids(left), with_ids(right))
+    with pytest.raises(InputError, match=r"row 0 has the id '0', .* has '7'"):
+        check_ids(with_ids(left), with_ids(right[::-1]))
+    check_ids(with_ids(left[:6]), with_ids(right.take(pa.array([5, 7, 7, 7, 7, 7]))))  # counters that meet by chance
+
+
+def test_nan_is_no_id_and_bytes_need_not_be_text():
+    missing = [np.nan, 1.0, 2.0, np.nan]
+    check_ids(with_ids(missing), with_ids([1, np.nan, np.nan, 2]))
+    odd = [b"\xff", b"\xfe", b"a"]
+    check_ids(with_ids(odd), with_ids(odd))
+    assert refused(odd, odd[::-1])
+
+
 @given(st.data())
 def test_the_rule_holds_for_any_ids(data):
     rows = data.draw(st.integers(1, 9))

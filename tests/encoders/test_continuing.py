@@ -60,6 +60,22 @@ def test_another_column_is_another_run(encoder, tmp_path, monkeypatch):
     assert encode(ColumnNames({"image": "image_path"})).rows == {"image": 4}
 
 
+@pytest.mark.parametrize("kind", ["folder", "list"])
+def test_the_same_source_by_another_spelling_is_the_same_run(encoder, photos, tmp_path, monkeypatch, kind):
+    rows = [{"image_path": f"{photos}/dogs/{i}.png"} for i in range(0, 8, 2)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "list.parquet")
+    source = photos if kind == "folder" else tmp_path / "list.parquet"
+    with monkeypatch.context() as patch:
+        dies_after(patch, 1)
+        with pytest.raises(Killed):
+            run(encoder, tmp_path / "out", {"images": source}, shard_rows=2)
+    (tmp_path / "link").symlink_to(source.parent)
+    monkeypatch.chdir(tmp_path / "link")
+    begun = (tmp_path / "out.partial").stat().st_ino
+    run(encoder, tmp_path / "out", {"images": source.name}, shard_rows=2)
+    assert (tmp_path / "out").stat().st_ino == begun
+
+
 @pytest.mark.parametrize("kind", ["images", "pairs"])
 def test_a_strict_run_keeps_no_shard_that_lacks_rows(encoder, photos, tmp_path, monkeypatch, kind):
     (photos / "cats" / "3.png").write_bytes(b"no picture")

@@ -127,6 +127,19 @@ def test_a_path_that_does_not_exist():
         open_embeddings("no/such/place")
 
 
+@pytest.mark.parametrize("inside", ["", "text_emb", "text_emb/a.npy"])
+def test_a_result_that_is_not_finished_yet_is_told_of(tmp_path, inside):
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "outs").mkdir()
+    with pytest.raises(InputError) as caught:
+        open_embeddings(tmp_path / "out" / inside)
+    message = str(caught.value)
+    assert message.endswith(f"; {tmp_path}/out.partial is an unfinished run; repeat the command that began it")
+    (tmp_path / "out").mkdir()  # the earlier result, which that run is to replace
+    with pytest.raises(InputError, match=r"out is empty$"):
+        open_embeddings(tmp_path / "out" / "nothing.npy")
+
+
 def test_a_file_of_unknown_format(tmp_path):
     (tmp_path / "a.csv").write_text("1,2\n")
     with pytest.raises(InputError, match=r"a\.csv is of no known format; known are \.npy"):

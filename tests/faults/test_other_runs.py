@@ -173,6 +173,30 @@ def test_a_run_is_not_continued_with_other_columns(interrupted, tmp_path):
         convert(tmp_path / "in", tmp_path / "out")
 
 
+@pytest.mark.parametrize("spelled", ["in", "../work/in", "link"])
+def test_a_run_goes_on_however_its_input_is_spelled(interrupted, tmp_path, monkeypatch, spelled):
+    work = tmp_path / "work"
+    with_columns(work / "in", "a")
+    (work / "link").symlink_to(work / "in")
+    interrupted(work / "in", work / "out")
+    monkeypatch.chdir(work)
+    begun = (work / "out.partial").stat().st_ino
+    convert(spelled, "out")
+    assert (work / "out").stat().st_ino == begun  # what was begun, not written anew
+    assert verify("out") == 2
+
+
+def test_input_that_was_moved_is_not_called_changed(interrupted, tmp_path):
+    with_columns(tmp_path / "in", "a")
+    interrupted(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in").rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=r"the input was .*/in/img_emb_0\.npy then, is .*/moved/img_emb_0\.npy now\)"):
+        convert(tmp_path / "moved", tmp_path / "out")
+    os.utime(tmp_path / "moved" / "img_emb_1.npy", ns=(2, 2))
+    with pytest.raises(InputError, match="the input has changed since"):
+        convert(tmp_path / "moved", tmp_path / "out")
+
+
 @pytest.mark.parametrize("damage", ["changed", "gone"])
 def test_columns_beside_the_vectors_are_verified(tmp_path, damage):
     with_columns(tmp_path / "in", "a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 import warnings
@@ -87,6 +88,7 @@ def main() -> None:
 
     SIGTERM ends the process as it always does, but under an engine whose processes end with it: then it exits with 143.
     """
+    _open_closed_streams()
     before = signal.signal(signal.SIGINT, _interrupt)
     warnings.showwarning = _teller()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a Ψ that it cannot encode is no reason to lose a run
@@ -113,6 +115,16 @@ def main() -> None:
         raise  # a fault of ours: the traceback is what a bug report needs, and Python exits with 1
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _open_closed_streams() -> None:
+    """Let what is said to a stream that the caller closed (`2>&-`) go nowhere: Python has None there.
+
+    `print` would put it into stdout, which may be read as JSON.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", errors="backslashreplace"))  # noqa: PTH123, SIM115 - until the end
 
 
 def _teller() -> Callable[..., None]:

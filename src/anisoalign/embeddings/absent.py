@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ def absent(path: Path | RemotePath, what: str) -> str:
     message = f"{path} does not exist (looked for {what})"
     if not isinstance(path, Path):  # in a store, where listing what is there may take long
         return message
+    if (partial := _unfinished(path)) is not None:
+        return f"{message}; {partial} is an unfinished run; repeat the command that began it"
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
     try:
         names = sorted(item.name + ("/" if item.is_dir() else "") for item in folder.iterdir())
@@ -48,6 +51,13 @@ def absent(path: Path | RemotePath, what: str) -> str:
         return f"{message}; {folder} is empty"
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"{message}; {folder} holds: {', '.join(names[:_SHOWN])}{more}"
+
+
+def _unfinished(path: Path) -> Path | None:
+    """The unfinished run that is to become a path, or a folder above it; None if there is none."""
+    missing = takewhile(lambda place: not place.exists(), (path, *path.parents))
+    places = (place.with_name(f"{place.name}.partial") for place in missing)
+    return next((place for place in places if place.is_dir()), None)
 
 
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str | None:

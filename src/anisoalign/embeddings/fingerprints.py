@@ -7,6 +7,7 @@ import numpy as np
 
 from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.manifest import crc32
+from anisoalign.embeddings.naming import true_name
 from anisoalign.embeddings.remote import asked_together, is_remote
 from anisoalign.embeddings.tiles import tile_rows_for
 
@@ -51,8 +52,11 @@ def checksum(es: EmbeddingSet) -> str:
 
 
 def file_states(es: EmbeddingSet) -> list[list[Any]]:
-    """Return name, size and time of change of every file of a set, with those of columns beside its vectors."""
+    """Return name, size and time of change of every file of a set, with those of columns beside its vectors.
+
+    However the files are spelled, the same ones have the same names.
+    """
     beside = (getattr(shard.source, "metadata_path", None) for shard in es.shards)
     files = [path for path in (*(shard.path for shard in es.shards), *beside) if path is not None]
     states = asked_together(lambda file: file.stat(), files, any(map(is_remote, files)))
-    return [[str(file), at.st_size, at.st_mtime_ns] for file, at in zip(files, states, strict=True)]
+    return [[true_name(file), at.st_size, at.st_mtime_ns] for file, at in zip(files, states, strict=True)]

@@ -1,5 +1,6 @@
-"""What a path is called where it is given as `.` or `..`, which have no name of their own."""
+"""What a path is called: where it is given as `.` or `..`, and however it is spelled."""
 
+import os
 from pathlib import Path
 
 
@@ -12,3 +13,18 @@ def named(path: Path) -> Path:
     (PosixPath('text.npy'), True)
     """
     return path if path.name not in ("", "..") else path.resolve()
+
+
+def true_name(path: str | Path) -> str:
+    r"""Return the one name of a file, from whatever folder and through whatever links it was named; a URI as it is.
+
+    A byte that is no UTF-8 is written as `\xNN`.
+
+    Examples
+    --------
+    >>> true_name("text.npy") == true_name(Path.cwd() / "text.npy"), true_name("s3://bucket/text.npy")
+    (True, 's3://bucket/text.npy')
+    """
+    if "://" in str(path):
+        return str(path)
+    return os.fsencode(os.path.realpath(path)).decode("utf-8", "backslashreplace")

@@ -5,7 +5,7 @@ that is on both sides, at rows whose partners have other ids, shows that rows ha
 or other items left out. Eight bytes a row are compared, however long the ids are.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -108,12 +108,25 @@ def id_keys(es: EmbeddingSet, rows: np.ndarray | None = None) -> Ids | None:
         if rows is not None:
             ids = ids.take(pa.array(rows[low:high] - shard.first_row))
         for start in range(0, len(ids), _BLOCK):
-            # As strings: the same number may be stored as text on the other side.
-            texts = ["" if value is None else str(value) for value in ids.slice(start, _BLOCK).to_pylist()]
+            texts = [_as_text(value) for value in ids.slice(start, _BLOCK).to_pylist()]
             at = low + start
             keys[at : at + len(texts)] = np.fromiter(map(hash, texts), np.int64, len(texts))
             whole = whole and all(text.isdecimal() for text in texts if text)
     return Ids(keys, whole) if found else None
+
+
+def _as_text(value: Any) -> str:
+    """An id as text, empty if there is none: the other side may store the same one as another type."""
+    if value is None or value != value:  # NaN, which stands for none among floats
+        return ""
+    if isinstance(value, float | np.floating) and value.is_integer():  # pandas' numbers where one was missing once
+        return str(int(value))
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return repr(value)
+    return str(value)
 
 
 def _kept_so_far(a: EmbeddingSet, b: EmbeddingSet) -> tuple[np.ndarray, np.ndarray]:
@@ -152,4 +165,4 @@ def _place(es: EmbeddingSet, row: int) -> str:
 def _id(es: EmbeddingSet, row: int) -> str:
     shard, local = _where(es, row)
     ids = es.shard_ids(shard)
-    return "" if ids is None else str(ids[local].as_py())
+    return "" if ids is None else _as_text(ids[local].as_py())

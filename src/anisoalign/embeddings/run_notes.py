@@ -32,10 +32,22 @@ def told_apart(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
         if isinstance(before, dict) and isinstance(value, dict):
             found += told_apart(dict.fromkeys(value) | before, dict.fromkeys(before) | value)
         elif key == "inputs":
-            found.append("the input has changed since")
+            found.append(_moved(before, value) or "the input has changed since")
         else:
             found.append(f"{key}: {_short(before)} then, {_short(value)} now")
     return found
+
+
+def _moved(before: Any, now: Any) -> str:
+    """Say that files of the same sizes and times have other names, empty where more has changed than names."""
+    try:
+        names = [(then[0], file[0]) for then, file in zip(before, now, strict=True) if then[1:] == file[1:]]
+    except (TypeError, ValueError, IndexError, KeyError):  # no states of files, or of other files
+        return ""
+    if len(names) < len(now):
+        return ""
+    then, file = next(pair for pair in names if pair[0] != pair[1])
+    return f"the input was {then} then, is {file} now"
 
 
 def _short(value: Any, most: int = 60) -> str:

@@ -100,7 +100,7 @@ class Listing(Protocol):
         ...
 
     def state(self) -> list[Any]:
-        """Return what tells whether the source has changed since, as JSON."""
+        """Return names as they were given, each with what tells whether the source has changed since, as JSON."""
         ...
 
     def notes(self) -> list[str]:

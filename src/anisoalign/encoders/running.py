@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from anisoalign.embeddings import EmbeddingWriter, InputError, engine_in_use
+from anisoalign.embeddings.naming import true_name
 from anisoalign.embeddings.remote import is_remote, locate
 from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.encoders.batches import Workers, usual_workers
@@ -264,7 +265,7 @@ def _writer(encoder: Encoder, kind: str, job: EncodingJob, place: Path, settings
         settings.format,
         plan,
         settings.overwrite,
-        job.items.state(),
+        [[true_name(name), *state] for name, *state in job.items.state()],
         provenance,
         "../metadata" if len(job.kinds) > 1 else "metadata",
     )
