@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import anisoalign as aa
-from anisoalign.embeddings import InputError, open_embeddings
+from anisoalign.embeddings import InputError, open_embeddings, read_labels
+from anisoalign.report.results import Results, write_results
 
 ROWS = np.random.default_rng(0).normal(size=(20, 4))
 
@@ -71,3 +72,19 @@ def test_the_oracles_are_a_module():
     from anisoalign.oracle import Procrustes
 
     assert aa.oracle.Procrustes is Procrustes
+
+
+def test_a_tilde_is_the_home_of_the_user(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    model.save("~/m")
+    assert aa.load("~/m").get_params() == model.get_params()
+    assert model.transform(ROWS, "~/out") == tmp_path / "home" / "out"
+    assert open_embeddings("~/out").rows == 20
+    (tmp_path / "home" / "labels.txt").write_text("a cat\n")
+    assert read_labels("~/labels.txt") == ["a cat"]
+    write_results("~/r.json", Results(diagnose=[{"rows": 1}]))
+    assert (tmp_path / "home" / "r.json").is_file()
+    assert not list((tmp_path / "work").iterdir())

@@ -10,7 +10,7 @@ import pytest
 from test_items import PNG, write_tar
 
 from anisoalign.embeddings import InputError
-from anisoalign.encoders.finding import find_items
+from anisoalign.encoders.finding import check_there, find_items
 
 
 @pytest.fixture
@@ -149,3 +149,13 @@ def test_a_list_of_floats_in_json_is_a_text(tmp_path):
     items = find_items(tmp_path / "a.jsonl", ("text",))
     assert items.columns.field("box").type == pa.string()
     assert items.notes() == []
+
+
+def test_a_tilde_is_the_home_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("a cat\n")
+    for source, rows in (("~/a.txt", 1), ("~/*.txt", 2), ("~/{a,b}.txt", 2)):
+        check_there(source)
+        assert find_items(source, ("text",)).rows == rows

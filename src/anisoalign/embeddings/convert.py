@@ -133,7 +133,7 @@ def open_to_convert(
         return EmbeddingSet(
             [PickleSource(path) for path in pickles],
             format="pickle",
-            path=Path(source),
+            path=locate(source),
             id_column=id_column,
             bad_rows=bad_rows,
             norms="normalize",

@@ -17,6 +17,7 @@ from anisoalign.encoders.items import ENDINGS, Joined, Listing
 from anisoalign.encoders.lines import JsonLinesListing, TextListing
 from anisoalign.encoders.tables import ParquetListing
 from anisoalign.encoders.tars import TarListing
+from anisoalign.places import at_home, expanded
 
 TARS = (".tar", ".tar.gz", ".tgz")
 LISTS = (".parquet", ".jsonl", ".ndjson")
@@ -59,7 +60,7 @@ def _expand(source: str | Path, kinds: tuple[str, ...], notes: list[str]) -> lis
     """Paths that a name or pattern stands for, in order: braces as written, stars in natural order."""
     if is_remote(source) or "://" in str(source):
         return [path for name in _uris(source) for path in _expand_uri(name, kinds, notes)]
-    text, path = str(source), Path(source)
+    text, path = at_home(str(source)), expanded(source)
     if path.is_dir():
         return _inside(path, kinds, notes)
     if path.exists():
@@ -69,8 +70,8 @@ def _expand(source: str | Path, kinds: tuple[str, ...], notes: list[str]) -> lis
 
 def check_there(source: str | Path) -> None:
     """Raise InputError for a source that is absent from this machine; behind a URI nothing is asked for."""
-    if not is_remote(source) and "://" not in str(source) and not Path(source).exists():
-        _named(str(source))
+    if not is_remote(source) and "://" not in str(source) and not expanded(source).exists():
+        _named(at_home(str(source)))
 
 
 def _named(pattern: str) -> list[Path]:

@@ -26,6 +26,7 @@ from anisoalign.aligners.gaussian_transport import Framed, dialled_transport
 from anisoalign.aligners.realign import trace_scale
 from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
+from anisoalign.places import expanded
 from anisoalign.statistics import Moments
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class CorrectionFit:
             seed=model.seed,
             whole=sample.whole,
             device=str(find_device(model.device)),
-            checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
+            checkpoint=None if self.checkpoint is None else expanded(self.checkpoint),
             progress=self.progress,
         )
 
