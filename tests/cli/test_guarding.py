@@ -93,3 +93,14 @@ def test_several_processes_of_a_transform_end_in_one_sentence(run, sides, tmp_pa
         "evaluate is done by one process, and WORLD_SIZE says that 2 were started: leave torchrun out "
         "(those of fit and train share their work)",
     )
+
+
+def test_a_tilde_that_the_shell_leaves_is_the_home_of_the_user(run, sides, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    both = ("--source=~/text.npy", "--target=~/image.npy")
+    assert run("fit", "realign", *both, "--out=~/m").code == 0
+    ended = run("diagnose", *both, "--also", "z=~/image.npy", "--report=~/page.html")
+    assert ended.code == 0, ended.err
+    assert {"m", "page.html"} <= {path.name for path in tmp_path.iterdir()}
+    assert not Path("~").exists()

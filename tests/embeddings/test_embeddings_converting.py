@@ -61,6 +61,22 @@ def test_the_type_changes_only_when_asked(make_set, tmp_path, ragged):
     assert not list(tmp_path.glob("huge*"))
 
 
+@pytest.mark.parametrize("ending", ["npy", "parquet"])
+def test_floats_of_mixed_types_become_one_where_it_is_named(tmp_path, ending):
+    folder, rows = tmp_path / "mixed", np.random.default_rng(0).normal(size=(30, 4))
+    folder.mkdir()
+    parts = [rows[:10].astype(np.float16), rows[10:20].astype(np.float32), rows[20:]]
+    for i, part in enumerate(parts):
+        convert(part, folder / f"a{i}.{ending}")
+    for refused in (lambda: open_embeddings(folder), lambda: convert(folder, tmp_path / "out")):
+        with pytest.raises(InputError, match=rf"is float32; `anisoalign convert {folder} OUT --dtype float32` makes"):
+            refused()
+    made = convert(folder, tmp_path / "one.npy", dtype="float32")
+    assert made.dtype == np.float32
+    expected = np.concatenate([part.astype(np.float32) for part in parts])
+    np.testing.assert_array_equal(np.load(tmp_path / "one.npy"), expected)
+
+
 def test_mixed_norms_are_no_matter_where_nothing_is_normalised(make_set, tmp_path, ragged):
     parts = [ragged[0], np.eye(6, dtype=np.float32)]
     np.testing.assert_array_equal(raw(convert(make_set(parts), tmp_path / "out")), np.concatenate(parts))

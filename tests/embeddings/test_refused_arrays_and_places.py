@@ -1,10 +1,15 @@
 """Arrays that hold other than they seem to, and places that a result would spoil or that would belie it."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import torch
 
 import anisoalign as aa
-from anisoalign.embeddings import InputError, open_embeddings
+from anisoalign.embeddings import InputError, open_embeddings, read_labels
+from anisoalign.report.results import Results, write_results
 
 ROWS = np.random.default_rng(0).normal(size=(20, 4))
 
@@ -71,3 +76,64 @@ def test_the_oracles_are_a_module():
     from anisoalign.oracle import Procrustes
 
     assert aa.oracle.Procrustes is Procrustes
+
+
+def test_a_tilde_is_the_home_of_the_user(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    model.save("~/m")
+    assert aa.load("~/m").get_params() == model.get_params()
+    assert model.transform(ROWS, "~/out") == tmp_path / "home" / "out"
+    assert open_embeddings("~/out").rows == 20
+    (tmp_path / "home" / "labels.txt").write_text("a cat\n")
+    assert read_labels("~/labels.txt") == ["a cat"]
+    write_results("~/r.json", Results(diagnose=[{"rows": 1}]))
+    assert (tmp_path / "home" / "r.json").is_file()
+    assert not list((tmp_path / "work").iterdir())
+
+
+WRONG_KINDS = {
+    "compare(rows, rows, methods=[aa.ReAlign()])": "methods are named, as 'realign' or 'c3:noise=0.05', not given as "
+    "ReAlign()",
+    "compare(rows, rows, k='10')": "k must be a whole number, not '10'",
+    "compare(rows, rows, source_labels='a.txt')": "source labels are one a row, not a path: read_labels('a.txt') reads "
+    "it",
+    "evaluate(rows, rows, rows, target_labels=Path('a.txt'))": "target labels are one a row, not a path: "
+    "read_labels('a.txt') reads it",
+    "evaluate(rows, rows, rows, k=3.5)": "k must be a whole number, not 3.5",
+    "evaluate(rows, rows, rows, seed=None)": "seed must be a whole number of at least 0, not None",
+    "diagnose(rows, rows, q=2.0)": "q must be a whole number, not 2.0",
+    "diagnose(rows, rows, seed=None)": "seed must be a whole number of at least 0, not None",
+}
+
+
+def test_arguments_of_the_wrong_kind_are_refused_by_name():
+    """In a process of its own, where the types that the tests check are not checked."""
+    lines = ["from pathlib import Path", "import numpy as np", "import anisoalign as aa"]
+    lines.append("rows = np.random.default_rng(0).normal(size=(20, 4))")
+    for call in WRONG_KINDS:
+        lines += ["try:", f"    aa.{call}", "except aa.InputError as error:", "    print(error)"]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == list(WRONG_KINDS.values()), done.stderr
+
+
+def test_a_string_alone_is_one_method():
+    rows = np.random.default_rng(0).normal(size=(100, 4))
+    found = aa.compare(rows, rows + 1, methods="realign", repeats=2).to_dicts()
+    assert [record["method"] for record in found] == ["realign"]
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.dtype("float16"), torch.float16, "float16"])
+def test_the_type_of_the_result_is_said_as_numpy_and_torch_say_it(model, tmp_path, kind):
+    assert model.transform(ROWS, out_dtype=kind).dtype == np.float16
+    model.transform(ROWS, tmp_path / "z.npy", out_dtype=kind)
+    assert np.load(tmp_path / "z.npy").dtype == np.float16
+    with pytest.raises(InputError, match="aligned rows are float16, float32 or float64, not"):
+        model.transform(ROWS, out_dtype=np.int8)
+
+
+def test_the_way_out_of_bad_rows_is_said_in_both_spellings():
+    with pytest.raises(InputError, match=r"`--bad-rows drop`, `bad_rows='drop'`"):
+        open_embeddings(np.zeros((2, 4))).read()

@@ -10,7 +10,7 @@ import pytest
 from test_items import PNG, write_tar
 
 from anisoalign.embeddings import InputError
-from anisoalign.encoders.finding import find_items
+from anisoalign.encoders.finding import check_there, find_items
 
 
 @pytest.fixture
@@ -149,3 +149,56 @@ def test_a_list_of_floats_in_json_is_a_text(tmp_path):
     items = find_items(tmp_path / "a.jsonl", ("text",))
     assert items.columns.field("box").type == pa.string()
     assert items.notes() == []
+
+
+def test_a_tilde_is_the_home_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("a cat\n")
+    for source, rows in (("~/a.txt", 1), ("~/*.txt", 2), ("~/{a,b}.txt", 2)):
+        check_there(source)
+        assert find_items(source, ("text",)).rows == rows
+
+
+def test_a_folder_that_the_datasets_library_saved_is_its_arrow_files(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = {
+        "image": [{"bytes": PNG, "path": None}] * 150,
+        "text": [f"text {i}" for i in range(150)],
+        "number": [2**60 + i for i in range(150)],
+    }
+    made = datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image())
+    made.save_to_disk(tmp_path / "saved", num_shards=2)
+    items = find_items(tmp_path / "saved", ("image", "text"))
+    assert items.rows == 150
+    (item,) = items.read(100, 101)
+    assert item.content == {"image": PNG, "text": "text 100"}
+    assert item.columns == {"caption": "text 100", "number": 2**60 + 100}
+    assert [item.row for item in items.read(10, 149)] == list(range(10, 149))
+    assert items.parts[0].long_integers == {"number"}
+    datasets.DatasetDict(train=made).save_to_disk(tmp_path / "splits")
+    with pytest.raises(InputError, match=r"is a dataset of several splits, open one of them: .*train"):
+        find_items(tmp_path / "splits", ("image",))
+
+
+def test_a_list_in_a_folder_without_files_of_the_kind_is_named(tmp_path):
+    data = tmp_path / "hub" / "data"
+    data.mkdir(parents=True)
+    (tmp_path / "hub" / "README.md").write_text("")
+    pq.write_table(pa.table({"image": [PNG]}), data / "train-00000.parquet")
+    pattern = f"{data}/*.parquet"
+    with pytest.raises(InputError, match=rf"holds no image files .*; {data} holds Parquet files: give '(.*)'$") as said:
+        find_items(tmp_path / "hub", ("image",))
+    assert f"give '{pattern}'" in str(said.value)
+    assert find_items(pattern, ("image",)).rows == 1
+
+
+def test_a_list_with_the_texts_of_a_folder_is_named(tmp_path):
+    (tmp_path / "1.png").write_bytes(PNG)
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "1.png", "text": "a cat"}\n')
+    path = tmp_path / "metadata.jsonl"
+    with pytest.raises(InputError, match=f"holds no texts beside its image files; {path} is a list: give that file$"):
+        find_items(tmp_path, ("image", "text"))
+    assert find_items(path, ("image", "text")).rows == 1
+    assert find_items(tmp_path, ("image",)).rows == 1

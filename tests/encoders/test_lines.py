@@ -1,6 +1,7 @@
 """A list has as many lines for labels and questions as `encode` makes items of it."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -73,3 +74,19 @@ def test_questions_may_hold_any_character(tmp_path):
     path.write_bytes(f"{lines[0]}\nno JSON\n".encode())
     with pytest.raises(InputError, match="line 2 is not JSON"):
         read_questions(path)
+
+
+@pytest.mark.parametrize("name", ["texts.txt", "texts.jsonl", "TEXTS.NDJSON"])
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+def test_lists_in_utf_16_are_refused(tmp_path, name, order):
+    path = tmp_path / name
+    path.write_bytes('\ufeff{"text": "a cat"}\r\n{"text": "a dog"}\r\n'.encode(order))
+    for read in (lambda: find_items(path, ("text",)), lambda: read_labels(path)):
+        with pytest.raises(InputError, match=f"^{re.escape(str(path))} is UTF-16, as Windows writes it; save it as"):
+            read()
+
+
+@pytest.mark.parametrize("content", ["a cat".encode("utf-16-le"), "a\0cat"])
+def test_a_text_with_nul_is_listed_as_unreadable(content):
+    with pytest.raises(UnreadableError, match="the text holds the character NUL"):
+        read_text(content)

@@ -10,7 +10,7 @@ import anisoalign
 
 PACKAGE = Path(anisoalign.__file__).parent
 FLOORS = (
-    ("compiled", "quiet"),
+    ("compiled", "places", "quiet"),
     ("embeddings",),
     ("devices", "geometry", "statistics", "diagnostics"),
     ("aligners",),

@@ -181,7 +181,7 @@ class Aligner(Estimator):
         out: str | Path | RemotePath | None = None,
         *,
         dtype: str = "auto",
-        out_dtype: str = "float32",
+        out_dtype: Any = "float32",
         first_row: int = 0,
         force: bool = False,
         device: str = "auto",
@@ -197,8 +197,8 @@ class Aligner(Estimator):
             Where the rows are written; needed where `source` is a path, allowed for all.
         dtype : {"auto", "float32", "float64"}
             Precision of the map; "auto" is float64 up to 20,000 rows and where that is asked for, else float32.
-        out_dtype : str
-            Precision of the result.
+        out_dtype : str or dtype
+            Precision of the result: float16, float32 or float64.
         first_row : int
             Global number of the first row of an array; methods with random draws key them by row number.
         force : bool

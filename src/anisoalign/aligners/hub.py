@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from anisoalign.aligners.saving import CARD, CONFIG, WEIGHTS, card_of, load, save
 from anisoalign.embeddings import InputError
+from anisoalign.places import expanded
 
 if TYPE_CHECKING:
     from anisoalign.aligners.base import Aligner
@@ -41,7 +42,7 @@ def pull(repo_or_path: str | Path, *, revision: str | None = None, **options: An
     InputError
         If there is no such folder or repository, or it holds no model of this library.
     """
-    if Path(repo_or_path).is_dir():
+    if expanded(repo_or_path).is_dir():
         return load(repo_or_path)
     hub = _hub()
     try:

@@ -27,6 +27,7 @@ from anisoalign.embeddings import (
     write_tiles,
     writer_for,
 )
+from anisoalign.embeddings.arguments import type_name
 from anisoalign.embeddings.tiles import undivided
 from anisoalign.statistics import map_precision
 
@@ -40,15 +41,17 @@ def check_fits(model: Aligner, source: EmbeddingSet) -> None:
         raise InputError(f"{source.name} has width {source.dim}, the model was fitted on width {model.n_features_in_}")
 
 
-def check_dtypes(dtype: str, out_dtype: str) -> None:
-    """Raise InputError for a type in which rows cannot be mapped, or unit rows not kept."""
+def check_dtypes(dtype: str, out_dtype: Any) -> str:
+    """Name of the type of the result; InputError for one in which rows cannot be mapped, or unit rows not kept."""
     if dtype not in ("auto", "float32", "float64"):
         raise InputError(
             f"dtype is the precision in which rows are mapped, 'auto', 'float32' or 'float64', not {dtype!r}; that of "
             "the result is out_dtype"
         )
-    if str(out_dtype) not in ("float16", "float32", "float64"):
+    name = type_name(out_dtype)
+    if name not in ("float16", "float32", "float64"):
         raise InputError(f"aligned rows are float16, float32 or float64, not {out_dtype!r}")
+    return name
 
 
 def transform_rows(
@@ -56,7 +59,7 @@ def transform_rows(
     source: Any,
     *,
     dtype: str = "auto",
-    out_dtype: str = "float32",
+    out_dtype: Any = "float32",
     first_row: int = 0,
     force: bool = False,
     device: str = "auto",
@@ -65,7 +68,7 @@ def transform_rows(
 
     `first_row` is the global number of the first row, by which random draws are keyed.
     """
-    check_dtypes(dtype, out_dtype)
+    out_dtype = check_dtypes(dtype, out_dtype)
     place = device_for(model, source, device, dtype, out_dtype)
     single = isinstance(source, np.ndarray | Tensor) and source.ndim == 1
     if isinstance(source, Tensor) and place.type != "cpu" and lies_on(source, place):
@@ -133,7 +136,7 @@ def write_transformed(
     out: str | Path | RemotePath,
     *,
     dtype: str = "auto",
-    out_dtype: str = "float32",
+    out_dtype: Any = "float32",
     format: str | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -159,7 +162,7 @@ def write_transformed(
     device : str
         Where rows are mapped, see `device_for`.
     """
-    check_dtypes(dtype, out_dtype)
+    out_dtype = check_dtypes(dtype, out_dtype)
     rows = open_embeddings(source)
     check_fits(model, rows)
     check_source(model, rows, force)

@@ -59,6 +59,7 @@ def convert(
             id_column=id_column,
             bad_rows=bad_rows.value,
             memory=memory,
+            dtype=None if out_dtype is None else out_dtype.value,
         )
     estimates.tell_conversion(rows, None if out_dtype is None else out_dtype.value)
     with bars.progress("convert", rows.rows) as done, carrying.carried_by(engine):

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from anisoalign.places import expanded
+
 SHARED = ("fit", "train")
 """Commands whose work several processes of torchrun or accelerate share."""
 
@@ -19,6 +21,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def begin(**values: Any) -> None:
         _check_processes(command.__name__)
+        values = {name: _expanded(value) for name, value in values.items()}
         for name, path in _paths(values):
             _check_path(command.__name__, name, path)
         command(**values)
@@ -42,6 +45,13 @@ def _check_processes(command: str) -> None:
         f"{command} is done by one process, and WORLD_SIZE says that {count} were started: leave torchrun out "
         f"(those of {' and '.join(SHARED)} share their work)"
     )
+
+
+def _expanded(value: Any) -> Any:
+    """A value, a path of this machine or several with the `~` expanded that the shell leaves in `--out=~/a`."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_expanded, value))
+    return expanded(value) if isinstance(value, Path) else value
 
 
 def _paths(values: dict[str, Any]) -> Iterator[tuple[str, Path]]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from anisoalign.cli.carrying import Engine, check_engine
+from anisoalign.places import expanded
 
 
 class BadRows(StrEnum):
@@ -46,7 +47,7 @@ class Format(StrEnum):
 def place(text: str | Path) -> Path:
     """A path, or a URI such as s3://bucket/folder, which a `Path` would spoil."""
     if "://" not in str(text):
-        return Path(text)
+        return expanded(text)
     from anisoalign.embeddings import locate
 
     return locate(text)

@@ -12,7 +12,8 @@ from anisoalign.comparison.items import items_of
 from anisoalign.comparison.repeating import compare_rows
 from anisoalign.comparison.table import Comparison
 from anisoalign.diagnostics.repeats import warn_of_repeated_sources, warn_of_repeats_in_recall
-from anisoalign.embeddings import EmbeddingSet, InputError, Tile
+from anisoalign.embeddings import EmbeddingSet, Tile
+from anisoalign.embeddings.arguments import check_labels, check_seed, check_whole
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.pairs import check_paired
 from anisoalign.statistics import float64_below
@@ -69,12 +70,13 @@ def compare(
     >>> [record["method"] for record in result.to_dicts()]
     ['identity', 'realign']
     """
+    check_whole(sample=sample)
+    check_seed(seed)
     y, x = open_sets(source, target, force)
     if options.get("paired"):
         check_paired([y, x])  # of all rows: samples of sets of any length are equally long
     for side, labels, embeddings in (("source", source_labels, y), ("target", target_labels, x)):
-        if labels is not None and len(labels) != embeddings.rows:
-            raise InputError(f"{len(labels)} {side} labels for {embeddings.rows} {side} rows")
+        check_labels(side, labels, embeddings.rows)
     a, b = read_in_step(y, x, sample, seed, float64_below(min(sample, max(y.rows, x.rows)), dtype))
     warn_of_repeated_sources(a.values)
     if options.get("paired"):

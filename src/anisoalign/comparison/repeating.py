@@ -17,6 +17,7 @@ from anisoalign.comparison.table import CONTROL, METHOD, ORACLE, REAL, REFERENCE
 from anisoalign.diagnostics.alignment import default_k
 from anisoalign.diagnostics.label_transfer import check_labels_meet
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.arguments import check_seed, check_whole
 
 DEFAULT_METHODS = (
     "identity",
@@ -47,7 +48,7 @@ def compare_rows(
     paired: bool = False,
     source_labels: Sequence[str] | np.ndarray | None = None,
     target_labels: Sequence[str] | np.ndarray | None = None,
-    methods: Sequence[str] = DEFAULT_METHODS,
+    methods: Sequence[str] | str = DEFAULT_METHODS,
     repeats: int = 30,
     seed: int = 0,
     k: int | None = None,
@@ -66,7 +67,7 @@ def compare_rows(
         Row i of both is one item: adds the metrics that need pairs, and the oracle rows.
     source_labels, target_labels : sequences, optional
         One label a row; with both, label transfer and `closed` are measured.
-    methods : sequence of str
+    methods : sequence of str, or one
         `NAME` or `NAME:param=value,...`; ReAlign is added where labels are given, as the zero of `closed`.
     repeats : int
         Splits, with seeds `seed`, `seed` + 1, ….
@@ -88,12 +89,14 @@ def compare_rows(
     InputError
         On pairs of unequal length, too few rows, or labels of the wrong length; where each of `methods` refuses.
     """
+    specs = _specs(methods)
+    check_whole(k=k, repeats=repeats)
+    check_seed(seed)
     sets = Sets(source, target, paired, source_labels, target_labels, k)
     _check(sets, repeats)
     items = items_of_pairs(target) if paired and items is None else items
     parts = [split(len(source), len(target), seed + number, items) for number in range(repeats)]
     _check_parts(parts[0], k)
-    specs = list(dict.fromkeys(methods))
     if sets.labels is not None and REFERENCE not in specs:
         specs.insert(0, REFERENCE)
     makers = {spec: partial(parse_method, spec) for spec in specs}
@@ -146,6 +149,15 @@ def _lengths(part: Split, k: int | None) -> dict[str, int]:
 def steps(methods: int, repeats: int, paired: bool, labelled: bool) -> int:
     """How often `progress` will be called at most."""
     return repeats * (methods + (len(ORACLES) if paired else 0) + (2 if labelled else 0))
+
+
+def _specs(methods: Sequence[str] | str) -> list[str]:
+    """Each method once; InputError for what is no name, as an aligner is."""
+    specs = [methods] if isinstance(methods, str) else list(methods)
+    for spec in specs:
+        if not isinstance(spec, str):
+            raise InputError(f"methods are named, as 'realign' or 'c3:noise=0.05', not given as {spec!r}")
+    return list(dict.fromkeys(specs))
 
 
 def _check(sets: Sets, repeats: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from anisoalign.diagnostics.cosines import CosineHistogram, angle_divergence
 from anisoalign.diagnostics.gap import GapReport, add_pairs, gap_from_moments
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings, paired_tiles
+from anisoalign.embeddings.arguments import check_seed, check_whole
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.provenance import warn_of_encoders
 from anisoalign.statistics import Moments, check_widths, float64_below, measure
@@ -64,6 +65,8 @@ def diagnose(
     >>> report.centroid_gap > 0.5, report.paired_distance is None
     (True, True)
     """
+    check_whole(q=q)
+    check_seed(seed)
     y, x = open_embeddings(source, name="source"), open_embeddings(target, name="target")
     warn_of_encoders((y.name, y.provenance), (x.name, x.provenance))
     check_widths(y, x)

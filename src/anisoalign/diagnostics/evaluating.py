@@ -13,6 +13,7 @@ from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics,
 from anisoalign.diagnostics.label_transfer import as_text
 from anisoalign.diagnostics.repeats import warn_of_repeated_sources, warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
+from anisoalign.embeddings.arguments import check_labels, check_seed, check_whole
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.pairs import check_paired
 from anisoalign.embeddings.provenance import warn_of_encoders
@@ -75,6 +76,8 @@ def evaluate(
     >>> report.centroid_gap < 0.05, report.paired_cosine is None
     (True, True)
     """
+    check_whole(k=k, sample=sample)
+    check_seed(seed)
     y = open_embeddings(source, name="source")
     x = open_embeddings(target, name="target")
     z = open_embeddings(aligned, name="aligned")
@@ -84,8 +87,8 @@ def evaluate(
         raise InputError(f"aligned has width {z.dim}, target has width {x.dim}")
     if paired:
         check_paired([y, x])
-    _check_labels("source", source_labels, y)
-    _check_labels("target", target_labels, x)
+    check_labels("source", source_labels, y.rows)
+    check_labels("target", target_labels, x.rows)
     if not paired and (source_labels is None) != (target_labels is None):
         raise InputError("label transfer needs labels for both sides where rows are not paired")
     if paired and source_labels is not None and target_labels is not None:
@@ -165,8 +168,3 @@ def _thin(rows: int, most: int, seed: int) -> np.ndarray:
     if rows <= most:
         return np.arange(rows)
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-
-
-def _check_labels(side: str, labels: Labels | None, embeddings: EmbeddingSet) -> None:
-    if labels is not None and len(labels) != embeddings.rows:
-        raise InputError(f"{len(labels)} {side} labels for {embeddings.rows} {side} rows")

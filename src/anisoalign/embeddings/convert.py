@@ -15,7 +15,7 @@ from anisoalign.embeddings.finding import PICKLES, READERS, shard_files
 from anisoalign.embeddings.fingerprints import file_states, fingerprint
 from anisoalign.embeddings.formats.lance_ import is_lance, lance_library
 from anisoalign.embeddings.notes import BadRows
-from anisoalign.embeddings.opening import open_embeddings
+from anisoalign.embeddings.opening import open_any, open_embeddings
 from anisoalign.embeddings.pickles import PickleSource, forget_pickles
 from anisoalign.embeddings.provenance import write_provenance
 from anisoalign.embeddings.remote import is_remote, locate
@@ -51,7 +51,7 @@ def convert(
         A folder, or a file if it ends in `.npy`, `.parquet`, `.safetensors` or `.arrow`; or a URI of one.
     format : {"npy", "parquet", "safetensors", "arrow", "hf", "lance"}, optional
     dtype : optional
-        By default the stored type.
+        By default the stored type; needed where shards hold floats of different types.
     allow_pickle : bool
         Read `.pkl` files, lists of records with `id` and `embed`. Nothing in them is run either way.
     column, id_column, bad_rows, memory
@@ -77,7 +77,13 @@ def convert(
     out = locate(out)
     try:
         es = open_to_convert(
-            source, allow_pickle=allow_pickle, column=column, id_column=id_column, bad_rows=bad_rows, memory=memory
+            source,
+            allow_pickle=allow_pickle,
+            column=column,
+            id_column=id_column,
+            bad_rows=bad_rows,
+            memory=memory,
+            dtype=dtype,
         )
         id_column = _convert(es, out, dtype, format, overwrite, progress)
     finally:
@@ -127,22 +133,25 @@ def open_to_convert(
     id_column: str | None = None,
     bad_rows: BadRows = "error",
     memory: int | str | None = None,
+    dtype: np.typing.DTypeLike | None = None,
 ) -> EmbeddingSet:
-    """Open what `convert` reads, which may be pickles; for who wants to know afterwards which rows were dropped."""
+    """Open what `convert` reads, for who wants to know afterwards which rows were dropped.
+
+    That may be pickles, and floats of mixed types where `dtype` says which to write.
+    """
     if isinstance(source, str | Path) and allow_pickle and (pickles := _pickles(locate(source))):
         return EmbeddingSet(
             [PickleSource(path) for path in pickles],
             format="pickle",
-            path=Path(source),
+            path=locate(source),
             id_column=id_column,
             bad_rows=bad_rows,
             norms="normalize",
             memory=memory,
+            mixed=dtype is not None,
         )
     # Nothing is normalised here, so mixed norms are no reason to refuse.
-    return open_embeddings(
-        source, column=column, id_column=id_column, bad_rows=bad_rows, norms="normalize", memory=memory
-    )
+    return open_any(source, "source", column, id_column, bad_rows, "normalize", memory, mixed=dtype is not None)
 
 
 def check_apart(es: EmbeddingSet, out: Path) -> None:

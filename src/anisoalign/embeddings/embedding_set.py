@@ -38,7 +38,7 @@ class EmbeddingSet:
     rows, dim : int
         Shape of the whole set, bad rows included.
     dtype : numpy.dtype
-        Type of the stored values.
+        Type of the stored values; where `convert` reads floats of several, the widest.
     shards : tuple of Shard
         In order, with their first rows.
     path : Path or None
@@ -63,12 +63,13 @@ class EmbeddingSet:
         norms: Norms = "auto",
         memory: int | str | None = None,
         provenance: Provenance | None = None,
+        mixed: bool = False,
     ):
         self.shards = make_shards(sources)
-        compare_headers(name, [shard.source for shard in self.shards])
+        compare_headers(name, [shard.source for shard in self.shards], mixed)
         self.name, self.path, self.format = name, path, format
-        filled = next(shard for shard in self.shards if shard.rows)
-        self.dim, self.dtype = filled.dim, filled.dtype
+        filled = [shard for shard in self.shards if shard.rows]
+        self.dim, self.dtype = filled[0].dim, max((shard.dtype for shard in filled), key=lambda kind: kind.itemsize)
         self.rows = sum(shard.rows for shard in self.shards)
         self.bad_rows, self.id_column = bad_rows, id_column
         self.provenance = provenance

@@ -166,8 +166,12 @@ def settle_widths(sources: Sequence[Source]) -> None:
             source.dim = width
 
 
-def compare_headers(name: str, sources: Sequence[Source]) -> None:
-    """Refuse a set whose shards differ in width or type, or that has no rows.
+FLOATS = ("float16", "float32", "float64")
+"""Types that `convert` makes one of."""
+
+
+def compare_headers(name: str, sources: Sequence[Source], mixed: bool = False) -> None:
+    """Refuse a set whose shards differ in width or, unless floats may be `mixed`, in type, or that has no rows.
 
     Raises
     ------
@@ -183,10 +187,17 @@ def compare_headers(name: str, sources: Sequence[Source]) -> None:
             raise InputError(
                 f"{name}: shards of different width: {first.label} has {first.dim}, {source.label} has {source.dim}"
             )
-        if source.dtype != first.dtype:
+        floats = source.dtype.name in FLOATS and first.dtype.name in FLOATS
+        if source.dtype != first.dtype and not (mixed and floats):
             raise InputError(
                 f"{name}: shards of different type: {first.label} is {first.dtype}, {source.label} is {source.dtype}"
+                + (f"; {_of_one_type(first)}" if floats else "")
             )
+
+
+def _of_one_type(source: Source) -> str:
+    folder = "FOLDER" if source.path is None else source.path.parent
+    return f"`anisoalign convert {folder} OUT --dtype float32` makes them one"
 
 
 def compare_manifest(path: Path | None, sources: Sequence[Source]) -> None:

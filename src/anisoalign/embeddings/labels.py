@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.text_lines import read_lines
+from anisoalign.places import expanded
 
 
 def read_labels(path: str | Path, expect_rows: int | None = None, column: str = "label") -> list[str]:
@@ -39,7 +40,7 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
     ...     read_labels(file, expect_rows=2)
     ['cat', 'dog']
     """
-    path = Path(path)
+    path = expanded(path)
     if not path.is_file():
         raise InputError(f"{path} is no file of {column}s" if path.exists() else absent(path, f"{column}s, one a line"))
     try:

@@ -63,6 +63,20 @@ def open_embeddings(
     >>> es.rows, es.dim, es.dtype, es.norms
     (3, 3, dtype('float16'), 'unit')
     """
+    return open_any(source, name, column, id_column, bad_rows, norms, memory)
+
+
+def open_any(
+    source: str | Path | RemotePath | np.ndarray | torch.Tensor | EmbeddingSet,
+    name: str,
+    column: str | None,
+    id_column: str | None,
+    bad_rows: BadRows,
+    norms: Norms,
+    memory: int | str | None,
+    mixed: bool = False,
+) -> EmbeddingSet:
+    """`open_embeddings`, for `convert` also of floats of `mixed` types."""
     if isinstance(source, EmbeddingSet):
         return source
     path = provenance = None
@@ -90,4 +104,5 @@ def open_embeddings(
         norms=norms,
         memory=memory,
         provenance=provenance,
+        mixed=mixed,
     )

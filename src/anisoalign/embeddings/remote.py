@@ -19,6 +19,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.places import expanded
 
 REQUESTS = 32
 """Requests at the same time where many small answers are waited for."""
@@ -218,7 +219,7 @@ class RemotePath:
 
 
 def locate(place: str | Path | RemotePath) -> Path:
-    """A path of this machine, or a URI as what stands for a path here.
+    """A path of this machine, `~` expanded, or a URI as what stands for a path here.
 
     Examples
     --------
@@ -226,7 +227,7 @@ def locate(place: str | Path | RemotePath) -> Path:
     (PosixPath('a/b'), RemotePath('file:///a/b'))
     """
     if isinstance(place, RemotePath) or "://" not in str(place):
-        return cast(Path, place) if isinstance(place, RemotePath) else Path(place)
+        return cast(Path, place) if isinstance(place, RemotePath) else expanded(place)
     return cast(Path, RemotePath(str(place)))
 
 
@@ -240,7 +241,7 @@ def on_disk(place: str | Path, what: str) -> Path:
     """
     if "://" in str(place):
         raise InputError(f"{what} lie on disks: name a place on this machine instead of {place}")
-    return Path(place)
+    return expanded(place)
 
 
 def is_remote(path: object) -> bool:

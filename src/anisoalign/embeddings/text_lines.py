@@ -1,6 +1,9 @@
 """Lines of a text file, cut where `encode` cuts them, so that line i of a list belongs to row i."""
 
+import codecs
 from pathlib import Path
+
+from anisoalign.embeddings.errors import InputError
 
 
 def read_lines(path: Path) -> list[str]:
@@ -11,6 +14,8 @@ def read_lines(path: Path) -> list[str]:
 
     Raises
     ------
+    InputError
+        If the file is UTF-16.
     OSError, UnicodeDecodeError
         If the file cannot be read.
 
@@ -23,7 +28,22 @@ def read_lines(path: Path) -> list[str]:
     ...     read_lines(file)
     ['a cat\u2028asleep', 'a dog']
     """
-    lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    raw = path.read_bytes()
+    refuse_utf16(path, raw)
+    lines = raw.decode("utf-8-sig").split("\n")
     if not lines[-1]:
         lines.pop()
     return [line.rstrip("\r") for line in lines]
+
+
+def refuse_utf16(path: Path, start: bytes) -> None:
+    r"""Raise InputError where a file starts as UTF-16 does, whose lines would be cut within characters.
+
+    Examples
+    --------
+    >>> refuse_utf16(Path("captions.txt"), "a cat".encode("utf-16"))
+    Traceback (most recent call last):
+    anisoalign.embeddings.errors.InputError: captions.txt is UTF-16, as Windows writes it; save it as UTF-8
+    """
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{path} is UTF-16, as Windows writes it; save it as UTF-8")

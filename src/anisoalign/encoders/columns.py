@@ -62,7 +62,7 @@ class ColumnNames:
         """Raise InputError where a column is named of what is no list and has none."""
         named = [flag_of(kind) for kind in kinds if kind in self.by_kind]
         if named:
-            raise InputError(f"{named[0]} names a column of a .parquet or .jsonl list; {where} has no columns")
+            raise InputError(f"{named[0]} names a column of a .parquet, .arrow or .jsonl list; {where} has no columns")
 
     def choose_id(self, names: Sequence[str], where: str) -> str | None:
         """Return the column of ids, or None."""

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.formats.arrow import hf_files
 from anisoalign.embeddings.remote import is_remote, locate, reachable
 from anisoalign.embeddings.shards import natural_key
 from anisoalign.encoders.columns import ColumnNames
 from anisoalign.encoders.folders import FolderListing
 from anisoalign.encoders.items import ENDINGS, Joined, Listing
 from anisoalign.encoders.lines import JsonLinesListing, TextListing
-from anisoalign.encoders.tables import ParquetListing
+from anisoalign.encoders.tables import ArrowListing, ParquetListing
 from anisoalign.encoders.tars import TarListing
+from anisoalign.places import at_home, expanded
 
 TARS = (".tar", ".tar.gz", ".tgz")
-LISTS = (".parquet", ".jsonl", ".ndjson")
+LISTS = (".parquet", ".arrow", ".jsonl", ".ndjson")
 """Sources with columns."""
-KNOWN = ".parquet, .jsonl, .ndjson, .txt, .tar, .tar.gz, or a folder"
+KNOWN = ".parquet, .arrow, .jsonl, .ndjson, .txt, .tar, .tar.gz, or a folder"
 
 
 def find_items(source: str | Path, kinds: tuple[str, ...], columns: ColumnNames | None = None) -> Listing:
@@ -59,7 +61,7 @@ def _expand(source: str | Path, kinds: tuple[str, ...], notes: list[str]) -> lis
     """Paths that a name or pattern stands for, in order: braces as written, stars in natural order."""
     if is_remote(source) or "://" in str(source):
         return [path for name in _uris(source) for path in _expand_uri(name, kinds, notes)]
-    text, path = str(source), Path(source)
+    text, path = at_home(str(source)), expanded(source)
     if path.is_dir():
         return _inside(path, kinds, notes)
     if path.exists():
@@ -69,8 +71,8 @@ def _expand(source: str | Path, kinds: tuple[str, ...], notes: list[str]) -> lis
 
 def check_there(source: str | Path) -> None:
     """Raise InputError for a source that is absent from this machine; behind a URI nothing is asked for."""
-    if not is_remote(source) and "://" not in str(source) and not Path(source).exists():
-        _named(str(source))
+    if not is_remote(source) and "://" not in str(source) and not expanded(source).exists():
+        _named(at_home(str(source)))
 
 
 def _named(pattern: str) -> list[Path]:
@@ -98,8 +100,10 @@ def _matches(pattern: str) -> list[Path]:
 
 
 def _inside(folder: Path, kinds: tuple[str, ...], notes: list[str]) -> list[Path]:
-    """The tars or parquet files that a folder is a pattern of, or the folder itself."""
+    """The tars, parquet files or files of a saved dataset that a folder stands for, or the folder itself."""
     within = [file for file in folder.iterdir() if not file.name.startswith(".")]
+    if _is_saved_dataset(within) and (files := hf_files(folder)):
+        return files
     inside = sorted((file for file in within if _is_container(file.name)), key=lambda file: natural_key(file.name))
     if not inside:
         return [folder]
@@ -109,6 +113,12 @@ def _inside(folder: Path, kinds: tuple[str, ...], notes: list[str]) -> list[Path
     if lists := sorted(file.name for file in within if file.name.lower().endswith(".jsonl")):
         notes.append(f"{folder}: {', '.join(lists)} not taken for a list, since it holds {inside[0].name}")
     return _of_one_kind(folder, inside, notes)
+
+
+def _is_saved_dataset(within: list[Path]) -> bool:
+    """Tell whether the `datasets` library saved a folder: its notes lie beside Arrow files, or name splits."""
+    names = {file.name for file in within}
+    return "dataset_dict.json" in names or ("state.json" in names and any(name.endswith(".arrow") for name in names))
 
 
 def _refuse_files_beside(folder: Path, inside: list[Path], within: list[Path], kinds: tuple[str, ...]) -> None:
@@ -219,6 +229,8 @@ def _open_one(path: Path, kinds: tuple[str, ...], columns: ColumnNames) -> Listi
         return TarListing(path, kinds)
     if name.endswith(".parquet"):
         return ParquetListing(path, kinds, columns)
+    if name.endswith(".arrow"):
+        return ArrowListing(path, kinds, columns)
     if name.endswith(LISTS):
         return JsonLinesListing(path, kinds, columns)
     if name.endswith(".txt"):

@@ -46,8 +46,11 @@ class FolderListing:
         found = _walk_remote(folder) if is_remote(folder) else _walk(folder)
         self._files = [name for name, _ in found if name.lower().endswith(ENDINGS[kind])]
         if not self._files:
-            raise InputError(f"{folder} holds no {kind} files ({', '.join(ENDINGS[kind])})")
+            hint = _lists_below(folder, [name for name, _ in found])
+            raise InputError(f"{folder} holds no {kind} files ({', '.join(ENDINGS[kind])}){hint}")
         self._texts = {} if kind == "text" else _texts_by_stem([name for name, _ in found])
+        if paired and not self._texts and (hint := _lists_below(folder, [name for name, _ in found])):
+            raise InputError(f"{folder} holds no texts beside its {kind} files{hint}")
         stems = Counter(Path(name).with_suffix("").as_posix() for name in self._files)
         self._shared = {stem for stem, count in stems.items() if count > 1}
         self._others = Counter(
@@ -108,6 +111,22 @@ def _texts_by_stem(names: list[str]) -> dict[str, str]:
     return {
         Path(name).with_suffix("").as_posix(): name for name in sorted(texts, key=lambda name: name.endswith(".txt"))
     }
+
+
+_TABLES = {".parquet": "Parquet", ".arrow": "Arrow", ".tar": "tar"}
+"""What is no item of a folder, but may hold items: ending and name."""
+
+
+def _lists_below(folder: Path, names: list[str]) -> str:
+    """Name the first list or table below a folder, for the end of a message: the files may be named in it."""
+    for name in sorted(names, key=natural_key):
+        ending = Path(name).suffix.lower()
+        if ending in (".jsonl", ".ndjson"):
+            return f"; {folder / name} is a list: give that file"
+        if ending in _TABLES:
+            inside = (folder / name).parent
+            return f"; {inside} holds {_TABLES[ending]} files: give '{inside}/*{Path(name).suffix}'"
+    return ""
 
 
 def _walk(folder: Path) -> list[tuple[str, tuple[int, int]]]:

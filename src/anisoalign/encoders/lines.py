@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.text_lines import refuse_utf16
 from anisoalign.encoders.column_types import EXACT, as_text
 from anisoalign.encoders.columns import ColumnNames, carried_names, cell_content, chosen_names
 from anisoalign.encoders.fetching import content_at
@@ -32,6 +33,8 @@ class LineIndex:
         self.rows, self._offsets, offset = 0, [], 0
         with opened(self.path) as file:
             for line in file:
+                if self.rows == 0:
+                    refuse_utf16(self.path, line)
                 if self.rows % _EVERY == 0:
                     self._offsets.append(offset)
                 self.rows += 1

@@ -14,6 +14,7 @@ import torch
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
 from anisoalign.encoders.encoder import DTYPES, Encoder
+from anisoalign.places import at_home
 
 SCHEMAS = {
     "hf": "hugging_face",
@@ -104,12 +105,12 @@ def _parse(spec: str) -> tuple[str, str]:
     if colon and schema in SCHEMAS:
         if not name:
             raise InputError(f"{spec!r} names no model after {schema}:")
-        return schema, name
+        return schema, at_home(name)
     if spec.startswith(("local-dir:", "hf-hub:")):
         return "open_clip", spec
-    folder = Path(spec)
+    folder = Path(at_home(spec))
     if folder.is_dir():
-        return _schema_of_folder(folder), spec
+        return _schema_of_folder(folder), at_home(spec)
     if spec.count("/") == 1 and not colon and not spec.startswith((".", "/", "~")):
         return "hf", spec
     raise InputError(

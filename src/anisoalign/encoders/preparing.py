@@ -179,7 +179,7 @@ def read_text(content: Any) -> str:
     Raises
     ------
     UnreadableError
-        If it is none, cannot be opened, or is empty: an empty text has an embedding but says nothing.
+        If it is none, cannot be opened, holds NUL, or is empty: an empty text has an embedding but says nothing.
     """
     if isinstance(content, Path):
         content = _bytes_of(content)
@@ -194,6 +194,8 @@ def read_text(content: Any) -> str:
         content.encode()
     except UnicodeEncodeError as error:  # JSON may hold half of a character, which no tokenizer takes
         raise UnreadableError(f"the text is not Unicode (character {error.start})") from error
+    if "\0" in content:
+        raise UnreadableError("the text holds the character NUL, as UTF-16 does where it is read as UTF-8")
     if not content.strip():
         raise UnreadableError("the text is empty")
     return content

@@ -1,4 +1,4 @@
-"""Parquet lists: a row an item, its picture or sound as bytes, as a path, or as the `datasets` library keeps it."""
+"""Parquet and Arrow lists: a row an item, its picture or sound as bytes, a path, or as `datasets` keeps them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
+from anisoalign.embeddings.formats.arrow import read_batches
 from anisoalign.embeddings.formats.columns import vector_type
 from anisoalign.embeddings.formats.parquet import open_parquet
 from anisoalign.encoders.column_types import EXACT
@@ -22,8 +24,8 @@ _BATCH = 64
 """Rows in memory at a time: pictures are large."""
 
 
-class ParquetListing:
-    """Rows of a parquet file; columns other than pictures and sounds go along.
+class TableListing:
+    """Rows of a table; columns other than pictures and sounds go along.
 
     Parameters
     ----------
@@ -31,17 +33,18 @@ class ParquetListing:
     kinds : tuple of str
         Modalities that are to be encoded.
     columns : ColumnNames
+    schema : pyarrow.Schema
+        Of the table.
+    long : set of str
+        Columns of integers that a float may not hold.
     """
 
     tabular = True
+    rows: int
+    """Number of rows, set by who reads the table."""
 
-    def __init__(self, path: Path, kinds: tuple[str, ...], columns: ColumnNames):
+    def __init__(self, path: Path, kinds: tuple[str, ...], columns: ColumnNames, schema: pa.Schema, long: set[str]):
         self.path, self.kinds = path, kinds
-        with open_parquet(path) as file:
-            schema, about = file.schema_arrow, file.metadata
-        self._rows = about.num_rows
-        groups = [about.row_group(i).num_rows for i in range(about.num_row_groups)]
-        self._first = np.cumsum([0, *groups])
         self._contents = columns.choose(kinds, schema.names, str(path))
         self._id = columns.choose_id(schema.names, str(path))
         self.numbered = self._id is None
@@ -52,32 +55,12 @@ class ParquetListing:
         self._carried = carried_names(plain, self._contents, self._id)
         fields = [pa.field(new, schema.field(name).type) for name, new in self._carried.items()]
         self.columns = pa.schema(fields)
-        long = _long_integers(about, {item.name for item in schema if pa.types.is_integer(item.type)})
         self.long_integers = frozenset(new for name, new in self._carried.items() if name in long)
 
     @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return self._rows
-
-    def read(self, start: int, stop: int) -> Iterator[Item]:
-        """Yield rows by their numbers; row groups before `start` are not read."""
-        low = int(np.searchsorted(self._first, start, side="right")) - 1
-        high = int(np.searchsorted(self._first, stop, side="left"))
-        wanted = list(dict.fromkeys([*self._contents.values(), *self._carried, *([self._id] if self._id else [])]))
-        row = int(self._first[low])
-        with open_parquet(self.path) as file:
-            try:
-                groups, size = list(range(low, high)), max(min(_BATCH, stop - row), 1)
-                for batch in file.iter_batches(size, row_groups=groups, columns=wanted, use_threads=False):
-                    skip, keep = max(start - row, 0), stop - row
-                    for offset, record in enumerate(_records(batch.slice(skip, max(keep - skip, 0))), skip):
-                        yield self._item(row + offset, record)
-                    row += len(batch)
-                    if row >= stop:
-                        return
-            except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-                raise InputError(f"{self.path} cannot be read as Parquet: {one_line(error)}") from error
+    def _wanted(self) -> list[str]:
+        """Columns that are read."""
+        return list(dict.fromkeys([*self._contents.values(), *self._carried, *([self._id] if self._id else [])]))
 
     def _item(self, row: int, record: dict[str, Any]) -> Item:
         cells = {kind: cell_content(kind, record[name], self.path.parent) for kind, name in self._contents.items()}
@@ -96,6 +79,76 @@ class ParquetListing:
             return []
         listed = ", ".join(self._vectors)
         return [f"{self.path}: lists of floats do not go along, only one may be the vectors: {listed}"]
+
+
+class ParquetListing(TableListing):
+    """Rows of a parquet file; parameters are those of `TableListing`."""
+
+    def __init__(self, path: Path, kinds: tuple[str, ...], columns: ColumnNames):
+        with open_parquet(path) as file:
+            schema, about = file.schema_arrow, file.metadata
+        self.rows = about.num_rows
+        groups = [about.row_group(i).num_rows for i in range(about.num_row_groups)]
+        self._first = np.cumsum([0, *groups])
+        super().__init__(path, kinds, columns, schema, _long_integers(about, _integers(schema)))
+
+    def read(self, start: int, stop: int) -> Iterator[Item]:
+        """Yield rows by their numbers; row groups before `start` are not read."""
+        low = int(np.searchsorted(self._first, start, side="right")) - 1
+        high = int(np.searchsorted(self._first, stop, side="left"))
+        row = int(self._first[low])
+        with open_parquet(self.path) as file:
+            try:
+                groups, size = list(range(low, high)), max(min(_BATCH, stop - row), 1)
+                for batch in file.iter_batches(size, row_groups=groups, columns=self._wanted, use_threads=False):
+                    skip, keep = max(start - row, 0), stop - row
+                    for offset, record in enumerate(_records(batch.slice(skip, max(keep - skip, 0))), skip):
+                        yield self._item(row + offset, record)
+                    row += len(batch)
+                    if row >= stop:
+                        return
+            except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+                raise InputError(f"{self.path} cannot be read as Parquet: {one_line(error)}") from error
+
+
+class ArrowListing(TableListing):
+    """Rows of an Arrow file or stream, as the `datasets` library saves them; parameters are those of `TableListing`."""
+
+    def __init__(self, path: Path, kinds: tuple[str, ...], columns: ColumnNames):
+        batches = read_batches(path)
+        schema = next(batches)
+        assert isinstance(schema, pa.Schema)
+        self.rows, long = 0, set()
+        for batch in batches:
+            assert isinstance(batch, pa.RecordBatch)
+            self.rows += len(batch)
+            long |= {name for name in _integers(schema) if not _fits_floats(batch.column(name))}
+        super().__init__(path, kinds, columns, schema, long)
+
+    def read(self, start: int, stop: int) -> Iterator[Item]:
+        """Yield rows by their numbers; of the others nothing but headers is read where the file is mapped."""
+        row = 0
+        for batch in read_batches(self.path):
+            if not isinstance(batch, pa.RecordBatch):
+                continue
+            low, high = max(start - row, 0), min(stop - row, len(batch))
+            for first in range(low, high, _BATCH):
+                some = batch.select(self._wanted).slice(first, min(_BATCH, high - first))
+                for offset, record in enumerate(_records(some), first):
+                    yield self._item(row + offset, record)
+            row += len(batch)
+            if row >= stop:
+                return
+
+
+def _integers(schema: pa.Schema) -> set[str]:
+    return {item.name for item in schema if pa.types.is_integer(item.type)}
+
+
+def _fits_floats(column: pa.Array) -> bool:
+    """Tell whether a float holds every integer of a column."""
+    found = pc.min_max(column).as_py()
+    return found["min"] is None or (found["min"] >= -EXACT and found["max"] <= EXACT)
 
 
 def _long_integers(about: pq.FileMetaData, names: set[str]) -> set[str]:

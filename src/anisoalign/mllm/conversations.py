@@ -18,6 +18,7 @@ from anisoalign.embeddings import InputError
 from anisoalign.mllm.records import Conversation, Reading, parse_record
 from anisoalign.mllm.settings import ON_BAD, StageSettings
 from anisoalign.mllm.unusable import Unusable
+from anisoalign.places import expanded
 
 _READ = 1 << 22
 """Characters read at a time while a file is indexed."""
@@ -93,7 +94,7 @@ class Conversations:
         if on_bad not in ON_BAD:
             raise InputError(f"on_bad must be 'error' or 'skip', not {on_bad!r}")
         self.reading = Reading(placeholder, prompt, key, text_only)
-        self.path = Path(source) if isinstance(source, str | Path) else None
+        self.path = expanded(source) if isinstance(source, str | Path) else None
         self._records = None if self.path is not None else list(source)  # pyright: ignore[reportArgumentType]
         self.left_out = Unusable()
         self._index()

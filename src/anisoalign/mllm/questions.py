@@ -23,6 +23,7 @@ from anisoalign.embeddings import InputError
 from anisoalign.embeddings.text_lines import read_lines
 from anisoalign.mllm.cider import words
 from anisoalign.mllm.records import check_text, first_of
+from anisoalign.places import expanded
 
 KINDS = ("choice", "yes/no", "exact", "caption")
 
@@ -67,7 +68,7 @@ def read_questions(source: str | Path | Sequence[Mapping[str, Any]]) -> list[Que
     """
     if not isinstance(source, str | Path):
         return _checked([(f"record {number}", record) for number, record in enumerate(source)], "questions")
-    path, records = Path(source), []
+    path, records = expanded(source), []
     try:
         lines = read_lines(path)
     except (OSError, UnicodeDecodeError) as error:

@@ -24,6 +24,7 @@ from anisoalign.mllm.saving import ALIGNER, LM, TOKENIZER, load_mllm, read_confi
 from anisoalign.mllm.settings import TrainSettings
 from anisoalign.mllm.store import EmbeddingStore
 from anisoalign.mllm.training import train_fitting
+from anisoalign.places import expanded
 
 StageProgress = Callable[[str, int, int, float], None]
 """Called with a stage's name, the steps done, the steps in all, and the last loss."""
@@ -62,7 +63,7 @@ def run(
         For settings without stages, adapters or data that do not fit, or a finished stage of another model, other
         settings or data.
     """
-    out = Path(out)
+    out = expanded(out)
     names = list(settings.stages)
     if not names:
         raise InputError("the settings have no [stages.NAME]")
@@ -205,7 +206,7 @@ def _anywhere(settings: TrainSettings) -> TrainSettings:
 
 
 def _absolute(place: str) -> str:
-    return place if not place or "://" in place else str(Path(place).absolute())
+    return place if not place or "://" in place else str(expanded(place).absolute())
 
 
 def _named(progress: StageProgress, name: str) -> Callable[[int, int, float], None]:

@@ -34,6 +34,7 @@ from anisoalign.mllm.card import card
 from anisoalign.mllm.language_models import AS_SAVED, load_lm, load_tokenizer, weights_fingerprint
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.settings import ModelSettings, made
+from anisoalign.places import expanded
 
 SCHEMA_VERSION = 1
 KIND = "anisoalign-mllm"
@@ -49,7 +50,7 @@ def save(model: EmbeddingLanguageModel, path: str | Path) -> None:
     InputError
         If `path` exists and is not a model of ours, or cannot be written.
     """
-    with model_folder(Path(path), _replaceable) as partial:
+    with model_folder(expanded(path), _replaceable) as partial:
         write(model, partial)
 
 
@@ -129,7 +130,7 @@ def load_mllm(
     InputError
         If the folder holds no such model, a file is missing or damaged, or the language model is another.
     """
-    path = find_model(Path(path))
+    path = find_model(expanded(path))
     config = read_config(path)
     settings = made(ModelSettings, config["model"], str(path / CONFIG))
     inner = _load_lm(path, config, settings, find_device("auto") if device == "auto" else device, lm, exact)

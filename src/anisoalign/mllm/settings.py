@@ -11,6 +11,7 @@ from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 from anisoalign.embeddings import InputError
 from anisoalign.mllm.toml import apply, lines, resolve_paths
+from anisoalign.places import expanded
 
 PRETRAINING_LR, TUNING_LR = 5e-4, 1e-5
 """Learning rates of the two stages in the paper."""
@@ -254,7 +255,7 @@ class TrainSettings:
         InputError
             If the file cannot be read, or a key or a value is none of ours; the message lists the keys there are.
         """
-        path = Path(path)
+        path = expanded(path)
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anisoalign.embeddings import InputError
+from anisoalign.places import expanded
 
 
 def resolve_paths(given: dict[str, Any], folder: Path) -> None:
@@ -15,10 +16,10 @@ def resolve_paths(given: dict[str, Any], folder: Path) -> None:
     for stage in given["stages"].values():
         for key in ("conversations", "embeddings", "aligner"):
             if isinstance(stage.get(key), str) and stage[key] and "://" not in stage[key]:
-                stage[key] = str(folder / stage[key])
+                stage[key] = str(folder / expanded(stage[key]))
     lm = given["model"].get("lm")
-    if isinstance(lm, str) and lm and (folder / lm).is_dir():
-        given["model"]["lm"] = str(folder / lm)
+    if isinstance(lm, str) and lm and (folder / expanded(lm)).is_dir():
+        given["model"]["lm"] = str(folder / expanded(lm))
 
 
 def apply(given: dict[str, Any], change: str) -> None:

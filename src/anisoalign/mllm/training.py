@@ -34,6 +34,7 @@ from anisoalign.mllm.saving import check_free, write
 from anisoalign.mllm.settings import StageSettings
 from anisoalign.mllm.store import EmbeddingStore
 from anisoalign.mllm.unusable import Unusable
+from anisoalign.places import expanded
 
 Progress = Callable[[int, int, float], None]
 """Called with the steps done, the steps in all, and the last loss."""
@@ -149,14 +150,14 @@ def train_fitting(
     store = moved(store, model.aligner)
     check_store(model, store)
     _check_place(out)
-    return _Run(model, talks, store, settings, None if out is None else Path(out), name, progress)()
+    return _Run(model, talks, store, settings, None if out is None else expanded(out), name, progress)()
 
 
 def _check_place(out: str | Path | None) -> None:
     """Raise InputError, before any work, where a trained model could not be written."""
     if out is None:
         return
-    place = Path(out)
+    place = expanded(out)
     check_free(place)
     if place.exists() and any(place.iterdir()):
         raise InputError(f"{place} holds a trained model already; choose another folder, or remove it")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import writable, write_synced
+from anisoalign.places import expanded
 from anisoalign.report import answers
 from anisoalign.report.choosing import Advice, advise
 from anisoalign.report.gap_charts import cosines, overlap, projection, residual_energy, residual_spectrum, spectra
@@ -123,7 +124,7 @@ def write_page(
     if not (results.diagnose or results.evaluate or results.compare or results.views):
         raise InputError("there is nothing to report: give a gap, an alignment or a comparison")
     html = render(results, title)
-    path = Path(path)
+    path = expanded(path)
     with writable(path):
         write_synced(path, html)
     return path

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from anisoalign.embeddings.atomic import writable
+from anisoalign.places import expanded
 from anisoalign.report.wording import Record
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def write_figures(
     """
     from anisoalign.report.drawing import house_style
 
-    folder, written = Path(folder), []
+    folder, written = expanded(folder), []
     with writable(folder), house_style():
         folder.mkdir(parents=True, exist_ok=True)
         for drawing in drawings([] if gap is None else [gap], comparison):

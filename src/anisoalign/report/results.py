@@ -11,6 +11,7 @@ from typing import Any
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import writable, write_synced
+from anisoalign.places import expanded
 from anisoalign.report.wording import Record
 
 SCHEMA_VERSION = 1
@@ -73,8 +74,9 @@ def write_results(path: str | Path, results: Results) -> None:
     InputError
         If the file cannot be written.
     """
-    with writable(Path(path)):
-        write_synced(Path(path), json.dumps(results.to_dict(), allow_nan=False, ensure_ascii=False, indent=1) + "\n")
+    path = expanded(path)
+    with writable(path):
+        write_synced(path, json.dumps(results.to_dict(), allow_nan=False, ensure_ascii=False, indent=1) + "\n")
 
 
 def read_results(paths: Sequence[str | Path]) -> Results:
@@ -86,7 +88,7 @@ def read_results(paths: Sequence[str | Path]) -> Results:
         If a file is absent, no JSON, or holds no results; the message names file and part.
     """
     found: dict[str, Any] = {}
-    for path in map(Path, paths):
+    for path in map(expanded, paths):
         for part, value in _parts(path, _read(path)).items():
             _check(path, part, value)
             found[part] = value

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from anisoalign.embeddings.model_folder import tensors_into
+from anisoalign.places import expanded
 
 Order = Literal["mean", "diagonal", "full"]
 """How much of the second moment is kept: nothing, its diagonal, or the whole matrix."""
@@ -180,7 +181,8 @@ class Moments:
         arrays = {"n": np.array([self.n], dtype=np.int64), "mean": self.mean, "rounding": np.array([self.rounding])}
         if self.m2 is not None:
             arrays["m2"] = np.ascontiguousarray(self.m2)
-        with tensors_into(Path(path)):
+        path = expanded(path)
+        with tensors_into(path):
             save_file(arrays, str(path), {_KEY: str(SCHEMA_VERSION)})
 
     @classmethod
@@ -192,6 +194,7 @@ class Moments:
         ValueError
             If the file is not one of moments, or of another schema version.
         """
+        path = expanded(path)
         try:
             with safe_open(str(path), framework="numpy") as file:
                 about = file.metadata() or {}

@@ -27,6 +27,7 @@ from anisoalign.aligners.realign import trace_scale
 from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
 from anisoalign.geometry import joint_frame
+from anisoalign.places import expanded
 from anisoalign.statistics import Moments
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class CorrectionFit:
             seed=model.seed,
             whole=sample.whole,
             device=str(find_device(model.device)),
-            checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
+            checkpoint=None if self.checkpoint is None else expanded(self.checkpoint),
             progress=self.progress,
         )
 

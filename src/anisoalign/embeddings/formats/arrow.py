@@ -48,21 +48,7 @@ class ArrowSource:
         self.nbytes = path.stat().st_size
 
     def _batches(self) -> Iterator[pa.Schema | pa.RecordBatch]:
-        """Yield the schema, then every record batch, without copying from the mapped file."""
-        try:
-            with self.path.open("rb") if is_remote(self.path) else pa.memory_map(str(self.path)) as mapped:
-                if mapped.read(6) == b"ARROW1":
-                    mapped.seek(0)
-                    reader = pa.ipc.open_file(mapped)
-                    yield reader.schema
-                    yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
-                else:
-                    mapped.seek(0)
-                    stream = pa.ipc.open_stream(mapped)
-                    yield stream.schema
-                    yield from stream
-        except (OSError, pa.ArrowException) as error:
-            raise InputError(f"{self.path} cannot be read as Arrow: {one_line(error)}") from error
+        return read_batches(self.path)
 
     def _arrays(self) -> Iterator[pa.Array]:
         for batch in self._batches():
@@ -94,6 +80,24 @@ class ArrowSource:
         for batch in self._batches():
             if isinstance(batch, pa.RecordBatch):
                 yield batch.select(names).replace_schema_metadata()
+
+
+def read_batches(path: Path) -> Iterator[pa.Schema | pa.RecordBatch]:
+    """Yield the schema, then every record batch, without copying from the mapped file."""
+    try:
+        with path.open("rb") if is_remote(path) else pa.memory_map(str(path)) as mapped:
+            if mapped.read(6) == b"ARROW1":
+                mapped.seek(0)
+                reader = pa.ipc.open_file(mapped)
+                yield reader.schema
+                yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
+            else:
+                mapped.seek(0)
+                stream = pa.ipc.open_stream(mapped)
+                yield stream.schema
+                yield from stream
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read as Arrow: {one_line(error)}") from error
 
 
 def is_hf_dataset(folder: Path) -> bool:
