@@ -51,6 +51,29 @@ def test_a_text_in_a_file_of_its_own_is_that_of_a_list(tmp_path, mark, end):
     assert read_text("a dog\n") == "a dog\n"  # a text in memory is what it is
 
 
+@pytest.mark.parametrize("end", ["\n", "\n\n", "\r\n\r\n", "\n \n\n", "\n\t"])
+@pytest.mark.parametrize("count", [3, 1024])
+def test_blank_lines_at_the_end_hold_nothing(tmp_path, end, count):
+    lists, labels = tmp_path / "list.jsonl", tmp_path / "labels.txt"
+    lists.write_bytes(("\n".join(f'{{"caption": "cat {i}"}}' for i in range(count)) + end).encode())
+    items = find_items(tmp_path / "list.jsonl", ("text",))
+    assert items.rows == len(list(items.read(0, count + 1))) == count
+    labels.write_bytes(("\n".join("cat" for _ in range(count)) + end).encode())
+    for column in ("label", "caption"):
+        assert read_labels(labels, column=column) == read_labels(labels, count, column) == ["cat"] * count
+
+
+def test_a_blank_line_between_others_is_named(tmp_path):
+    lists, labels = tmp_path / "list.jsonl", tmp_path / "labels.txt"
+    lists.write_text('{"caption": "a"}\n\n \n{"caption": "b"}\n')
+    with pytest.raises(InputError, match=r"list\.jsonl, line 2 is blank, and line 4 is not"):
+        find_items(lists, ("text",))
+    labels.write_text("a\n\nb\n\n")
+    for column in ("label", "caption"):
+        with pytest.raises(InputError, match=rf"row 1: the {column} is empty \(line 2\)"):
+            read_labels(labels, 3, column)
+
+
 def test_captions_of_the_page_have_the_rows_of_encode(tmp_path):
     path = tmp_path / "captions.txt"
     path.write_bytes(f"{ODD}\r\na dog\r\n".encode())

@@ -19,8 +19,8 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
     Parameters
     ----------
     path : str or Path
-        A text file with one label a line, a `.npy` array of whole numbers or strings, shape (n,), or a
-        parquet file with a column `label`.
+        A text file with one label a line (blank lines at its end do not count), a `.npy` array of whole numbers or
+        strings, shape (n,), or a parquet file with a column `label`.
     expect_rows : int, optional
         Number of rows the labels must fit.
     column : str
@@ -49,17 +49,28 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
         elif path.suffix == ".parquet":
             labels = _from_parquet(path, column)
         else:
-            labels = _encoded(read_lines(path), expect_rows) if column == "caption" else read_lines(path)
+            labels = _from_lines(path)
+            if column == "caption":
+                labels = _encoded(labels, expect_rows)
     except InputError:
         raise
     except (OSError, ValueError, TypeError, tokenize.TokenError, pa.ArrowException) as error:
         raise InputError(f"{path} cannot be read as {column}s: {one_line(error)}") from error
     for row, label in enumerate(labels):
         if not label.strip():
-            raise InputError(f"{path}, row {row}: the {column} is empty")
+            line = "" if path.suffix in (".npy", ".parquet") else f" (line {row + 1})"
+            raise InputError(f"{path}, row {row}: the {column} is empty{line}")
     if expect_rows is not None and len(labels) != expect_rows:
         raise InputError(f"{path} holds {len(labels)} {column}s for {expect_rows} rows")
     return labels
+
+
+def _from_lines(path: Path) -> list[str]:
+    """The lines of a file but for blank ones at its end, as editors and scripts leave them."""
+    lines = read_lines(path)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
 
 
 def _encoded(captions: list[str], expect_rows: int | None) -> list[str]:

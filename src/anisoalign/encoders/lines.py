@@ -43,7 +43,8 @@ class LineIndex:
 
     def lines(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         """Yield number and bytes of the lines start … stop − 1."""
-        if start >= min(stop, self.rows):
+        stop = min(stop, self.rows)
+        if start >= stop:
             return
         first = start // _EVERY
         with opened(self.path) as file:
@@ -106,7 +107,7 @@ class JsonLinesListing:
     """Objects of a JSON Lines file, one item a line; other values go along as columns.
 
     Every line is parsed once before any work: a line that is no object is an error, and a column has one type
-    (a value of another type is kept as its JSON).
+    (a value of another type is kept as its JSON). Blank lines at the end hold no items; one between items is an error.
     """
 
     tabular = True
@@ -115,7 +116,7 @@ class JsonLinesListing:
         self.path, self.kinds = path, kinds
         self._index = LineIndex(path)
         types: dict[str, pa.DataType] = {}
-        for number, line in enumerate(self._index.scan(), 1):
+        for number, line in self._scan():
             for name, value in self._parse(line, number).items():
                 types[name] = _widened(types.get(name), value)
         names = list(types)
@@ -146,6 +147,18 @@ class JsonLinesListing:
                 new: _fitted(record.get(name), self.columns.field(new).type) for name, new in self._carried.items()
             }
             yield Item(row, "" if own is None else str(own), f"{self.path}, line {row + 1}", content, columns)
+
+    def _scan(self) -> Iterator[tuple[int, bytes]]:
+        """Yield number, from 1, and bytes of every line that holds an item, and count those alone."""
+        blank = 0
+        for number, line in enumerate(self._index.scan(), 1):
+            if not line.strip():
+                blank += 1
+            elif blank:
+                raise InputError(f"{self.path}, line {number - blank} is blank, and line {number} is not; remove it")
+            else:
+                yield number, line
+        self._index.rows -= blank
 
     def _parse(self, line: bytes, number: int) -> dict[str, Any]:
         try:
