@@ -245,6 +245,19 @@ def test_generators_of_gpus_are_left_alone(rows, monkeypatch):
     aa.AnisoAlign.paper(**QUICK).fit(rows[0], rows[1])
 
 
+def test_the_generator_of_the_process_is_not_borrowed_either(rows, tmp_path, monkeypatch):
+    """Not even to be given back: fits in other threads, and others' draws, would meanwhile see another state."""
+
+    def fail(*given, **named):
+        raise AssertionError
+
+    for name in ("fork_rng", "set_rng_state"):
+        monkeypatch.setattr(torch.random, name, fail)
+    model = aa.AnisoAlign.paper(**QUICK).fit(rows[0], rows[1])
+    model.save(tmp_path / "m")
+    aa.load(tmp_path / "m").transform(rows[2])
+
+
 def test_what_is_sampled_is_small_here():
     """These sets are all below what makes a fit take more threads, so that bytes can be compared."""
     assert FIT < SMALL
