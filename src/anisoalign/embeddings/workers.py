@@ -93,7 +93,7 @@ class _SharedCounts:
     @staticmethod
     @contextmanager
     def _whoever_set_it_last() -> Iterator[None]:
-        """From 3.8 on threadpoolctl lets no thread but the one that set the count of OpenBLAS change it, unless freed."""
+        """From 3.8 on threadpoolctl lets only the thread that set the count of OpenBLAS change it, unless freed."""
         free = getattr(OpenBLASController, "clear_controlling_thread", lambda force: None)
         free(force=True)
         yield
