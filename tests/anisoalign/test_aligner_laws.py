@@ -258,6 +258,26 @@ def test_the_generator_of_the_process_is_not_borrowed_either(rows, tmp_path, mon
     aa.load(tmp_path / "m").transform(rows[2])
 
 
+@pytest.mark.parametrize("within", [torch.no_grad, torch.inference_mode])
+def test_networks_train_where_the_caller_wants_no_gradients(rows, within):
+    steps = {**QUICK, "prior_steps": 3, "refine_steps": 3}
+    expected = aa.AnisoAlign.paper(**steps).fit(rows[0], rows[1])
+    with within():
+        found = aa.AnisoAlign.paper(**steps).fit(rows[0], rows[1])
+    assert aligner_fingerprint(found) == aligner_fingerprint(expected)
+
+
+def test_the_default_precision_of_torch_is_not_that_of_the_networks(rows):
+    steps = {**QUICK, "terms": "init+refine+prior+phase+support", "prior_steps": 3, "refine_steps": 3}
+    expected = aa.AnisoAlign.paper(**steps).fit(rows[0], rows[1])
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = aa.AnisoAlign.paper(**steps).fit(rows[0], rows[1])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert aligner_fingerprint(found) == aligner_fingerprint(expected)
+
+
 def test_what_is_sampled_is_small_here():
     """These sets are all below what makes a fit take more threads, so that bytes can be compared."""
     assert FIT < SMALL

@@ -155,8 +155,10 @@ class CorrectionFit:
         """The parts that are wanted."""
         return set(parse_terms(self.model.terms))
 
+    @torch.inference_mode(mode=False)
+    @torch.enable_grad()
     def fit(self) -> FittedCorrection:
-        """All parts, by the initialisation of the source or by transport."""
+        """All parts, by the initialisation of the source or by transport; networks train whatever the caller set."""
         made, rank = self._radial() if self.model.initial == "radial" else self._transported()
         return FittedCorrection(made, rank if made.polar is None else made.polar.basis.shape[1])
 

@@ -89,8 +89,9 @@ def noised(
     Where the rows are a share of a batch, what is drawn for the whole batch is drawn, and theirs of it taken.
     """
     rows, batch = (slice(None), len(phase)) if share is None else (share.rows, share.batch)
-    time = torch.rand(batch, 1, generator=generator, device=generator.device)[rows].to(phase)
-    noise = torch.randn(batch, phase.shape[1], generator=generator, device=generator.device)[rows].to(phase)
+    shape = batch, phase.shape[1]
+    time = torch.rand(batch, 1, generator=generator, dtype=torch.float32, device=generator.device)[rows].to(phase)
+    noise = torch.randn(*shape, generator=generator, dtype=torch.float32, device=generator.device)[rows].to(phase)
     centre = potential.drifted(phase, prior.settings.drift_step)
     variance = 2 * prior.sigma(time).square()
     moved = wrap(centre + variance.sqrt() * noise)
