@@ -245,6 +245,39 @@ def test_generators_of_gpus_are_left_alone(rows, monkeypatch):
     aa.AnisoAlign.paper(**QUICK).fit(rows[0], rows[1])
 
 
+def test_the_generator_of_the_process_is_not_borrowed_either(rows, tmp_path, monkeypatch):
+    """Not even to be given back: fits in other threads, and others' draws, would meanwhile see another state."""
+
+    def fail(*given, **named):
+        raise AssertionError
+
+    for name in ("fork_rng", "set_rng_state"):
+        monkeypatch.setattr(torch.random, name, fail)
+    model = aa.AnisoAlign.paper(**QUICK).fit(rows[0], rows[1])
+    model.save(tmp_path / "m")
+    aa.load(tmp_path / "m").transform(rows[2])
+
+
+@pytest.mark.parametrize("within", [torch.no_grad, torch.inference_mode])
+def test_networks_train_where_the_caller_wants_no_gradients(rows, within):
+    steps = {**QUICK, "prior_steps": 3, "refine_steps": 3}
+    expected = aa.AnisoAlign.paper(**steps).fit(rows[0], rows[1])
+    with within():
+        found = aa.AnisoAlign.paper(**steps).fit(rows[0], rows[1])
+    assert aligner_fingerprint(found) == aligner_fingerprint(expected)
+
+
+def test_the_default_precision_of_torch_is_not_that_of_the_networks(rows):
+    steps = {**QUICK, "terms": "init+refine+prior+phase+support", "prior_steps": 3, "refine_steps": 3}
+    expected = aa.AnisoAlign.paper(**steps).fit(rows[0], rows[1])
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = aa.AnisoAlign.paper(**steps).fit(rows[0], rows[1])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert aligner_fingerprint(found) == aligner_fingerprint(expected)
+
+
 def test_what_is_sampled_is_small_here():
     """These sets are all below what makes a fit take more threads, so that bytes can be compared."""
     assert FIT < SMALL

@@ -1,7 +1,9 @@
 """Parameters of AnisoAlign: each bad value refused by name before a row is read; presets and terms by their names."""
 
+import inspect
 import math
 
+import numpy as np
 import pytest
 import torch
 from aligner_worlds import QUICK, distorted
@@ -23,6 +25,7 @@ BAD = [
     *((name, value) for name in LENGTHS for value in (-1.0, NAN, INF, "far", None, False)),
     *((name, value) for name, low in COUNTS.items() for value in (low, 2.5, "many", None, True)),
     *((name, value) for name in CHOICES for value in ("other", "", None, 3)),
+    ("seed", 2**63),
     *((name, value) for name in SWITCHES for value in (1, "yes", None)),
     *(("rank", value) for value in (0, -3, 0.0, 1.5, NAN, True)),
     *(("shrinkage", value) for value in (-0.1, 2.0, NAN, "oas", None, True)),
@@ -45,6 +48,29 @@ def test_bounds_of_the_range_are_in_it():
     for name, value in (("strength", 0), ("strength", 1.0), ("balance", 0.0), ("rank", 1.0), ("shrinkage", "auto")):
         with pytest.raises(aa.InputError, match="not/read"):
             aa.AnisoAlign(**{name: value}).fit("not/read", "not/read")
+
+
+class Unchecked(aa.AnisoAlign):
+    """Its constructor takes NumPy's numbers here too, where the suite checks annotations as it runs."""
+
+    __init__ = inspect.unwrap(aa.AnisoAlign.__init__)
+
+
+def test_numbers_and_truths_of_numpy_are_taken_as_those_of_python():
+    source, target, _ = distorted(120, 0)
+    plain = {**QUICK, "seed": 3, "force": True, "centred_coupling": True, "prior_steps": 5, "refine_steps": 5}
+    names = ("seed", "force", "centred_coupling", "prior_steps", "refine_steps")
+    theirs = plain | {name: np.asarray(plain[name])[()] for name in names}
+    models = [Unchecked.paper(**kinds) for kinds in (plain, theirs)]
+    first, second = (model.fit(source[:60], target[60:]) for model in models)
+    assert first.transform(source).tobytes() == second.transform(source).tobytes()
+
+
+def test_the_largest_seed_is_taken_by_every_generator():
+    source, target, _ = distorted(120, 0)
+    for seed in (2**63 - 1, np.int64(2**63 - 1)):
+        model = Unchecked.paper(**{**QUICK, "prior_steps": 1, "refine_steps": 1, "seed": seed})
+        model.fit(source[:60], target[60:])
 
 
 def test_a_device_that_is_not_there_is_refused_before_a_row_is_read(monkeypatch):

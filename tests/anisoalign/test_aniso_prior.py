@@ -143,6 +143,15 @@ def test_training_leaves_the_global_generator_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_first_weights_are_those_that_torch_draws_from_the_seed():
+    """To the last bit, so that a seed is the same model as before they had a generator of their own."""
+    torch.manual_seed(7)
+    expected, generator = [torch.nn.Linear(14, 64), torch.nn.Linear(64, 64)], torch.Generator().manual_seed(7)
+    for ours, theirs in zip(ScorePrior(4, SMALL, generator).body[:3:2], expected, strict=True):
+        assert torch.equal(ours.weight, theirs.weight)
+        assert torch.equal(ours.bias, theirs.bias)
+
+
 def test_a_training_that_was_interrupted_ends_like_one_that_was_not(tmp_path):
     phase, file = coupled_phases(300, 4), tmp_path / "prior.ckpt"
 

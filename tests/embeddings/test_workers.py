@@ -63,3 +63,58 @@ def test_bits_do_not_depend_on_threads_or_hands(digests, what, dtype):
     found = digests[f"{what} in {dtype}"]
     assert len(found) == 9
     assert len(set(found)) == 1
+
+
+OVERLAPPING = """
+import sys, threading
+import numpy as np, torch
+from threadpoolctl import threadpool_info
+from anisoalign.embeddings import operations_alone
+
+def blas():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+def counts():
+    return torch.get_num_threads(), blas()
+
+def inside(entered, leave, seen):
+    with operations_alone():
+        entered.set()
+        leave.wait()
+        seen.append(counts())
+    seen.append(torch.get_num_threads())
+
+before, seen, fresh = counts(), {}, []
+assert before == (2, {2}), before
+for turn in range(2):  # the second shows what the first left
+    entered, leave = ([threading.Event() for _ in range(2)] for _ in range(2))
+    with operations_alone():
+        threads = []
+        for i in range(2):
+            threads.append(threading.Thread(target=inside, args=(entered[i], leave[i], seen.setdefault(i, []))))
+            threads[i].start()
+            entered[i].wait()
+        leave[1].set()
+        threads[1].join()
+        assert counts() == (1, {1}), counts()
+    assert torch.get_num_threads() == 2  # who leaves has its own again, though another is inside
+    assert blas() == {1}
+    with operations_alone():
+        assert counts() == (1, {1}), counts()
+    leave[0].set()
+    threads[0].join()
+    assert seen[0][-2] == seen[1][-2] == (1, {1}), seen
+    assert counts() == before, counts()
+    thread = threading.Thread(target=lambda: fresh.append(counts()))
+    thread.start()
+    thread.join()
+    assert fresh[-1] == before, fresh
+"""
+
+
+def test_threads_that_are_inside_at_once_leave_the_counts_as_they_were():
+    """In whatever order they leave, no one is given more threads while inside, and none is left with fewer."""
+    environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2")}
+    command = [sys.executable, "-c", OVERLAPPING]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 0, ended.stderr

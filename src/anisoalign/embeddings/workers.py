@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -66,16 +66,58 @@ def in_order(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+class _SharedCounts:
+    """Counts of threads that the process has one of: set to one by the first who is inside, restored by the last."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+
+    def enter(self, blas: ThreadpoolController) -> None:
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                with ThreadPoolExecutor(1) as fresh:  # which has the count of the process, not one of its own
+                    self.torch_threads = fresh.submit(torch.get_num_threads).result()
+                with self._whoever_set_it_last():
+                    self.blas = blas.limit(limits=1)
+            torch.set_num_threads(1)
+
+    def leave(self) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                with self._whoever_set_it_last():
+                    self.blas.restore_original_limits()
+                torch.set_num_threads(self.torch_threads)
+
+    @staticmethod
+    @contextmanager
+    def _whoever_set_it_last() -> Iterator[None]:
+        """From 3.8 on threadpoolctl lets only the thread that set the count of OpenBLAS change it, unless freed."""
+        free = getattr(OpenBLASController, "clear_controlling_thread", lambda force: None)
+        free(force=True)
+        yield
+        free(force=True)
+
+
+_SHARED = _SharedCounts()
+
+
 @contextmanager
 def operations_alone() -> Iterator[None]:
-    """One torch thread and one BLAS thread an operation: what is too small to share is slower shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """One torch thread and one BLAS thread an operation: what is too small to share is slower shared.
+
+    Threads may be inside at the same time: BLAS has one count for all, OpenMP one for each of them.
+    """
+    torch.get_num_threads()  # the first call in a thread sets its count
+    found = ThreadpoolController()
+    own = found.select(user_api="openmp").limit(limits=1)
+    _SHARED.enter(found.select(user_api="blas"))
     try:
-        with threadpool_limits(limits=1, user_api="blas"):
-            yield
+        yield
     finally:
-        torch.set_num_threads(before)
+        _SHARED.leave()
+        own.restore_original_limits()
 
 
 def cores() -> int:

@@ -293,11 +293,11 @@ class AnisoAlign(Aligner):
         """
         check_settings(self)
         warn_of_unread(unread_settings(self))
-        force = force or self.force
+        force = force or bool(self.force)
         source, target = open_sets(source, target, force)
         moments_y = measure(source, "full", dtype=dtype, progress=progress)
         moments_x = measure(target, "full", dtype=dtype, progress=progress)
-        overlap_p = check_premise(moments_y, moments_x, force, self.seed)
+        overlap_p = check_premise(moments_y, moments_x, force, int(self.seed))
         whole = Whole(moments_y, moments_x, source, target, progress)
         fitted = self._fitted(whole, map_precision(max(source.rows, target.rows), dtype), stages, checkpoint)
         fitted.overlap_p_ = overlap_p
@@ -328,8 +328,9 @@ class AnisoAlign(Aligner):
         The samples, the largest that a fit holds, are gone before calibration passes over all sources.
         """
         moments_y, moments_x = whole.source, whole.target
-        rows_y = whole.source_rows.sample(self.fit_rows, self.seed, precision)
-        rows_x = whole.target_rows.sample(self.fit_rows, self.seed + 1, precision)
+        seed = int(self.seed)  # of NumPy's, which may have no room for one more
+        rows_y = whole.source_rows.sample(int(self.fit_rows), seed, precision)
+        rows_x = whole.target_rows.sample(int(self.fit_rows), seed + 1, precision)
         # Samples that are the sets themselves say the same.
         sampled = max(whole.source_rows.rows, whole.target_rows.rows) > self.fit_rows
         fitted = type(self)(**self.get_params())
@@ -458,12 +459,12 @@ class AnisoAlign(Aligner):
         else:
             rows = open_embeddings(source[None] if getattr(source, "ndim", 2) == 1 else source)
         if rows.dim == self.n_features_in_ and rows.rows > 1:
-            seen = rows.sample(4096, self.fitted_with["seed"], np.float64)
+            seen = rows.sample(4096, int(self.fitted_with["seed"]), np.float64)
             check_drift(seen, self.start_source_mean_, self.source_energy_, self.source_dimension_)
         aligned = super().transform(source, out, **options)
         if not return_bound:
             return aligned
-        bounds = self._bounds(rows.sample(rows.rows, self.fitted_with["seed"], np.float64))
+        bounds = self._bounds(rows.sample(rows.rows, int(self.fitted_with["seed"]), np.float64))
         return aligned, bounds if self.correction().acts_at(self.strength_) else np.zeros_like(bounds)
 
     def passes(self, source_rows: int, target_rows: int) -> tuple[int, int]:

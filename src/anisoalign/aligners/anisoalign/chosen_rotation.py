@@ -51,7 +51,7 @@ def chosen_rotation(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray, w
 
 
 def _translation_is_nearer(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray, within: int, split: int) -> bool:
-    generator = np.random.default_rng([model.seed, split])
+    generator = np.random.default_rng([int(model.seed), split])
     (fit_y, test_y), (fit_x, test_x) = (
         apart(rows, generator.permutation(len(rows)), min(MOST_HELD, int(HELD * len(rows))))
         for rows in (rows_y, rows_x)

@@ -55,7 +55,7 @@ def chosen_strength(
         return aligned
 
     names, workers = [rival.name for rival in _rivals()], folds_at_once(model, max(len(rows_y), len(rows_x)))
-    choice = choose_strength(rows_y, rows_x, fit, model.seed, names, workers)
+    choice = choose_strength(rows_y, rows_x, fit, int(model.seed), names, workers)
     return (DEFAULT, None) if choice is None else (choice.strength, choice.to_dict())
 
 

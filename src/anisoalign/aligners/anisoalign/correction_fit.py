@@ -157,8 +157,10 @@ class CorrectionFit:
         """The parts that are wanted."""
         return set(parse_terms(self.model.terms))
 
+    @torch.inference_mode(mode=False)
+    @torch.enable_grad()
     def fit(self) -> FittedCorrection:
-        """All parts, by the initialisation of the source or by transport."""
+        """All parts, by the initialisation of the source or by transport; networks train whatever the caller set."""
         made, rank = self._radial() if self.model.initial == "radial" else self._transported()
         return FittedCorrection(made, rank if made.polar is None else made.polar.basis.shape[1])
 
@@ -213,7 +215,7 @@ class CorrectionFit:
 
     def _coupled(self, parts: Sequence[Part]) -> Coupled:
         model, rows_y, rows_x = self.model, self.sample.rows_y, self.sample.rows_x
-        return couple(parts, rows_y, rows_x, model.neighbours, model.balance, model.seed)
+        return couple(parts, rows_y, rows_x, model.neighbours, model.balance, int(model.seed))
 
     def _guided(self, before: Sequence[Part], coupled: Coupled) -> tuple[Guide, Affine, int]:
         """The guide, the transport that restores what it took, and the rank of that one's frame."""
@@ -232,7 +234,7 @@ class CorrectionFit:
             _basis(model, sample.moments_y, sample.moments_x, sample.rows_y, sample.rows_x),
             polar_settings(model),
             radial=model.initial == "radial",
-            seed=model.seed,
+            seed=int(model.seed),
             whole=sample.whole,
             device=str(find_device(model.device)),
             checkpoint=None if self.checkpoint is None else expanded(self.checkpoint),
@@ -261,7 +263,7 @@ def _basis(model: AnisoAlign, moments_y: Moments, moments_x: Moments, rows_y: np
     basis = frame.basis[:, :even].copy()  # one column of one row counts as contiguous whatever its stride
     x = y = None
     if model.mixing == "learned":
-        few_x, few_y = (thinned(rows, MOST_ROWS, model.seed) for rows in (rows_x, rows_y))
+        few_x, few_y = (thinned(rows, MOST_ROWS, int(model.seed)) for rows in (rows_x, rows_y))
         x, y = torch.from_numpy(few_x @ basis), torch.from_numpy((few_y - moments_y.mean + moments_x.mean) @ basis)
-    mixed = basis @ mixing_matrix(model.mixing, basis.shape[1], model.seed, x, y)
+    mixed = basis @ mixing_matrix(model.mixing, basis.shape[1], int(model.seed), x, y)
     return torch.from_numpy(np.ascontiguousarray(mixed))

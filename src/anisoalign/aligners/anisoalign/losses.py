@@ -27,7 +27,8 @@ def sliced_wasserstein(
     rows: Float[Tensor, "n d"], target: Float[Tensor, "k d"], generator: torch.Generator
 ) -> Float[Tensor, ""]:
     """Mean squared 2-Wasserstein distance of projections on random directions, times d; equal numbers of rows."""
-    directions = torch.randn(rows.shape[1], DIRECTIONS, generator=generator, device=generator.device).to(rows)
+    shape, device = (rows.shape[1], DIRECTIONS), generator.device
+    directions = torch.randn(*shape, generator=generator, dtype=torch.float32, device=device).to(rows)
     directions = directions / torch.linalg.vector_norm(directions, dim=0)
     count = min(len(rows), len(target))
     ours = torch.sort(rows[:count] @ directions, dim=0).values

@@ -161,11 +161,10 @@ class PolarStage:
         for part in modules:
             state = {name.removeprefix(f"{part}."): v for name, v in found.items() if name.startswith(f"{part}.")}
             if state:
-                with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and replaced at once
-                    if part == "refinement":
-                        module = Refinement(blocks, dim, settings.width)
-                    else:
-                        module = ScorePrior(blocks, settings.prior)
+                if part == "refinement":
+                    module = Refinement(blocks, dim, settings.width)
+                else:
+                    module = ScorePrior(blocks, settings.prior)
                 module.to(next(iter(state.values())).dtype).load_state_dict(state)
                 modules[part] = module.requires_grad_(False).eval()
         radial = RadialMap(found["radial_source"], found["radial_target"]) if "radial_source" in found else None

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anisoalign.aligners.anisoalign.drawn import layer
 from anisoalign.geometry.polar import to_cartesian, wrap
 
 SMALLEST = 1e-6
@@ -38,15 +39,17 @@ class Bounds:
 
 
 class Refinement(nn.Module):
-    """g([sin θ⁰; cos θ⁰; log ρ⁰; v⁰]) → (Δθ, Δρ, Δv); zero at the start, so training starts at the initialisation."""
+    """g([sin θ⁰; cos θ⁰; log ρ⁰; v⁰]) → (Δθ, Δρ, Δv); zero at the start, so training starts at the initialisation.
 
-    def __init__(self, blocks: int, dim: int, width: int):
+    Without a `generator` to draw first weights all of them are zeros, for those to be read into.
+    """
+
+    def __init__(self, blocks: int, dim: int, width: int, generator: torch.Generator | None = None):
         super().__init__()
         self.blocks = blocks
-        self.body = nn.Sequential(nn.Linear(3 * blocks + dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-        self.head = nn.Linear(width, 2 * blocks + dim)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        first, second = layer(3 * blocks + dim, width, generator), layer(width, width, generator)
+        self.body = nn.Sequential(first, nn.SiLU(), second, nn.SiLU())
+        self.head = layer(width, 2 * blocks + dim)
 
     def forward(self, start: Polar) -> Polar:
         """Unbounded moves of phases, log radii and the part in V."""

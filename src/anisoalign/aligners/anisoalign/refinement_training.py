@@ -63,9 +63,8 @@ def train_refinement(
     start = Polar(*(part.float().to(device) for part in stage.initialise(source)))
     source, target = source.float().to(device), target.float().to(device)
     basis, potential = stage.basis.float().to(device), potential.to(source)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed + 2)
-        refinement = Refinement(basis.shape[1] // 2, len(basis), settings.width).to(source)
+    drawn = torch.Generator().manual_seed(seed + 2)
+    refinement = Refinement(basis.shape[1] // 2, len(basis), settings.width, drawn).to(source)
     if not settings.losses:
         return refinement.cpu().requires_grad_(False).eval(), []  # bounds alone: nothing pulls, g stays zero
     weight = settings.phase_weight

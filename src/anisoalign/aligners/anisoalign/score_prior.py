@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anisoalign.aligners.anisoalign.drawn import layer
 from anisoalign.aligners.anisoalign.potential import PhasePotential
 from anisoalign.aligners.anisoalign.run import Run, run_key
 from anisoalign.aligners.anisoalign.together import Share, Together
@@ -35,22 +36,21 @@ class PriorSettings:
 
 
 class ScorePrior(nn.Module):
-    """s(φ̃, t, log ρ), shape (n, m): a network with periodic inputs, divided by the noise so that its output is O(1)."""
+    """s(φ̃, t, log ρ), shape (n, m): a network with periodic inputs, divided by the noise so that its output is O(1).
 
-    def __init__(self, blocks: int, settings: PriorSettings):
+    Zero at the start; without a `generator` to draw first weights all of them are, for those to be read into.
+    """
+
+    def __init__(self, blocks: int, settings: PriorSettings, generator: torch.Generator | None = None):
         super().__init__()
         self.settings = settings
         self.body = nn.Sequential(
-            nn.Linear(3 * blocks + 2, settings.width),
+            layer(3 * blocks + 2, settings.width, generator),
             nn.SiLU(),
-            nn.Linear(settings.width, settings.width),
+            layer(settings.width, settings.width, generator),
             nn.SiLU(),
-            nn.Linear(settings.width, blocks),
+            layer(settings.width, blocks),
         )
-        last = self.body[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
 
     def forward(
         self, phase: Float[Tensor, "n m"], time: Float[Tensor, "n 1"], log_radius: Float[Tensor, "n m"]
@@ -89,8 +89,9 @@ def noised(
     Where the rows are a share of a batch, what is drawn for the whole batch is drawn, and theirs of it taken.
     """
     rows, batch = (slice(None), len(phase)) if share is None else (share.rows, share.batch)
-    time = torch.rand(batch, 1, generator=generator, device=generator.device)[rows].to(phase)
-    noise = torch.randn(batch, phase.shape[1], generator=generator, device=generator.device)[rows].to(phase)
+    shape = batch, phase.shape[1]
+    time = torch.rand(batch, 1, generator=generator, dtype=torch.float32, device=generator.device)[rows].to(phase)
+    noise = torch.randn(*shape, generator=generator, dtype=torch.float32, device=generator.device)[rows].to(phase)
     centre = potential.drifted(phase, prior.settings.drift_step)
     variance = 2 * prior.sigma(time).square()
     moved = wrap(centre + variance.sqrt() * noise)
@@ -166,9 +167,7 @@ def train_score_prior(
         Of initial weights, of the rows held out and of all noise.
     """
     device = phase.device
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # that of the CPU alone: those of GPUs belong to others
-        prior = ScorePrior(phase.shape[1], settings).to(phase)
+    prior = ScorePrior(phase.shape[1], settings, torch.Generator().manual_seed(seed)).to(phase)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(phase), generator=generator).to(device)
     few = max(1, int(settings.held * len(phase)))

@@ -19,6 +19,7 @@ from anisoalign.geometry.frame import resolve_rank
 
 LOSSES = ("prior", "phase", "support", "structure")
 TERMS = ("init", "guide", "refine", *LOSSES)
+LARGEST_SEED = 2**63 - 1
 _CHOICES = {
     "rotation": ROTATIONS,
     "initial": ("transport", "radial"),
@@ -90,10 +91,12 @@ def check_settings(model: Any) -> None:
     if not (is_number(model.noise) and model.noise > PriorSettings.noise_low):
         raise ValueError(f"noise must be a number above {PriorSettings.noise_low}, not {model.noise!r}")
     for name in ("centred_coupling", "degree_normalised", "force"):
-        if not isinstance(getattr(model, name), bool):
+        if not isinstance(getattr(model, name), bool | np.bool_):
             raise ValueError(f"{name} must be True or False, not {getattr(model, name)!r}")
     for name, least in (("edges", 1), ("prior_steps", 1), ("refine_steps", 1), ("fit_rows", 2), ("seed", 0)):
         at_least(name, getattr(model, name), least)
+    if model.seed > LARGEST_SEED:
+        raise ValueError(f"seed must be below 2**63, which generators take, not {model.seed!r}")
 
 
 def unread_settings(model: Any) -> list[str]:
@@ -124,12 +127,12 @@ def polar_settings(model: Any) -> PolarSettings:
         refine="refine" in terms,
         centre=model.centre,
         bounds=Bounds(model.phase_bound, model.radius_bound, model.complement_bound, model.complement == "coordinate"),
-        neighbours=model.edges,
-        centred_coupling=model.centred_coupling,
-        degree_normalised=model.degree_normalised,
-        prior=PriorSettings(noise_high=model.noise, steps=model.prior_steps),
+        neighbours=int(model.edges),
+        centred_coupling=bool(model.centred_coupling),
+        degree_normalised=bool(model.degree_normalised),
+        prior=PriorSettings(noise_high=model.noise, steps=int(model.prior_steps)),
         drift_step=model.drift_step,
         phase_weight=model.phase_weight,
         support=model.support,
-        steps=model.refine_steps,
+        steps=int(model.refine_steps),
     )

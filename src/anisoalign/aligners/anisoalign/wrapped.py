@@ -46,7 +46,7 @@ def wrapped_score(difference: Float[Tensor, "*shape"], variance: Float[Tensor, "
 
 
 def _windings(difference: Tensor) -> Tensor:
-    return 2 * math.pi * torch.arange(-WINDINGS, WINDINGS + 1).to(difference)
+    return 2 * math.pi * torch.arange(-WINDINGS, WINDINGS + 1, dtype=torch.float32).to(difference)
 
 
 def _harmonics(difference: Tensor, variance: Tensor, wave) -> Tensor:
