@@ -1,12 +1,14 @@
 """How the strength is chosen: by both ends at once, on rows that the fit has not seen."""
 
 import threading
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
 
 from anisoalign.aligners import AnisoAlign
-from anisoalign.aligners.anisoalign import chosen_strength, strength
+from anisoalign.aligners.anisoalign import chosen_strength, correction_fit, strength
+from anisoalign.aligners.anisoalign.held_out import aligned_at, sample_of
 from anisoalign.aligners.anisoalign.strength import FEWEST, FOLDS, NODES, choose_strength
 from anisoalign.geometry import normalize
 
@@ -130,6 +132,33 @@ def test_folds_fitted_side_by_side_choose_what_folds_one_after_the_other_do(make
         curves.append(AnisoAlign(force=True).fit(source, target).strength_curve_)
         assert (len(threads) > 1) == (cores > 1)
     assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_folds_under_way_end_where_one_is_given_up(error):
+    """Each is a whole fit, of a minute where rows are wide: nobody waits for what is not wanted any more."""
+    leaving, ended = threading.Event(), []
+
+    def fit(fit_y, fit_x):
+        if not ended and threading.current_thread().name.endswith("_0"):
+            raise error
+        ended.append(leaving.wait(timeout=60))
+        raise CancelledError
+
+    rows = np.random.default_rng(0).normal(size=(100, 3))
+    with pytest.raises(error):
+        choose_strength(rows, rows, fit, 0, workers=2, leaving=leaving)
+    assert all(ended)
+
+
+def test_a_fit_that_nobody_waits_for_ends_before_its_next_part(make_planted, monkeypatch):
+    source, target, _ = make_planted(100, 8)
+    leaving = threading.Event()
+    whole = correction_fit.couple
+    monkeypatch.setattr(correction_fit, "couple", lambda *given: leaving.set() or whole(*given))
+    monkeypatch.setattr(correction_fit, "fit_guide", lambda *given: pytest.fail("went on"))
+    with pytest.raises(CancelledError):
+        aligned_at(AnisoAlign(rotation="full"), sample_of(normalize(source), normalize(target)), NODES, leaving)
 
 
 @pytest.mark.parametrize(("terms", "rows", "at_once"), [("init", 400, 3), ("init+refine", 400, 1), ("init", 9000, 1)])

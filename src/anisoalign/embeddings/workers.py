@@ -19,7 +19,10 @@ Work = Callable[[Part], Result]
 
 
 def in_order(
-    worker: Callable[[], Work[Part, Result]], parts: Sequence[Part], workers: int | None = None
+    worker: Callable[[], Work[Part, Result]],
+    parts: Sequence[Part],
+    workers: int | None = None,
+    leaving: threading.Event | None = None,
 ) -> Iterator[Result]:
     """Yield the result for each part, in order, computed by as many threads as there are cores.
 
@@ -35,6 +38,9 @@ def in_order(
     workers : int, optional
         Threads; by default one a core. No more than one part a thread, and one over, is begun ahead of what was
         taken, so memory is bounded.
+    leaving : Event, optional
+        Set once no more results are taken, as after an exception: parts under way are waited for, and long ones may
+        look at it and end.
 
     Examples
     --------
@@ -63,6 +69,8 @@ def in_order(
             while waiting:
                 yield waiting.popleft().result()
         finally:
+            if leaving is not None:
+                leaving.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
 

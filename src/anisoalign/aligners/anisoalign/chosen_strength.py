@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,9 +43,11 @@ def chosen_strength(
         return in_unit_interval("strength", model.strength), None
     quick = type(model)(**{**model.get_params(), "prior_steps": min(model.prior_steps, QUICK_PRIOR_STEPS)})
 
+    leaving = Event()
+
     def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
         sample = sample_of(fit_y, fit_x, within)
-        ours = aligned_at(quick, sample, NODES)
+        ours = aligned_at(quick, sample, NODES, leaving)
 
         def aligned(rows: np.ndarray) -> Iterator[np.ndarray]:
             yield from ours(rows)
@@ -55,7 +58,7 @@ def chosen_strength(
         return aligned
 
     names, workers = [rival.name for rival in _rivals()], folds_at_once(model, max(len(rows_y), len(rows_x)))
-    choice = choose_strength(rows_y, rows_x, fit, int(model.seed), names, workers)
+    choice = choose_strength(rows_y, rows_x, fit, int(model.seed), names, workers, leaving)
     return (DEFAULT, None) if choice is None else (choice.strength, choice.to_dict())
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -145,12 +147,15 @@ class CorrectionFit:
         Called with the name of a neural stage, the step and the number of steps.
     checkpoint : path, optional
         Folder in which the neural stages keep their states.
+    leaving : Event, optional
+        Looked at between parts: CancelledError once it is set, since nobody waits for the result.
     """
 
     model: AnisoAlign
     sample: Sample
     progress: Callable[[str, int, int], None] | None = None
     checkpoint: str | Path | None = None
+    leaving: Event | None = None
 
     @cached_property
     def terms(self) -> set[str]:
@@ -206,19 +211,27 @@ class CorrectionFit:
         y, x = self.sample.moments_y, self.sample.moments_x
         return Start(y.mean, x.mean, trace_scale(y, x))
 
+    def _go_on(self) -> None:
+        if self.leaving is not None and self.leaving.is_set():
+            raise CancelledError
+
     def _turned(self, rotation: Float[np.ndarray, "d d"]) -> Turned:
+        self._go_on()
         return Turned.by(rotation, self.sample.moments_y, self.sample.moments_x, self.model.rank)
 
     def _transport(self, turned: Turned, shrinkage: Any) -> Affine:
+        self._go_on()
         strength = self.model.initial_strength if "init" in self.terms else 0.0
         return fit_initial(turned, torch.from_numpy(self.sample.rows_y), shrinkage, strength)
 
     def _coupled(self, parts: Sequence[Part]) -> Coupled:
+        self._go_on()
         model, rows_y, rows_x = self.model, self.sample.rows_y, self.sample.rows_x
         return couple(parts, rows_y, rows_x, model.neighbours, model.balance, int(model.seed))
 
     def _guided(self, before: Sequence[Part], coupled: Coupled) -> tuple[Guide, Affine, int]:
         """The guide, the transport that restores what it took, and the rank of that one's frame."""
+        self._go_on()
         model, target = self.model, self.sample.moments_x
         guide = fit_guide(coupled.rows, coupled.barycentres, model.guide_step, model.guide_bound, target.space)
         moved = moments_of(along([*before, guide], torch.from_numpy(self.sample.rows_y)), target.dim, target.within)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,10 +47,13 @@ def sample_of(rows_y: Float[np.ndarray, "n d"], rows_x: Float[np.ndarray, "m d"]
 
 
 def aligned_at(
-    model: AnisoAlign, sample: Sample, strengths: Sequence[float]
+    model: AnisoAlign, sample: Sample, strengths: Sequence[float], leaving: Event | None = None
 ) -> Callable[[Float[np.ndarray, "k d"]], Iterator[Float[np.ndarray, "k d"]]]:
-    """Fit a model's correction on a sample: a function that gives rows aligned and calibrated at each strength."""
-    correction = CorrectionFit(model, sample).fit().correction
+    """Fit a model's correction on a sample: a function that gives rows aligned and calibrated at each strength.
+
+    The fit ends between two of its parts once `leaving` is set.
+    """
+    correction = CorrectionFit(model, sample, leaving=leaving).fit().correction
     means = correction.means(torch.from_numpy(sample.rows_y), strengths)
 
     def aligned(rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from threading import Event
 
 import numpy as np
 from jaxtyping import Float
@@ -69,6 +70,7 @@ def choose_strength(
     seed: int,
     rivals: Sequence[str] = (),
     workers: int = 1,
+    leaving: Event | None = None,
 ) -> StrengthChoice | None:
     """Strength at which held-out sources keep their geometry and reach the target best, both at once.
 
@@ -77,11 +79,12 @@ def choose_strength(
     sources and R = min(penetration, coverage, 1) against held-out targets. The harmonic mean gives nothing for
     one of them alone. The best strength is taken, but ReAlign where the best leads it by no more than a hundredth,
     so that sets whose gap is a mere shift are left at that. None below `FEWEST` different rows. `fit` gives rows at
-    each node, and after these rows by each of the `rivals`, which are scored alike; so many `workers` call it at once.
+    each node, and after these rows by each of the `rivals`, which are scored alike. So many `workers` call it at
+    once; `leaving` is set where one of them fails or the user interrupts.
     """
     if min(len(rows) - count_repeats(rows) for rows in (source, target)) < FEWEST:
         return None
-    test_y, test_x, moved = _held(source, target, fit, seed, workers)
+    test_y, test_x, moved = _held(source, target, fit, seed, workers, leaving)
     k = min(default_k(len(test_y)), max(2, len(test_y) // CROWDED))
     kept = np.array([geometry_consistency(test_y, rows, seed=seed) for rows in moved])
     kept = np.clip(np.nan_to_num(kept), 0.0, 1.0)
@@ -96,7 +99,7 @@ def choose_strength(
 
 
 def _held(
-    source: np.ndarray, target: np.ndarray, fit: FitAt, seed: int, workers: int
+    source: np.ndarray, target: np.ndarray, fit: FitAt, seed: int, workers: int, leaving: Event | None
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Sources and as many targets, each as a fit without them saw none of them, and these sources moved each way.
 
@@ -113,6 +116,7 @@ def _held(
         )
         return test_y, test_x, *(rows.astype(source.dtype) for rows in fit(fit_y, fit_x)(test_y))
 
-    folds = in_order(lambda: measured, range(FOLDS), workers) if workers > 1 else map(measured, range(FOLDS))
+    at_once = workers > 1
+    folds = in_order(lambda: measured, range(FOLDS), workers, leaving) if at_once else map(measured, range(FOLDS))
     test_y, test_x, *moved = (np.concatenate(parts) for parts in zip(*folds, strict=True))
     return test_y, test_x, moved
