@@ -147,7 +147,7 @@ def _integers(schema: pa.Schema) -> set[str]:
 
 def _fits_floats(column: pa.Array) -> bool:
     """Tell whether a float holds every integer of a column."""
-    found = pc.min_max(column).as_py()
+    found = pc.call_function("min_max", [column]).as_py()
     return found["min"] is None or (found["min"] >= -EXACT and found["max"] <= EXACT)
 
 
