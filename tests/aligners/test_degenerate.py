@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import anisoalign as aa
+from anisoalign.aligners import parse_method
+from anisoalign.geometry import normalize
 
 
 def cases():
@@ -147,3 +149,28 @@ def test_rows_that_are_all_the_same_have_no_spread_not_less_than_none(dim):
         x = np.repeat(rng.normal(size=(1, dim)), 7, axis=0)
         for source, target in ((y, x), (x, y)):
             assert np.isfinite(aa.ReAlign().fit(source, target).transform(source)).all()
+
+
+@pytest.mark.filterwarnings("ignore::anisoalign.aligners.anisoalign.premise.AlignmentWarning")
+@pytest.mark.parametrize("spread", [0.0, 1e-9])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "standardize",
+        "whiten-color",
+        "blockwise-covariance",
+        "gaussian-transport:strength=0.5",
+        "aniso-align:force=true,strength=0.5",
+        "aniso-align:force=true,strength=1",
+    ],
+)
+def test_a_source_of_one_row_over_and_over_is_not_told_apart_by_its_rounding(spec, spread):
+    """What it varies by is rounding, and a map that makes as much of it as of the target's variance is noise."""
+    rng = np.random.default_rng(0)
+    row, target = normalize(rng.normal(size=(1, 16))), normalize(rng.normal(size=(80, 16)) + 1)
+    source = np.repeat(row, 60, axis=0) + spread * rng.normal(size=(60, 16))
+    model = parse_method(spec).fit(source, target)
+    weights = [np.abs(value).max() for name, value in vars(model).items() if "weight" in name and value is not None]
+    assert max(weights, default=0) < 1e6
+    alone, together = (model.transform(rows, out_dtype="float64") for rows in (source[0], source))
+    np.testing.assert_allclose(alone, together[0], atol=1e-12)

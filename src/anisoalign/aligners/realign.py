@@ -6,11 +6,12 @@ import numpy as np
 
 from anisoalign.aligners.base import Aligner
 from anisoalign.statistics import Moments
+from anisoalign.statistics.moments import SAME
 
 
 def trace_scale(source: Moments, target: Moments) -> float:
     """S = sqrt(tr Σx / tr Σy); 1 where the source does not vary."""
-    return float(np.sqrt(target.trace / source.trace)) if source.trace > 1e-12 else 1.0
+    return float(np.sqrt(target.trace / source.trace)) if source.trace > SAME else 1.0
 
 
 class ReAlign(Aligner):

@@ -22,6 +22,8 @@ EXACT = float(np.finfo(np.float64).eps)
 """Rounding of float64, and of a file of before moments remembered theirs."""
 SAFETY = 16.0
 """Twice what rounding was seen to make of ε ‖Σ‖_F."""
+SAME = 1e-12
+"""Trace of unit rows up to which all are the same one, but for rounding."""
 _KEY = "anisoalign_moments"
 """The one entry of a file's metadata: the order of several is not fixed, and equal moments are equal files."""
 
@@ -169,6 +171,8 @@ class Moments:
         >>> int((np.linalg.eigvalsh(moments.covariance) > moments.noise).sum())  # of four points about their mean
         3
         """
+        if self.trace <= SAME:
+            return self.trace  # of one row over and over, all of it
         return SAFETY * self.rounding * float(np.linalg.norm(self.covariance))
 
     def rotated(self, rotation: Float[np.ndarray, "d d"]) -> Moments:

@@ -16,10 +16,9 @@ from anisoalign.diagnostics.repeats import count_repeats
 from anisoalign.embeddings import InputError
 from anisoalign.geometry.spectra import eigenvalues, numerical_rank, principal_subspace
 from anisoalign.statistics import Moments
+from anisoalign.statistics.moments import SAME
 
 SIGNIFICANT = 0.01
-_SAME = 1e-12
-"""Variance of unit rows up to which they are all the same."""
 FEWEST = 20
 """Rows a side below which subspaces are too uncertain to be compared, and drift to be told from chance."""
 NARROWEST = 16
@@ -58,7 +57,7 @@ def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> f
     q = min(max(d // 10, min(8, d // 3)), *ranks)
     if min(source.n, target.n) < FEWEST or d < NARROWEST:
         return None
-    same = [side for side, m in (("source", source), ("target", target)) if m.trace <= _SAME]
+    same = [side for side, m in (("source", source), ("target", target)) if m.trace <= SAME]
     if q < 1 and not same:
         return None
     p = 1.0 if same else overlap_p_value(principal_subspace(sx)[:, :q], principal_subspace(sy)[:, :q], seed)
