@@ -314,7 +314,8 @@ def test_labels_that_are_none(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([Runs(os.system, f"touch {tmp_path / 'mark'}")], dtype=object))
     np.save(tmp_path / "table.npy", np.ones((2, 2)))
     (tmp_path / "gap.txt").write_text("cat\n\ndog\n")
-    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\xfa")
+    (tmp_path / "bytes.txt").write_bytes(b"\xfa\xff\xfe")
+    (tmp_path / "wide.txt").write_text("cat\n", encoding="utf-16")
     (tmp_path / "text.npy").write_text("cat\n")
     pq.write_table(pa.table({"class": ["cat"]}), tmp_path / "other.parquet")
     pq.write_table(pa.table({"label": ["cat", None]}), tmp_path / "null.parquet")
@@ -323,6 +324,7 @@ def test_labels_that_are_none(tmp_path):
         ("table.npy", r"these are float64 of shape \(2, 2\)"),
         ("gap.txt", r"gap\.txt, row 1: the label is empty"),
         ("bytes.txt", "cannot be read as labels"),
+        ("wide.txt", r"wide\.txt is UTF-16, as Windows writes it; save it as UTF-8"),
         ("text.npy", "cannot be read as labels"),
         ("other.parquet", "no column 'label'; its columns: class"),
         ("null.parquet", "row 1: the label is empty"),

@@ -54,7 +54,7 @@ def test_blocks_of_queries_do_not_change_neighbours(monkeypatch):
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     own = np.arange(50)
     found, ranks = neighbours(rows, rows, 7, exclude=own), ranks_of(rows, rows, own[::-1].copy(), exclude=own)
-    monkeypatch.setattr(importlib.import_module("anisoalign.diagnostics.neighbours"), "_BLOCK", 150)
+    monkeypatch.setattr(importlib.import_module("anisoalign.diagnostics.neighbours"), "BLOCK", 150)
     np.testing.assert_array_equal(neighbours(rows, rows, 7, exclude=own), found)
     np.testing.assert_array_equal(ranks_of(rows, rows, own[::-1].copy(), exclude=own), ranks)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from itertools import islice
 
@@ -32,12 +32,13 @@ WRITE_RATE = 500e6
 """Bytes per second that are taken for writing, since trying it out would take a place to write."""
 
 
-def measured_rates(y: EmbeddingSet, precision: np.dtype, products: bool) -> tuple[float, float]:
+def measured_rates(y: EmbeddingSet, precision: np.dtype, products: bool, judged: bool = True) -> tuple[float, float]:
     """Bytes read and normalised per second, and operations of products per second, timed here and now.
 
-    Both are timed in one thread, as a worker does them, a few times: the best counts, since passes are long.
+    Both are timed in one thread, as a worker does them, a few times: the best counts, since passes are long. Rows that
+    cannot be used are refused or dropped as by a pass, unless they are not `judged`, since not all are to be read.
     """
-    d, read = y.dim, _read_rate(y, precision)
+    d, read = y.dim, _read_rate(y, precision, judged)
     if not products:
         return cores() * read, 1.0
     rows = min(4096, max(_PROBE_OPERATIONS // (2 * d * d), 256))
@@ -47,19 +48,30 @@ def measured_rates(y: EmbeddingSet, precision: np.dtype, products: bool) -> tupl
     return cores() * read, cores() * 2 * rows * d * d / seconds
 
 
-def _read_rate(y: EmbeddingSet, precision: np.dtype) -> float:
-    """Bytes per second of the first tiles of a shard, cast and normalised, whether their rows can be used or not."""
-    shard = next((shard for shard in y.shards if shard.rows), None)
-    if shard is None:
-        return WRITE_RATE  # nothing to read
+def _read_rate(y: EmbeddingSet, precision: np.dtype, judged: bool) -> float:
+    """Bytes per second of the first tiles."""
     rates, started = [], time.perf_counter()
     # Tiles and no more, so that a memory budget that is enough for passes is enough for the plan.
-    for stored, _ in islice(shard.source.blocks(tile_rows(y.dim)), _PROBES):
-        values = stored.astype(precision)
-        values *= 1 / np.sqrt(np.einsum("ij,ij->i", values, values).clip(1e-30))[:, None]
-        rates.append(stored.nbytes / (time.perf_counter() - started))
+    for rows in islice(_tiles(y, precision) if judged else _unjudged(y, precision), _PROBES):
+        rates.append(rows * y.dim * y.dtype.itemsize / (time.perf_counter() - started))
         started = time.perf_counter()
     return max(rates)
+
+
+def _tiles(y: EmbeddingSet, precision: np.dtype) -> Iterator[int]:
+    """Read a set as a pass does, half precision as it is stored; yield the rows of each tile."""
+    if precision == np.float16:
+        return (len(tile) for tile in y.tiles(precision, raw=True))
+    return (len(tile) for tile in y.tiles(precision, buffer=y.tile_buffer(precision)))
+
+
+def _unjudged(y: EmbeddingSet, precision: np.dtype) -> Iterator[int]:
+    """Read the first shard that has rows, cast and bring them to unit length, whatever they hold."""
+    filled = next(shard for shard in y.shards if shard.rows)
+    for stored, _ in filled.source.blocks(tile_rows(y.dim)):
+        values = stored.astype(precision)
+        values *= 1 / np.sqrt(np.einsum("ij,ij->i", values, values).clip(1e-30))[:, None]
+        yield len(values)
 
 
 def seconds_of(work: Work, d: int, flop_rate: float) -> float:

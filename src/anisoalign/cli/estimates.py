@@ -137,7 +137,7 @@ def _tell_sampled(
     looked = {name: rows.rows if rows.bad_rows == "drop" else used[name] for name, rows in sets.items()}
     read = sum(looked[name] * rows.dim * rows.dtype.itemsize for name, rows in sets.items())
     held = sum(used.values()) * _width(sets) * precision.itemsize + 2 * 8 * _block(max(used.values()))
-    _tell(what, list(sets.values()), read, held, precision, work, more)
+    _tell(what, list(sets.values()), read, held, precision, work, more, judged=False)
 
 
 def _tell(
@@ -149,6 +149,7 @@ def _tell(
     work: Work,
     more: str = "",
     written: int = 0,
+    judged: bool = True,
 ) -> None:
     """Memory is what comes on top of Python and its libraries; time is that of this machine, timed on the spot."""
     from anisoalign.aligners.rates import WRITE_RATE, measured_rates, seconds_of
@@ -157,7 +158,7 @@ def _tell(
     from anisoalign.statistics.passes import tile_rows
 
     first = sets[0]
-    read_rate, flop_rate = measured_rates(first, precision, work.products > 0)
+    read_rate, flop_rate = measured_rates(first, precision, work.products > 0, judged)
     seconds = read / read_rate + written / WRITE_RATE
     if work.products:
         seconds += seconds_of(work, first.dim, flop_rate * precision.itemsize / 8)
