@@ -17,7 +17,7 @@ RIVALS = [method for method in DEFAULT_METHODS if method not in ("aniso-align", 
 """Blocks are wider than these rows, where blockwise covariance is `whiten-color`."""
 OURS = ["aniso-align", "aniso-align:strength=1", "aniso-align:rotation=none,strength=1"]
 TURNED = ["aniso-align:rotation=full", "aniso-align:strength=1,rotation=full"]
-SEEDS = 12
+SEEDS = 10
 CAPPED = ("target_penetration", "target_coverage")
 """Mixing as good as that of a random permutation is 1; what lies above is chance."""
 
