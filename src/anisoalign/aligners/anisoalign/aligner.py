@@ -14,7 +14,7 @@ from torch import Tensor
 
 from anisoalign.aligners.anisoalign.blocks import blocks
 from anisoalign.aligners.anisoalign.chosen_rotation import chosen_rotation
-from anisoalign.aligners.anisoalign.chosen_strength import chosen_strength
+from anisoalign.aligners.anisoalign.chosen_strength import SMALL, chosen_strength
 from anisoalign.aligners.anisoalign.correction import Correction
 from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
@@ -46,9 +46,9 @@ PAPER = {
     "complement": "coordinate",
     "strength": 1.0,
 }
-SMALL, WIDE = 8192, 1024
-"""Fewer rows of a smaller width are left to one thread: shared products are no faster there, and far slower on a busy
-machine."""
+WIDE = 1024
+"""`SMALL` samples of a smaller width are left to one thread: shared products are no faster there, and far slower on a
+busy machine."""
 
 _PARTS = ("start_", "rotated_", "transported_", "initial_", "guide_", "restore_", "polar_")
 """What the names of attributes begin with that hold the correction."""
