@@ -338,11 +338,10 @@ class AnisoAlign(Aligner):
         few = max(len(rows_y), len(rows_x)) <= SMALL and moments_y.dim < WIDE
         with operations_alone() if few else nullcontext():
             sample = Sample(moments_y, moments_x, rows_y, rows_x, whole if sampled else None)
-            sample, within = (sample, 0) if span is None else (span.sample(sample), span.space)
-            fitted.rotation_ = chosen_rotation(self, sample.rows_y, sample.rows_x, within)
+            sample = sample if span is None else span.sample(sample)
+            fitted.rotation_ = chosen_rotation(self, sample)
             turned = type(self)(**{**self.get_params(), "rotation": fitted.rotation_})
-            strength = chosen_strength(turned, sample.rows_y, sample.rows_x, within)
-            fitted.strength_, fitted.strength_curve_ = strength
+            fitted.strength_, fitted.strength_curve_ = chosen_strength(turned, sample)
             made = CorrectionFit(turned, sample, stages, checkpoint).fit()
             if span is not None:
                 made = made._replace(correction=span.lifted(made.correction))

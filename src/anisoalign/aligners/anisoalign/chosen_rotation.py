@@ -13,6 +13,7 @@ from anisoalign.aligners.anisoalign.losses import kernel_mmd
 
 if TYPE_CHECKING:
     from anisoalign.aligners.anisoalign.aligner import AnisoAlign
+    from anisoalign.aligners.anisoalign.correction_fit import Sample
 
 FEWEST = 200
 """Rows a side below which the rotation is taken: of fewer, too few are held out to tell (docs/rotation.md)."""
@@ -23,7 +24,7 @@ NEIGHBOURS = 0.1
 """Share of the held-out targets that the kernel reaches, by perplexity; a twentieth to a fifth tell as well."""
 
 
-def chosen_rotation(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray, within: int = 0) -> str:
+def chosen_rotation(model: AnisoAlign, sample: Sample) -> str:
     """The rotation as given; for "auto" the full one, or none where a translation lands nearer to held-out targets.
 
     Ψ and mixing cannot tell: a rotation keeps all inner products whatever the gap is, and k neighbours of either
@@ -35,28 +36,26 @@ def chosen_rotation(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray, w
     ----------
     model : AnisoAlign
         For its parameters alone.
-    rows_y, rows_x : ndarray, shapes (n, d) and (m, d)
-        Unit rows of samples of both sets.
-    within : int
-        Dimension of the space, where the rows are seen in coordinates of their span.
+    sample : Sample
+        Unit rows of both sets, as they are or seen in their span.
     """
     if model.rotation != "auto":
         return model.rotation
     if model.initial == "radial":
         return "none"  # it begins with raw sources
-    if min(len(rows_y), len(rows_x)) < FEWEST:
+    if min(len(sample.rows_y), len(sample.rows_x)) < FEWEST:
         return "full"
-    nearer = (_translation_is_nearer(model, rows_y, rows_x, within, split) for split in range(SPLITS))
+    nearer = (_translation_is_nearer(model, sample, split) for split in range(SPLITS))
     return "none" if all(nearer) else "full"
 
 
-def _translation_is_nearer(model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray, within: int, split: int) -> bool:
+def _translation_is_nearer(model: AnisoAlign, whole: Sample, split: int) -> bool:
     generator = np.random.default_rng([int(model.seed), split])
     (fit_y, test_y), (fit_x, test_x) = (
         apart(rows, generator.permutation(len(rows)), min(MOST_HELD, int(HELD * len(rows))))
-        for rows in (rows_y, rows_x)
+        for rows in (whole.rows_y, whole.rows_x)
     )
-    sample, test_x = sample_of(fit_y, fit_x, within), np.asarray(test_x, np.float64)
+    sample, test_x = sample_of(fit_y, fit_x, whole.moments_y.within), np.asarray(test_x, np.float64)
     bandwidth = bandwidth_for(test_x, test_x, max(2.0, NEIGHBOURS * len(test_x)))
     distance = {}
     for rotation in ("full", "none"):

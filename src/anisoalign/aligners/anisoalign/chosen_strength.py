@@ -18,6 +18,7 @@ from anisoalign.embeddings.workers import cores
 
 if TYPE_CHECKING:
     from anisoalign.aligners.anisoalign.aligner import AnisoAlign
+    from anisoalign.aligners.anisoalign.correction_fit import Sample
 
 SMALL = 8192
 """Rows of a sample up to which folds are fitted side by side: more would need the memory of several fits."""
@@ -25,28 +26,23 @@ QUICK_PRIOR_STEPS = 300
 """Longest Stage I of a fit that is only measured."""
 
 
-def chosen_strength(
-    model: AnisoAlign, rows_y: np.ndarray, rows_x: np.ndarray, within: int = 0
-) -> tuple[float, dict[str, Any] | None]:
+def chosen_strength(model: AnisoAlign, whole: Sample) -> tuple[float, dict[str, Any] | None]:
     """The strength to use, and where it was chosen the curve that it was chosen from.
 
     Parameters
     ----------
     model : AnisoAlign
         For its parameters alone.
-    rows_y, rows_x : ndarray, shapes (n, d) and (m, d)
-        Unit rows of samples of both sets.
-    within : int
-        Dimension of the space, where the rows are seen in coordinates of their span.
+    whole : Sample
+        Unit rows of both sets, as they are or seen in their span.
     """
     if model.strength != "auto":
         return in_unit_interval("strength", model.strength), None
     quick = type(model)(**{**model.get_params(), "prior_steps": min(model.prior_steps, QUICK_PRIOR_STEPS)})
-
     leaving = Event()
 
     def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
-        sample = sample_of(fit_y, fit_x, within)
+        sample = sample_of(fit_y, fit_x, whole.moments_y.within)
         ours = aligned_at(quick, sample, NODES, leaving)
 
         def aligned(rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -57,8 +53,9 @@ def chosen_strength(
 
         return aligned
 
-    names, workers = [rival.name for rival in _rivals()], folds_at_once(model, max(len(rows_y), len(rows_x)))
-    choice = choose_strength(rows_y, rows_x, fit, int(model.seed), names, workers, leaving)
+    names, rows = [rival.name for rival in _rivals()], (whole.rows_y, whole.rows_x)
+    workers = folds_at_once(model, max(map(len, rows)))
+    choice = choose_strength(*rows, fit, int(model.seed), names, workers, leaving)
     return (DEFAULT, None) if choice is None else (choice.strength, choice.to_dict())
 
 
