@@ -77,6 +77,20 @@ def test_other_layouts_and_types_are_read(fitted, planted, kind):
     np.testing.assert_allclose(np.asarray(fitted.transform(given)), expected, atol=2e-6)
 
 
+def test_tiles_side_by_side_are_in_their_places(fitted, planted, monkeypatch):
+    expected = fitted.transform(planted.source)
+    monkeypatch.setattr("anisoalign.embeddings.tiles.TILE_VALUES", 40 * 16)  # eight tiles
+    np.testing.assert_allclose(fitted.transform(planted.source), expected, rtol=0, atol=1e-6)
+    if fitted.name in DRAWING:
+        return
+    rows, bad = planted.source.copy(), [0, 41, 77, 78, 299]
+    rows[bad] = 0
+    rows[80:120] = np.nan  # a whole tile
+    kept = fitted.transform(aa.open_embeddings(rows, bad_rows="drop"))
+    good = np.isfinite(rows).all(axis=1) & rows.any(axis=1)
+    np.testing.assert_allclose(kept, expected[good], rtol=0, atol=1e-6)
+
+
 def test_shards_draws_and_rows_are_those_of_the_array(fitted, planted, tmp_path, write_shards):
     sizes = [100, 0, 1, 150, 49]
     folder = write_shards(tmp_path / "source", planted.source, sizes)

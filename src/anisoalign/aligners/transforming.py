@@ -18,6 +18,7 @@ from anisoalign.embeddings import (
     EmbeddingSet,
     InputError,
     RemotePath,
+    Span,
     Tile,
     check_apart,
     file_states,
@@ -29,6 +30,7 @@ from anisoalign.embeddings import (
 )
 from anisoalign.embeddings.arguments import type_name
 from anisoalign.embeddings.tiles import undivided
+from anisoalign.embeddings.workers import in_order
 from anisoalign.statistics import map_precision
 
 if TYPE_CHECKING:
@@ -83,14 +85,36 @@ def transform_rows(
     rows = open_embeddings(source[None] if single else source)
     check_fits(model, rows)
     check_source(model, rows, force)
-    aligned, filled = np.empty((rows.rows, rows.dim), out_dtype), 0
     way = _way(model, place, map_precision(rows.rows, dtype, out_dtype), out_dtype, first_row)
-    move = way.make()
-    for tile in rows.tiles(dtype=way.precision, divide=way.divide):
-        aligned[filled : filled + len(tile)] = move(tile).numpy()
-        filled += len(tile)
-    aligned = aligned[0] if single else aligned[:filled]
+    aligned = _mapped(rows, way, out_dtype, alone=place.type != "cpu")
+    aligned = aligned[0] if single else aligned
     return torch.from_numpy(aligned).to(source.device) if isinstance(source, Tensor) else aligned
+
+
+def _mapped(rows: EmbeddingSet, way: _Way, out_dtype: str, alone: bool) -> np.ndarray:
+    """Aligned rows of a set, tiles side by side unless one worker is to do them `alone`."""
+    aligned, parts = np.empty((rows.rows, rows.dim), out_dtype), rows.spans(tiles=1)
+
+    def worker() -> Callable[[Span], None]:
+        move, buffer = way.make(), rows.tile_buffer(way.precision)
+        sweep = getattr(move, "sweep", None)
+
+        def work(span: Span) -> None:
+            for tile in rows.tiles(way.precision, span=span, buffer=buffer, divide=way.divide, sweep=sweep):
+                first, last = tile.rows[[0, -1]]
+                # A slice is written several times as fast as rows by number.
+                where = slice(first, last + 1) if last - first + 1 == len(tile) else tile.rows
+                aligned[where] = move(tile).numpy()
+
+        return work
+
+    if len(parts) == 1:  # a batch of queries: setting up threads takes longer
+        worker()(parts[0])
+    else:
+        for _ in in_order(worker, parts, 1 if alone else None):
+            pass
+    rows.check_some_kept()
+    return aligned[rows.kept()] if rows.dropped else aligned
 
 
 class _Way(NamedTuple):

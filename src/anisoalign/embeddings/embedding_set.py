@@ -185,12 +185,12 @@ class EmbeddingSet:
         """Raise InputError if passes have dropped every row."""
         self.notes.check_some_kept()
 
-    def spans(self, tile_rows: int | None = None) -> list[Span]:
+    def spans(self, tile_rows: int | None = None, tiles: int = SPAN_TILES) -> list[Span]:
         """Return the set cut into parts of a few tiles, in order: what workers may do side by side.
 
         Cuts depend on the shards and the width alone. A format that is read front to back has one part a shard.
         """
-        size = (tile_rows or tile_rows_for(self.dim)) * SPAN_TILES
+        size = (tile_rows or tile_rows_for(self.dim)) * tiles
         found: list[Span] = []
         for shard in self.shards:
             step = size if getattr(shard.source, "sliceable", False) else max(shard.rows, 1)
