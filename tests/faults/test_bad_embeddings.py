@@ -1,5 +1,6 @@
 """Every kind of bad input to the embeddings room: one clear message, no output."""
 
+import errno
 import os
 import pickle
 import shutil
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from anisoalign.embeddings import EmbeddingWriter, InputError, convert, open_embeddings, read_labels
+from anisoalign.embeddings import EmbeddingWriter, InputError, convert, finding, open_embeddings, read_labels
 
 GOOD = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
 
@@ -120,6 +121,50 @@ def test_bad_input_gives_one_clear_message_and_no_output(tmp_path, fault):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
     with pytest.raises(InputError, match=message):
         open_embeddings(folder).read()
+
+
+@pytest.mark.parametrize("suffix", ["npy", "parquet"])
+def test_broken_shards_are_all_named(tmp_path, suffix):
+    for number in range(30):
+        file = tmp_path / f"{number:02}.{suffix}"
+        np.save(file, GOOD) if suffix == "npy" else pq.write_table(pa.table({"v": GOOD.tolist()}), file)
+        if number in (3, 17):
+            file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(InputError, match="2 of 30 shards in ") as caught:
+        open_embeddings(tmp_path)
+    assert [line.split()[0] for line in str(caught.value).splitlines()[1:]] == [
+        str(tmp_path / f"{number:02}.{suffix}") for number in (3, 17)
+    ]
+    for number in range(29):
+        (tmp_path / f"{number:02}.{suffix}").write_bytes(b"")
+    with pytest.raises(InputError, match=r"and 9 more$"):
+        open_embeddings(tmp_path)
+
+
+def test_what_is_wrong_with_every_shard_is_said_once(tmp_path):
+    for number in range(3):
+        pq.write_table(pa.table({"v": GOOD.tolist()}), tmp_path / f"{number}.parquet")
+    with pytest.raises(InputError, match=r"0\.parquet.*'w'") as caught:
+        open_embeddings(tmp_path, column="w")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_lost_connection_is_no_fault_of_a_shard(tmp_path, monkeypatch):
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", GOOD)
+
+    def lost(file, column):
+        raise InputError("gone") from OSError(errno.ECONNRESET, "reset")
+
+    monkeypatch.setitem(finding.READERS, ".npy", lost)
+    with pytest.raises(InputError, match=r"^gone$"):
+        open_embeddings(tmp_path)
+
+
+def test_how_many_shards_are_of_another_width(tmp_path):
+    arrays(GOOD, GOOD[:, :3], GOOD[:, :2], GOOD)(tmp_path)
+    with pytest.raises(InputError, match=r"s1\.npy has 3; 2 of 4 differ from the first"):
+        open_embeddings(tmp_path)
 
 
 def test_a_path_that_does_not_exist():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anisoalign.embeddings.absent import absent
+from anisoalign.embeddings.broken import opened
 from anisoalign.embeddings.errors import ColumnError, InputError
 from anisoalign.embeddings.formats.arrow import ArrowSource, hf_files, is_hf_dataset
 from anisoalign.embeddings.formats.lance_ import LanceSource, is_lance, open_fragments
@@ -13,7 +14,7 @@ from anisoalign.embeddings.formats.safetensors_ import SafetensorsSource
 from anisoalign.embeddings.manifest import RUN, check_rows, read_manifest
 from anisoalign.embeddings.metadata import BESIDE, match_metadata
 from anisoalign.embeddings.naming import named
-from anisoalign.embeddings.remote import asked_together, is_remote
+from anisoalign.embeddings.remote import is_remote
 from anisoalign.embeddings.shards import Source, natural_key
 
 READERS = {
@@ -49,7 +50,7 @@ def open_path(path: Path, column: str | None) -> tuple[str, Sequence[Source]]:
         files = hf_files(path)
         if not files:
             raise InputError(f"{path} is a dataset without data files")
-        return "hf", [ArrowSource(file, column) for file in files]
+        return "hf", opened(lambda file: ArrowSource(file, column), files, remote=False)
     files = shard_files(path)
     kinds = {} if files else _clip_retrieval(path)
     if kinds:
@@ -93,7 +94,7 @@ def _open_files(files: list[Path], column: str | None) -> tuple[str, Sequence[So
             f"{files[0]}: {suffix} is read from a disk of this machine alone, behind a URI {', '.join(REMOTE)}"
         )
     reader = READERS[suffix]
-    sources: list[Source] = asked_together(lambda file: reader(file, column), files, is_remote(files[0]))
+    sources = opened(lambda file: reader(file, column), files, is_remote(files[0]))
     _attach_metadata(sources, files)
     return suffix.lstrip("."), sources
 
@@ -182,11 +183,13 @@ def compare_headers(name: str, sources: Sequence[Source], mixed: bool = False) -
     if not filled:
         raise InputError(f"{name}: no rows in {sources[0].label}" + (" and its kin" if len(sources) > 1 else ""))
     first = filled[0]
+    odd = [source for source in filled if source.dim != first.dim]
+    if odd:
+        raise InputError(
+            f"{name}: shards of different width: {first.label} has {first.dim}, {odd[0].label} has {odd[0].dim}"
+            + (f"; {len(odd)} of {len(filled)} differ from the first" if len(odd) > 1 else "")
+        )
     for source in filled:
-        if source.dim != first.dim:
-            raise InputError(
-                f"{name}: shards of different width: {first.label} has {first.dim}, {source.label} has {source.dim}"
-            )
         floats = source.dtype.name in FLOATS and first.dtype.name in FLOATS
         if source.dtype != first.dtype and not (mixed and floats):
             raise InputError(
