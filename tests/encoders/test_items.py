@@ -1,5 +1,6 @@
 """Sources of every kind list the same items whichever stretch is read."""
 
+import csv
 import io
 import json
 import tarfile
@@ -35,6 +36,11 @@ def sources(tmp_path):
         (folder / f"{i}.txt").write_text(row["caption"])
     (tmp_path / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "list.parquet", row_group_size=7)
+    for ending, mark in (("csv", ","), ("tsv", "\t")):
+        with (tmp_path / f"list.{ending}").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter=mark)
+            writer.writeheader()
+            writer.writerows(rows)
     hf = [{**row, "image": {"bytes": PNG + bytes([i]), "path": None}} for i, row in enumerate(rows)]
     pq.write_table(pa.Table.from_pylist(hf), tmp_path / "hf.parquet", row_group_size=4)
     for part in range(3):
@@ -49,6 +55,8 @@ def sources(tmp_path):
         "jsonl": tmp_path / "list.jsonl",
         "parquet": tmp_path / "list.parquet",
         "hf": tmp_path / "hf.parquet",
+        "csv": tmp_path / "list.csv",
+        "tsv": tmp_path / "list.tsv",
         "tars": f"{tmp_path}/{{00..02}}.tar",
     }
 
@@ -65,7 +73,7 @@ def seen(items, start, stop):
     return found
 
 
-@pytest.mark.parametrize("kind", ["folder", "jsonl", "parquet", "hf", "tars"])
+@pytest.mark.parametrize("kind", ["folder", "jsonl", "parquet", "hf", "csv", "tsv", "tars"])
 def test_every_kind_of_source_gives_the_same_pairs(sources, kind):
     items = find_items(sources[kind], ("image", "text"))
     expected = [(i, i, f"text {i}", f"text {i}") for i in range(30)]
@@ -79,7 +87,7 @@ def test_ids_are_keys_columns_or_paths(sources):
     def ids(kind, columns=None):
         return [item.id for item in find_items(sources[kind], ("image",), columns).read(10, 12)]
 
-    assert ids("tars") == ids("jsonl") == ids("parquet") == ["k010", "k011"]
+    assert ids("tars") == ids("jsonl") == ids("parquet") == ids("csv") == ["k010", "k011"]
     assert ids("folder") == ["10", "11"]
     assert ids("jsonl", ColumnNames(id="size")) == ["10", "11"]
 
@@ -175,7 +183,7 @@ def test_the_state_tells_a_changed_source(tmp_path):
         ("a.parquet", b"nonsense", "cannot be read as Parquet"),
         ("a.tar", b"nonsense" * 100, "cannot be read as a tar"),
         ("a.txt", b"", "holds no items"),
-        ("a.csv", b"x", "of no known kind"),
+        ("a.xls", b"x", "of no known kind"),
     ],
 )
 def test_a_source_that_cannot_be_read_is_named(tmp_path, name, content, message):

@@ -16,12 +16,17 @@ from anisoalign.encoders.unicode import storable
 USUAL = {
     "image": (
         "image", "jpg", "jpeg", "png", "webp", "img", "image_bytes",
-        "image_path", "file_name", "filename", "path", "file",
+        "image_path", "file_name", "filename", "filepath", "path", "file",
     ),
-    "audio": ("audio", "wav", "flac", "mp3", "ogg", "sound", "audio_path", "file_name", "filename", "path", "file"),
-    "text": ("caption", "text", "txt", "sentence", "prompt"),
+    "audio": (
+        "audio", "wav", "flac", "mp3", "ogg", "sound",
+        "audio_path", "file_name", "filename", "filepath", "path", "file",
+    ),
+    "text": ("caption", "text", "txt", "sentence", "prompt", "title"),
 }  # fmt: skip
 """Usual names of a modality's column, in the order in which they are taken."""
+
+WITH_COLUMNS = "a .parquet, .arrow, .jsonl, .csv or .tsv list"
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class ColumnNames:
         """Raise InputError where a column is named of what is no list and has none."""
         named = [flag_of(kind) for kind in kinds if kind in self.by_kind]
         if named:
-            raise InputError(f"{named[0]} names a column of a .parquet, .arrow or .jsonl list; {where} has no columns")
+            raise InputError(f"{named[0]} names a column of {WITH_COLUMNS}; {where} has no columns")
 
     def choose_id(self, names: Sequence[str], where: str) -> str | None:
         """Return the column of ids, or None."""

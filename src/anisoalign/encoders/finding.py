@@ -13,6 +13,7 @@ from anisoalign.embeddings.formats.arrow import hf_files
 from anisoalign.embeddings.remote import is_remote, locate, reachable
 from anisoalign.embeddings.shards import natural_key
 from anisoalign.encoders.columns import ColumnNames
+from anisoalign.encoders.delimited import MARKS, DelimitedListing
 from anisoalign.encoders.folders import FolderListing
 from anisoalign.encoders.items import ENDINGS, Joined, Listing
 from anisoalign.encoders.lines import JsonLinesListing, TextListing
@@ -21,9 +22,9 @@ from anisoalign.encoders.tars import TarListing
 from anisoalign.places import at_home, expanded
 
 TARS = (".tar", ".tar.gz", ".tgz")
-LISTS = (".parquet", ".arrow", ".jsonl", ".ndjson")
+LISTS = (".parquet", ".arrow", ".jsonl", ".ndjson", *MARKS)
 """Sources with columns."""
-KNOWN = ".parquet, .arrow, .jsonl, .ndjson, .txt, .tar, .tar.gz, or a folder"
+KNOWN = ".parquet, .arrow, .jsonl, .ndjson, .csv, .tsv, .txt, .tar, .tar.gz, or a folder"
 
 
 def find_items(source: str | Path, kinds: tuple[str, ...], columns: ColumnNames | None = None) -> Listing:
@@ -32,7 +33,7 @@ def find_items(source: str | Path, kinds: tuple[str, ...], columns: ColumnNames 
     Parameters
     ----------
     source : str, Path or RemotePath
-        A folder of files, a list (`.parquet`, `.jsonl`, `.txt`), a webdataset tar, or many of these by a pattern:
+        A folder of files, a list (`.parquet`, `.jsonl`, `.csv`, `.txt`), a webdataset tar, or many by a pattern:
         ``"tars/{000..009}.tar"``, ``"lists/**/*.parquet"``. A folder of tars or parquet files is such a pattern, too.
         Or a URI of any of these, where `?` begins the store's options and stars stand in the last part alone.
     kinds : tuple of str
@@ -110,7 +111,7 @@ def _inside(folder: Path, kinds: tuple[str, ...], notes: list[str]) -> list[Path
     _refuse_files_beside(folder, inside, within, kinds)
     if any(file.is_dir() for file in within):
         notes.append(f"{folder}: the folders in it are not searched, since it holds {inside[0].name}")
-    if lists := sorted(file.name for file in within if file.name.lower().endswith(".jsonl")):
+    if lists := sorted(file.name for file in within if file.name.lower().endswith((".jsonl", *MARKS))):
         notes.append(f"{folder}: {', '.join(lists)} not taken for a list, since it holds {inside[0].name}")
     return _of_one_kind(folder, inside, notes)
 
@@ -231,12 +232,14 @@ def _open_one(path: Path, kinds: tuple[str, ...], columns: ColumnNames) -> Listi
         return ParquetListing(path, kinds, columns)
     if name.endswith(".arrow"):
         return ArrowListing(path, kinds, columns)
+    if name.endswith(tuple(MARKS)):
+        return DelimitedListing(path, kinds, columns)
     if name.endswith(LISTS):
         return JsonLinesListing(path, kinds, columns)
     if name.endswith(".txt"):
         if paired:
             raise InputError(
-                f"{path}: a text file has one item a line; pairs come from .parquet, .jsonl, tars or folders"
+                f"{path}: a text file has one item a line; pairs come from .parquet, .jsonl, .csv, tars or folders"
             )
         return TextListing(path, kinds[0])
     raise InputError(f"{path} is of no known kind; known are {KNOWN}")

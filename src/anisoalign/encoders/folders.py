@@ -13,6 +13,7 @@ import pyarrow as pa
 from anisoalign.embeddings import InputError, RemotePath
 from anisoalign.embeddings.remote import asked_together, is_remote
 from anisoalign.embeddings.shards import natural_key
+from anisoalign.encoders.delimited import MARKS
 from anisoalign.encoders.fetching import AHEAD, read_content
 from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, digest_of
 from anisoalign.encoders.preparing import read_text
@@ -121,7 +122,7 @@ def _lists_below(folder: Path, names: list[str]) -> str:
     """Name the first list or table below a folder, for the end of a message: the files may be named in it."""
     for name in sorted(names, key=natural_key):
         ending = Path(name).suffix.lower()
-        if ending in (".jsonl", ".ndjson"):
+        if ending in (".jsonl", ".ndjson", *MARKS):
             return f"; {folder / name} is a list: give that file"
         if ending in _TABLES:
             inside = (folder / name).parent

@@ -15,7 +15,7 @@ from anisoalign.embeddings.remote import is_remote, locate
 from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.encoders.batches import Workers, usual_workers
 from anisoalign.encoders.beforehand import check_begin, named_sources
-from anisoalign.encoders.columns import ColumnNames, flag_of
+from anisoalign.encoders.columns import WITH_COLUMNS, ColumnNames, flag_of
 from anisoalign.encoders.containers import REPORT, container, growing, put, refuse_other_run
 from anisoalign.encoders.encoder import BATCH_SIZE, Encoder
 from anisoalign.encoders.finding import find_items
@@ -125,7 +125,7 @@ def find_jobs(
         raise InputError(f"{flag_of(idle[0])} is given, but no {idle[0]} is to be encoded")
     jobs = [EncodingJob(kinds, str(source), find_items(source, kinds, columns)) for kinds, source in wanted]
     if columns is not None and columns.id is not None and not any(job.items.tabular for job in jobs):
-        raise InputError(f"--id-column names a column of a .parquet or .jsonl list; {jobs[0].source} has no columns")
+        raise InputError(f"--id-column names a column of {WITH_COLUMNS}; {jobs[0].source} has no columns")
     return jobs
 
 
