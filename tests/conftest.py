@@ -5,6 +5,8 @@ import os
 # Tiny problems on several BLAS threads of a busy machine are slower than on one by far; read when numpy loads.
 os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
+# No test needs the hub, and a name that is nowhere would be asked for six times; read when huggingface_hub loads.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 import sys
 from collections.abc import Callable

@@ -224,8 +224,7 @@ class TestRefused:
     """Each in one message and exit code 2, before anything is written."""
 
     @pytest.fixture
-    def refused(self, world, saved_lm, run, monkeypatch):
-        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    def refused(self, world, saved_lm, run):
         settings = write_settings(world, saved_lm("llama"))
 
         def check(*arguments, message):
