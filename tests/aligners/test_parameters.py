@@ -81,7 +81,7 @@ def test_a_value_of_the_wrong_kind_is_refused_by_name_when_fitting(planted, name
 
 def test_specifications_are_read():
     model = parse_method("gaussian-transport:strength=0.5,rank=64,shrinkage=auto")
-    assert model.get_params() == {"strength": 0.5, "rank": 64, "shrinkage": "auto"}
+    assert model.get_params() == {"strength": 0.5, "rank": 64, "shrinkage": "auto", "frame": "target"}
     assert parse_method("gaussian-transport:rank=None").rank is None
     assert type(parse_method("gaussian-transport:rank=0.9").rank) is float
     for name, method in METHODS.items():

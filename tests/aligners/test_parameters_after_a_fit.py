@@ -19,6 +19,7 @@ SMALL = {
 PUBLISHED = {"initial": "radial", "terms": "init+refine+prior+phase+support", "prior_steps": 4, "refine_steps": 3}
 OTHER = {
     "strength": 0.3,
+    "frame": "common",
     "rank": 3,
     "shrinkage": 0.7,
     "block": 3,

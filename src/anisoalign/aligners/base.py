@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +23,9 @@ from anisoalign.statistics import Moments, Order, float64_below, measure
 Progress = Callable[[int], None]
 Mapping = Callable[[Tensor, np.ndarray], Tensor]
 TileMapping = Callable[[Tile], Tensor]
+
+FRAMES = ("target", "common")
+"""Where aligned rows may lie."""
 
 
 def torch_dtype(dtype: np.dtype) -> torch.dtype:
@@ -62,6 +66,8 @@ class Aligner(Estimator):
     """Named sets of parameters."""
     from_statistics: ClassVar[bool] = True
     """Whether moments determine the method; otherwise there is only `fit`."""
+    frame: str = "target"
+    """Where aligned rows lie: among the targets, or with them in a "common" frame, each side less its own mean."""
 
     def fit(
         self,
@@ -106,6 +112,7 @@ class Aligner(Estimator):
             raise ValueError(f"source rows have width {source.dim}, target rows {target.dim}")
         if min(source.n, target.n) == 0:
             raise ValueError("moments of no rows: there is nothing to fit")
+        one_of("frame", self.frame, FRAMES)
         self.__dict__.pop("provenance_", None)  # of sets that were fitted before
         self.n_features_in_ = source.dim
         self.target_mean_ = target.mean.copy()
@@ -148,12 +155,70 @@ class Aligner(Estimator):
     def _map(self, dtype: np.dtype, calibrate: bool = True) -> AffineMap:
         """The fitted map in a precision, for one worker."""
         self._check_fitted()
-        shift = None
-        if self.calibrated and calibrate:
+        shift, bias = None, self.bias_
+        if not self.calibrated:
+            bias = bias + (self._centre() - self.target_mean_)
+        elif calibrate:
             if self.calibration_mean_ is None:
                 raise not_fitted(f"{type(self).__name__} was fitted from statistics; call calibrate(source) first")
-            shift = self.target_mean_ - self.calibration_mean_
-        return AffineMap(self.weight_, self.bias_, shift, torch_dtype(dtype))
+            shift = self._centre() - self.calibration_mean_
+        return AffineMap(self.weight_, bias, shift, torch_dtype(dtype))
+
+    def _centre(self) -> np.ndarray:
+        """Where the mean of aligned rows is put before the last step onto the sphere: μx, or 0 in a common frame."""
+        return self.target_mean_ if self.fitted_frame == "target" else np.zeros_like(self.target_mean_)
+
+    @property
+    def fitted_frame(self) -> str:
+        """The frame in use, "target" or "common"."""
+        return self.fitted_with.get("frame", "target")
+
+    def in_frame(self, frame: str) -> Self:
+        """A copy that puts rows into another frame, without refitting.
+
+        In the "target" frame aligned sources lie where targets lie, and targets stay as they are. In the "common" one
+        each side is less its own mean, z = Norm(z' − μ̂) and x = Norm(x' − μx), so that a cosine no longer counts what
+        all rows of a side share: for search. Map the targets with `targets()`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such frame.
+        TypeError
+            If the method has the target's frame alone.
+
+        Examples
+        --------
+        >>> from anisoalign import ReAlign
+        >>> rows = np.random.default_rng(0).normal(size=(500, 4))
+        >>> model = ReAlign().fit(rows + 1, rows - 1).in_frame("common")
+        >>> bool(abs(model.transform(rows + 1).mean(axis=0)).max() < 0.1)
+        True
+        """
+        self._check_fitted()
+        one_of("frame", frame, FRAMES)
+        if "frame" not in self.get_params():
+            raise TypeError(f"{self.name} has the target's frame alone")
+        other = copy.copy(self)
+        other.frame = frame
+        other._fitted_with = {**self.fitted_with, "frame": frame}
+        return other
+
+    def targets(self) -> Aligner:
+        """The map of the targets into the frame in use: Norm(x − μx) in a common one, else Norm(x).
+
+        Examples
+        --------
+        >>> from anisoalign import MeanShift
+        >>> text, image = np.eye(3), np.eye(3)[::-1] + 1
+        >>> model = MeanShift(frame="common").fit(text, image)
+        >>> bool(abs(model.targets().transform(image).mean(axis=0)).max() < 1e-6)
+        True
+        """
+        from anisoalign.aligners.targets import Targets
+
+        self._check_fitted()
+        return Targets.of(self)
 
     def mapping(self, dtype: np.dtype) -> Mapping:
         """Function from a tile of unit rows and their global numbers to aligned rows, for one worker.
@@ -296,6 +361,12 @@ class Aligner(Estimator):
     def _check_fitted(self) -> None:
         if not hasattr(self, "n_features_in_"):
             raise not_fitted(f"this {type(self).__name__} is not fitted; call fit(source, target) first")
+
+
+def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise ValueError where `value` is none of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def in_unit_interval(name: str, value: Any) -> float:

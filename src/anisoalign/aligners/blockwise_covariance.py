@@ -19,6 +19,8 @@ class BlockwiseCovariance(Aligner):
         Coordinates in a block; the last block may be smaller.
     shrinkage : float or "auto"
         Of both covariances towards their mean eigenvalue.
+    frame : {"target", "common"}
+        Where aligned rows lie; see `Aligner.in_frame`.
 
     Examples
     --------
@@ -32,9 +34,10 @@ class BlockwiseCovariance(Aligner):
     name = "blockwise-covariance"
     order = "full"
 
-    def __init__(self, *, block: int = 32, shrinkage: float | str = "auto"):
+    def __init__(self, *, block: int = 32, shrinkage: float | str = "auto", frame: str = "target"):
         self.block = block
         self.shrinkage = shrinkage
+        self.frame = frame
 
     def _fit(self, source: Moments, target: Moments) -> None:
         at_least("block", self.block, 1)

@@ -34,6 +34,8 @@ class GaussianTransport(Aligner):
         Of both covariances inside U towards their mean eigenvalue; "auto" is Ledoit–Wolf, from moments.
     strength : float
         t in [0, 1].
+    frame : {"target", "common"}
+        Where aligned rows lie; see `Aligner.in_frame`.
 
     Attributes
     ----------
@@ -57,10 +59,18 @@ class GaussianTransport(Aligner):
     order = "full"
     calibrated = True
 
-    def __init__(self, *, rank: int | float | None = None, shrinkage: float | str = "auto", strength: float = 1.0):
+    def __init__(
+        self,
+        *,
+        rank: int | float | None = None,
+        shrinkage: float | str = "auto",
+        strength: float = 1.0,
+        frame: str = "target",
+    ):
         self.rank = rank
         self.shrinkage = shrinkage
         self.strength = strength
+        self.frame = frame
 
     def _fit(self, source: Moments, target: Moments) -> None:
         dialled = dialled_transport(

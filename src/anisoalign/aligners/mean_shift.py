@@ -9,10 +9,15 @@ from anisoalign.statistics import Moments
 
 
 class MeanShift(Aligner):
-    """z = Norm(y − μy + μx).
+    """z = Norm(y − μy + μx); in a common frame z = Norm(y − μy), beside targets Norm(x − μx).
 
-    The same step goes by the names C3 "collapse", GR-CLIP, I0T post-processing and Unicorn, and is the move
-    of "Mind the Gap" at full step.
+    The first is the move of "Mind the Gap" at full step, and Unicorn's; the second, which centres both sides, goes by
+    the names GR-CLIP, I0T post-processing and C3 "collapse".
+
+    Parameters
+    ----------
+    frame : {"target", "common"}
+        Where aligned rows lie; see `Aligner.in_frame`.
 
     Examples
     --------
@@ -23,6 +28,9 @@ class MeanShift(Aligner):
     """
 
     name = "mean-shift"
+
+    def __init__(self, *, frame: str = "target"):
+        self.frame = frame
 
     def _fit(self, source: Moments, target: Moments) -> None:
         self.weight_, self.bias_ = np.array(1.0), target.mean - source.mean

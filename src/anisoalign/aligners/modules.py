@@ -299,7 +299,7 @@ class DialledRows(nn.Module):
             self.goes_on = end.origin == station
             parts = end.parts if self.goes_on else _all_parts(routes, station + 1)
             self.end = nn.Sequential(*(_module(part, precision) for part in parts))
-        self.register_buffer("shift", torch.from_numpy(model.target_mean_ - model.calibration_mean_).float())
+        self.register_buffer("shift", torch.from_numpy(model._centre() - model.calibration_mean_).float())
 
     def forward(self, rows: Tensor) -> Tensor:
         """Aligned unit rows."""

@@ -109,4 +109,5 @@ def aligned_provenance(model: Aligner, source: EmbeddingSet, fingerprint: str) -
     """Return the provenance of transformed rows: that of the source, and the model that moved them."""
     if source.provenance is None:
         return None
-    return {**source.provenance, "aligned_by": {"method": model.name, "model": fingerprint[:16]}}
+    by = {"method": model.name, "model": fingerprint[:16]}
+    return {**source.provenance, "aligned_by": by if model.fitted_frame == "target" else {**by, "frame": "common"}}

@@ -19,6 +19,11 @@ class ReAlign(Aligner):
 
     For unit rows tr Σ = 1 − ‖μ‖², so the means are all that is needed.
 
+    Parameters
+    ----------
+    frame : {"target", "common"}
+        Where aligned rows lie; see `Aligner.in_frame`.
+
     Attributes
     ----------
     scale_ : float
@@ -36,6 +41,9 @@ class ReAlign(Aligner):
 
     name = "realign"
     calibrated = True
+
+    def __init__(self, *, frame: str = "target"):
+        self.frame = frame
 
     def _fit(self, source: Moments, target: Moments) -> None:
         self.scale_ = trace_scale(source, target)

@@ -16,6 +16,11 @@ class Standardize(Aligner):
 
     A coordinate in which the source does not vary is only shifted.
 
+    Parameters
+    ----------
+    frame : {"target", "common"}
+        Where aligned rows lie; see `Aligner.in_frame`.
+
     Examples
     --------
     >>> import numpy as np
@@ -26,6 +31,9 @@ class Standardize(Aligner):
 
     name = "standardize"
     order = "diagonal"
+
+    def __init__(self, *, frame: str = "target"):
+        self.frame = frame
 
     def _fit(self, source: Moments, target: Moments) -> None:
         sx, sy = np.sqrt(target.variance), np.sqrt(source.variance)

@@ -15,6 +15,8 @@ class WhitenColor(Aligner):
     ----------
     shrinkage : float or "auto"
         Of both covariances towards their mean eigenvalue; "auto" is Ledoit–Wolf, from moments alone.
+    frame : {"target", "common"}
+        Where aligned rows lie; see `Aligner.in_frame`.
 
     Examples
     --------
@@ -27,8 +29,9 @@ class WhitenColor(Aligner):
     name = "whiten-color"
     order = "full"
 
-    def __init__(self, *, shrinkage: float | str = "auto"):
+    def __init__(self, *, shrinkage: float | str = "auto", frame: str = "target"):
         self.shrinkage = shrinkage
+        self.frame = frame
 
     def _fit(self, source: Moments, target: Moments) -> None:
         sy, sx = shrunk_covariance(source, self.shrinkage), shrunk_covariance(target, self.shrinkage)

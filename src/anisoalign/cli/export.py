@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from anisoalign.cli import messages, opening, options
+from anisoalign.cli import frames, messages, opening, options
 from anisoalign.cli.idle import refuse_idle
 
 
@@ -50,6 +50,8 @@ def export(
     memory: options.MemoryOption = None,
     json: options.JsonOption = False,
     seed: options.SeedOption = 0,
+    frame: frames.FrameOption = None,
+    side: frames.SideOption = frames.Side.source,
     force: options.ForceApplyOption = False,
 ) -> None:
     """Write a model for onnxruntime or PyTorch, and state what the file loses against the model.
@@ -61,7 +63,7 @@ def export(
 
     if source is None:
         refuse_idle(context, OF_A_SOURCE, "says how the rows of --source PATH are measured, which is not given")
-    fitted = aa.load(model)
+    fitted = frames.placed(aa.load(model), frame, side)
     rows = None
     if source is not None:
         rows = opening.open_set(source, "source", column, bad_rows, norms, memory)

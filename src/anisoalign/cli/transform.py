@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from anisoalign.cli import bars, carrying, messages, opening, options
+from anisoalign.cli import bars, carrying, frames, messages, opening, options
 from anisoalign.cli.plan import tell_plan
 
 
@@ -46,6 +46,8 @@ def transform(
         str,
         typer.Option("--device", help="cpu, cuda, cuda:N or auto, a GPU where one is there and can do it (float32)."),
     ] = "cpu",
+    frame: frames.FrameOption = None,
+    side: frames.SideOption = frames.Side.source,
     force: options.ForceApplyOption = False,
 ) -> None:
     """Turn source embeddings into substitutes for target embeddings: unit rows, ids and other columns along.
@@ -64,7 +66,7 @@ def transform(
     place = find_device(device, "--device")
     if engine is carrying.Engine.ray and device not in ("auto", "cpu"):
         raise InputError(f"workers of Ray map on their CPUs: leave --device {device} out, or --engine ray")
-    fitted = aa.load(model)
+    fitted = frames.placed(aa.load(model), frame, side)
     exact = "float64" in (dtype.value, out_dtype.value)
     if device == "auto" and (exact or draws(fitted) or engine is carrying.Engine.ray):
         place = find_device("cpu")

@@ -85,24 +85,31 @@ class Repeat:
         if isinstance(model, AnisoAlign):
             scores.strengths.append(float(model.strength_))
             scores.chooses_strength = model.strength == "auto"
+        target = self._targets(model)
         for strength, other in self._along_the_dial(model) if dial else ():
-            scores.turn(strength, self._scores(self._transform(other, self.test_y, first=len(self.fit_y))))
-        found = self._scores(aligned)
+            scores.turn(strength, self._scores(self._transform(other, self.test_y, first=len(self.fit_y)), target))
+        found = self._scores(aligned, target)
         if self.sets.labels is not None:
             found["label_transfer"] = self._label_transfer(
-                self._transform(model, self.fit_y, first=0), self.sets.labels[0][self.part.fit_source]
+                self._transform(model, self.fit_y, first=0), self.sets.labels[0][self.part.fit_source], target
             )
         scores.add(found)
 
     def measure_real(self, scores: MethodScores) -> None:
         """Append what real targets reach: their labels, taught and tested by targets."""
         assert self.sets.labels is not None
-        taught = self._label_transfer(self.fit_x, self.sets.labels[1][self.part.fit_target])
+        taught = self._label_transfer(self.fit_x, self.sets.labels[1][self.part.fit_target], self.test_x)
         scores.add({"label_transfer": taught})
 
-    def _label_transfer(self, rows: np.ndarray, labels: np.ndarray) -> float:
+    def _targets(self, model: Aligner | Oracle) -> np.ndarray:
+        """The tested targets in the model's frame."""
+        if isinstance(model, Oracle) or model.fitted_frame == "target":
+            return self.test_x
+        return self._transform(model.targets(), self.test_x, first=0)
+
+    def _label_transfer(self, rows: np.ndarray, labels: np.ndarray, target: np.ndarray) -> float:
         assert self.sets.labels is not None
-        return label_transfer(rows, labels, self.test_x, self.sets.labels[1][self.part.test_target])
+        return label_transfer(rows, labels, target, self.sets.labels[1][self.part.test_target])
 
     def _calibrated(self, model: Aligner) -> Aligner:
         return model.calibrate(self.fit_y, dtype=self.fit_y.dtype.name) if model.calibrated else model
@@ -123,12 +130,12 @@ class Repeat:
                 other = type(model)(**{**params, "strength": strength}).fit_from_statistics(*self.moments[model.order])
             yield strength, self._calibrated(other)
 
-    def _scores(self, aligned: np.ndarray) -> dict[str, float]:
+    def _scores(self, aligned: np.ndarray, target: np.ndarray) -> dict[str, float]:
         metrics = alignment_metrics(
-            self.test_y, self.test_x, aligned, paired=self.sets.paired, k=self.sets.k, seed=self.seed
+            self.test_y, target, aligned, paired=self.sets.paired, k=self.sets.k, seed=self.seed
         ).to_dict()
-        if len(aligned) != len(self.test_x):
-            metrics |= mixing_of_equals(self.test_x, aligned, metrics["k"], self.seed)._asdict()
+        if len(aligned) != len(target):
+            metrics |= mixing_of_equals(target, aligned, metrics["k"], self.seed)._asdict()
         for key in ("schema_version", "rows_source", "rows_target", "k"):
             del metrics[key]
         reached = min(metrics["target_penetration"], metrics["target_coverage"])

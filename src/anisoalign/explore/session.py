@@ -96,6 +96,7 @@ class Session:
             raise InputError(f"the model was fitted on width {model.n_features_in_}, these rows have {source.dim}")
         if paired and source.rows != target.rows:
             raise InputError(f"pairs need equal numbers of rows: source has {source.rows}, target {target.rows}")
+        model = model if model.fitted_frame == "target" else model.in_frame("target")  # images are shown as they are
         self.model, self.paired, self.seed = model, paired, seed
         y = source.take(source.sample_rows(sample, seed), np.float64)
         x = target.take(y.rows if paired else target.sample_rows(sample, seed + 1), np.float64)

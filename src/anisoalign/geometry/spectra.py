@@ -71,9 +71,40 @@ def effective_dimension(values: Float[np.ndarray, " d"]) -> float:
     return float(total**2 / np.sum(values**2) / len(values)) if total > 0 else 1.0
 
 
+def participation(covariance: Float[np.ndarray, "d d"]) -> float:
+    """Participation ratio tr(Σ)² / tr(Σ²), in [1, d], which takes no eigenvalues; d where nothing varies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> participation(np.diag([1.0, 1.0, 0.0]))
+    2.0
+    """
+    total = float(np.trace(covariance))
+    return total**2 / float(np.sum(covariance**2)) if total > 0 else float(len(covariance))
+
+
 def principal_subspace(covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     """Eigenvectors of a covariance as columns, largest eigenvalue first; shape (d, d)."""
     return np.linalg.eigh(covariance)[1][:, ::-1]
+
+
+def leading_directions(
+    covariance: Float[np.ndarray, "d d"], most: int
+) -> tuple[Float[np.ndarray, " q"], Float[np.ndarray, "d q"]]:
+    """The `most` largest eigenvalues, largest first, and their eigenvectors as columns: a fraction of the whole work.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> leading_directions(np.diag([1.0, 3.0, 2.0]), 2)[0].round(6).tolist()
+    [3.0, 2.0]
+    """
+    from scipy.linalg import eigh
+
+    d = len(covariance)
+    values, vectors = eigh(covariance, subset_by_index=[d - most, d - 1])
+    return np.clip(values[::-1], 0.0, None), vectors[:, ::-1]
 
 
 def subspace_overlap(x: Float[np.ndarray, "d q"], y: Float[np.ndarray, "d q"]) -> float:

@@ -26,6 +26,10 @@ def check_side(embeddings: EmbeddingSet, side: str) -> None:
     if found is None:
         return
     kind, moved = found.get("modality"), found.get("aligned_by")
+    if isinstance(moved, dict) and moved.get("frame") == "common":
+        raise InputError(
+            f"{embeddings.name} lies in a common frame, where images asked about do not: use transform --frame target"
+        )
     if side == "text" and moved:
         raise InputError(
             f"{embeddings.name} was moved by an aligner already ({moved.get('method')}): side is 'substitute'"
@@ -43,5 +47,10 @@ def check_aligner(aligner: Aligner, embeddings: EmbeddingSet) -> None:
         raise InputError(f"{name} has width {embeddings.dim}, the aligner was fitted on width {aligner.n_features_in_}")
     check_encoder(source_of(aligner), found, name, "the aligner was fitted on")
     moved = (found or {}).get("aligned_by")
+    if aligner.fitted_frame != "target":
+        raise InputError(
+            "the aligner puts rows into a common frame, in which images asked about do not lie: give "
+            "aligner.in_frame('target'), or fit with frame=target"
+        )
     if moved and not aligner_fingerprint(aligner).startswith(str(moved.get("model"))):
         raise InputError(f"{name} was moved by another aligner than the one given")

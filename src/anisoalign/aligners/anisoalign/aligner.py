@@ -34,7 +34,7 @@ from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interva
 from anisoalign.aligners.estimator import not_fitted
 from anisoalign.aligners.origins import open_sets, origins
 from anisoalign.embeddings import InputError, RemotePath, Tile, open_embeddings, operations_alone
-from anisoalign.geometry.spectra import effective_dimension, eigenvalues
+from anisoalign.geometry.spectra import participation
 from anisoalign.statistics import Moments, map_precision, measure
 
 PAPER = {
@@ -117,6 +117,8 @@ class AnisoAlign(Aligner):
         Longest Stage I (it stops early) and length of Stage II.
     fit_rows : int
         Rows a side that stages beyond the moments are fitted on, spread over the set.
+    frame : {"target", "common"}
+        Where aligned rows lie; see `Aligner.in_frame`.
     force : bool
         Fit where the two sets share no geometry, or say that their encoders differ.
     device : str
@@ -206,6 +208,7 @@ class AnisoAlign(Aligner):
         prior_steps: int = 1500,
         refine_steps: int = 400,
         fit_rows: int = 20_000,
+        frame: str = "target",
         force: bool = False,
         device: str = "auto",
         seed: int = 0,
@@ -239,6 +242,7 @@ class AnisoAlign(Aligner):
         self.prior_steps = prior_steps
         self.refine_steps = refine_steps
         self.fit_rows = fit_rows
+        self.frame = frame
         self.force = force
         self.device = device
         self.seed = seed
@@ -351,7 +355,7 @@ class AnisoAlign(Aligner):
             fitted.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES, centre)
             fitted._keep(made.correction)
             fitted.source_energy_ = drift_statistics(rows_y, moments_y.mean)
-            fitted.source_dimension_ = moments_y.dim * float(effective_dimension(eigenvalues(moments_y.covariance)))
+            fitted.source_dimension_ = participation(moments_y.covariance)
             fitted.whole_bound_ = float(fitted._bounds(rows_y).max())
         check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))
         return fitted
@@ -422,7 +426,7 @@ class AnisoAlign(Aligner):
             raise not_fitted("AnisoAlign is not calibrated; call calibrate(source) first")
         kind = torch_dtype(dtype)
         move = self.correction().at(self.strength_, kind)
-        shift = torch.as_tensor(self.target_mean_ - self.calibration_mean_, dtype=kind)
+        shift = torch.as_tensor(self._centre() - self.calibration_mean_, dtype=kind)
 
         def apply(rows: Tensor, numbers: np.ndarray) -> Tensor:
             moved = move(rows).add_(shift)

@@ -14,7 +14,7 @@ from anisoalign.aligners.anisoalign.blocks import BLOCK
 from anisoalign.diagnostics.gap import overlap_p_value
 from anisoalign.diagnostics.repeats import count_repeats
 from anisoalign.embeddings import InputError
-from anisoalign.geometry.spectra import eigenvalues, numerical_rank, principal_subspace
+from anisoalign.geometry.spectra import leading_directions, numerical_rank
 from anisoalign.statistics import Moments
 from anisoalign.statistics.moments import SAME
 
@@ -51,16 +51,16 @@ def check_premise(source: Moments, target: Moments, force: bool, seed: int) -> f
     PremiseError
         If all rows of a set are the same, or the leading subspaces overlap no more than chance, unless `force`.
     """
-    sx, sy = target.covariance, source.covariance
     d = source.dim
-    ranks = [numerical_rank(eigenvalues(m.covariance), m.noise) for m in (source, target)]
-    q = min(max(d // 10, min(8, d // 3)), *ranks)
     if min(source.n, target.n) < FEWEST or d < NARROWEST:
         return None
     same = [side for side, m in (("source", source), ("target", target)) if m.trace <= SAME]
+    most = max(d // 10, min(8, d // 3))
+    (ly, uy), (lx, ux) = (leading_directions(m.covariance, most) for m in (source, target))
+    q = min(numerical_rank(ly, source.noise), numerical_rank(lx, target.noise))
     if q < 1 and not same:
         return None
-    p = 1.0 if same else overlap_p_value(principal_subspace(sx)[:, :q], principal_subspace(sy)[:, :q], seed)
+    p = 1.0 if same else overlap_p_value(ux[:, :q], uy[:, :q], seed)
     if p > SIGNIFICANT:
         message = (
             f"source and target share no leading directions beyond chance (permutation p = {p:.2f}): "

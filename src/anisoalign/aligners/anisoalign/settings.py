@@ -12,7 +12,7 @@ from anisoalign.aligners.anisoalign.readers import idle_parameters, unread
 from anisoalign.aligners.anisoalign.refinement import Bounds
 from anisoalign.aligners.anisoalign.rotation import ROTATIONS
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
-from anisoalign.aligners.base import at_least, in_unit_interval, is_number
+from anisoalign.aligners.base import FRAMES, at_least, in_unit_interval, is_number
 from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
 from anisoalign.geometry.frame import resolve_rank
@@ -27,6 +27,7 @@ _CHOICES = {
     "centre": ("origin", "mean"),
     "complement": ("relative", "coordinate"),
     "support": SUPPORT_LOSSES,
+    "frame": FRAMES,
 }
 
 

@@ -14,9 +14,9 @@ from anisoalign.aligners.anisoalign.span import narrow
 from anisoalign.aligners.anisoalign.strength import FEWEST, FOLDS, NODES
 from anisoalign.statistics import map_precision
 
-PREMISE, ROTATION = 3.0, 8 / 3
+PREMISE, ROTATION = 1.0, 8 / 3
 """Decompositions of d × d matrices, in full symmetric ones, of which eigenvalues alone are a third and an SVD two:
-of a look at the premise and the effective dimension, and of a full rotation."""
+of a look at the premise, which takes a few directions of each side, and of a full rotation."""
 MATRICES = 20
 """A fit's products of such matrices."""
 FULL = ("auto", "full")
@@ -46,7 +46,7 @@ class Work:
     steps : int
         Of training, for what each takes however small the networks are.
     imports : int
-        Libraries that are imported on the way: scipy's statistics for the strength, torch's optimisers for training.
+        Libraries that are imported on the way: torch's optimisers for training, and what choosing a strength loads.
     """
 
     products: int = 0

@@ -1,0 +1,41 @@
+"""The other side of a fitted model: targets in the frame in which aligned sources lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from anisoalign.aligners.base import Aligner
+from anisoalign.embeddings import InputError
+from anisoalign.statistics import Moments
+
+
+class Targets(Aligner):
+    """Norm(x − μx) where a model uses a common frame, Norm(x) where it uses the target's; see `Aligner.targets`."""
+
+    name = "targets"
+
+    @classmethod
+    def of(cls, model: Aligner) -> Self:
+        """The targets' side of a fitted model, which remembers whose embeddings they are."""
+        made = cls()
+        made.n_features_in_, made.target_mean_ = model.n_features_in_, model._centre()
+        made.weight_, made.bias_ = np.array(1.0), model._centre() - model.target_mean_
+        made._frame = model.fitted_frame
+        if (known := getattr(model, "provenance_", None)) is not None:
+            made.provenance_ = {"source": known["target"], "target": known["target"]}
+        return made
+
+    @property
+    def fitted_frame(self) -> str:
+        """The frame of the model."""
+        return self._frame
+
+    def _fit(self, source: Moments, target: Moments) -> None:
+        raise TypeError("the targets' side belongs to a fitted model: model.targets()")
+
+    def save(self, path: str | Path) -> None:
+        """Not possible: the model is saved, and gives its targets' side again."""
+        raise InputError("save the model; its targets' side is model.targets(), or transform --side target")

@@ -1,0 +1,128 @@
+"""Two frames: among the targets, or each side less its own mean. What the common one promises, and where it reaches."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import anisoalign as aa
+from anisoalign.aligners import METHODS
+from anisoalign.aligners.modules import serving_module
+from anisoalign.cli import app
+
+EXACT = {"dtype": "float64", "out_dtype": "float64"}
+FRAMED = [name for name, method in METHODS.items() if "frame" in method().get_params()]
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module", params=FRAMED)
+def models(request, planted):
+    options = {"strength": 0.6} if "strength" in METHODS[request.param]().get_params() else {}
+    model = METHODS[request.param](**options).fit(planted.source[:150], planted.target)
+    return model, model.in_frame("common")
+
+
+def test_the_common_frame_is_that_of_means_taken_from_both_sides(planted):
+    y, x = (unit(rows.astype(np.float64)) for rows in (planted.source, planted.target))
+    model = aa.MeanShift(frame="common").fit(y, x)
+    np.testing.assert_allclose(model.transform(y, **EXACT), unit(y - y.mean(axis=0)), atol=1e-12)
+    np.testing.assert_allclose(model.targets().transform(x, **EXACT), unit(x - x.mean(axis=0)), atol=1e-12)
+
+
+def test_what_is_taken_is_the_mean_of_aligned_rows(models, planted):
+    """Aligned rows and targets of the target's frame, each less its mean before the last step onto the sphere."""
+    model, common = models
+    y, x = planted.source[:150], unit(planted.target.astype(np.float64))
+    shift = 0 if not model.calibrated else model.target_mean_ - model.calibration_mean_
+    if model.calibrated:
+        before = common.transform(y, **EXACT)  # Norm(z − μ̂), so that z − μ̂ is along it
+        moved = model.transform(y, **EXACT)  # Norm(z + μx − μ̂)
+        # z lies in the plane of both: Norm(z − μ̂) + c μx is along Norm(z + μx − μ̂) for some c > 0
+        off = moved - np.sum(moved * before, axis=1, keepdims=True) * before
+        along = model.target_mean_ - np.sum(before * model.target_mean_, axis=1, keepdims=True) * before
+        np.testing.assert_allclose(np.sum(unit(off) * unit(along), axis=1), 1, atol=1e-9)
+        assert abs(shift).max() < 1
+    np.testing.assert_allclose(common.targets().transform(x, **EXACT), unit(x - model.target_mean_), atol=1e-12)
+    np.testing.assert_allclose(model.targets().transform(x, **EXACT), x, atol=1e-12)
+
+
+def test_changing_the_frame_is_fitting_in_it(models, planted, tmp_path):
+    model, common = models
+    again = type(model)(**{**model.get_params(), "frame": "common"}).fit(planted.source[:150], planted.target)
+    np.testing.assert_array_equal(common.transform(planted.source), again.transform(planted.source))
+    back = common.in_frame("target")
+    np.testing.assert_array_equal(back.transform(planted.source), model.transform(planted.source))
+    assert (model.fitted_frame, common.fitted_frame) == ("target", "common")
+    common.save(tmp_path / "m")
+    loaded = aa.load(tmp_path / "m")
+    np.testing.assert_array_equal(loaded.transform(planted.source), common.transform(planted.source))
+    np.testing.assert_array_equal(loaded.targets().transform(planted.target), common.targets().transform(planted.target))
+
+
+def test_one_row_a_file_and_an_exported_module_are_in_the_frame(models, planted, tmp_path, write_shards):
+    _, common = models
+    y = planted.source.astype(np.float32)
+    expected = common.transform(y)
+    np.testing.assert_allclose(common.transform(y[7]), expected[7], atol=1e-6)
+    np.testing.assert_allclose(serving_module(common)(torch.from_numpy(y)).numpy(), expected, atol=1e-5)
+    targets = serving_module(common.targets())(torch.from_numpy(planted.target.astype(np.float32))).numpy()
+    np.testing.assert_allclose(targets, common.targets().transform(planted.target), atol=1e-5)
+    write_shards(tmp_path / "y", y, [100, 200])
+    common.transform(tmp_path / "y", tmp_path / "z")
+    np.testing.assert_allclose(aa.open_embeddings(tmp_path / "z").read(np.float32), expected, atol=1e-6)
+
+
+def test_what_has_one_frame_says_so(planted):
+    model = aa.C3().fit(planted.source, planted.target)
+    with pytest.raises(TypeError, match="c3 has the target's frame alone"):
+        model.in_frame("common")
+    with pytest.raises(ValueError, match="frame must be one of target, common, not 'mean'"):
+        aa.ReAlign(frame="mean").fit(planted.source, planted.target)
+    with pytest.raises(ValueError, match="frame must be one of"):
+        aa.AnisoAlign(frame="mean").fit(planted.source, planted.target)
+    with pytest.raises(aa.InputError, match="save the model"):
+        model.targets().save("nowhere")
+
+
+def test_commands_map_either_side(planted, tmp_path, write_shards):
+    for side, rows in (("text", planted.source), ("image", planted.target)):
+        write_shards(tmp_path / side, rows.astype(np.float32), [len(rows)])
+    run, model = CliRunner().invoke, aa.ReAlign().fit(planted.source, planted.target)
+    model.save(tmp_path / "m")
+    for side, flag in (("text", "source"), ("image", "target")):
+        words = ["transform", tmp_path / "m", "--source", tmp_path / side, "--out", tmp_path / f"{side}-common"]
+        assert run(app, [*map(str, words), "--frame", "common", "--side", flag]).exit_code == 0
+    common = model.in_frame("common")
+    for side, move, rows in (("text", common, planted.source), ("image", common.targets(), planted.target)):
+        found = aa.open_embeddings(tmp_path / f"{side}-common").read(np.float32)
+        np.testing.assert_allclose(found, move.transform(rows), atol=1e-6)
+    aa.C3().fit(planted.source, planted.target).save(tmp_path / "c3")
+    words = ["transform", tmp_path / "c3", "--source", tmp_path / "text", "--out", tmp_path / "z", "--frame", "common"]
+    assert isinstance(run(app, list(map(str, words))).exception, aa.InputError)
+    assert not (tmp_path / "z").exists()
+
+
+def test_a_set_remembers_that_it_lies_in_a_common_frame(planted, tmp_path, write_shards):
+    write_shards(tmp_path / "y", planted.source.astype(np.float32), [300])
+    about = {"encoder": "hf:clip", "modality": "text"}
+    (tmp_path / "y" / "manifest.json").unlink(missing_ok=True)
+    rows = aa.open_embeddings(tmp_path / "y")
+    rows.provenance = about
+    model = aa.ReAlign(frame="common").fit(planted.source, planted.target)
+    model.transform(rows, tmp_path / "z")
+    text = json.dumps(aa.open_embeddings(tmp_path / "z").provenance)
+    assert '"frame": "common"' in text
+
+
+def test_a_comparison_holds_rows_against_targets_of_their_frame(planted):
+    names = ["mean-shift", "mean-shift:frame=common"]
+    result = aa.compare(planted.source, planted.target, paired=True, methods=names, repeats=2)
+    shifted, common = (record for record in result.to_dicts() if record["method"] in names)
+    assert common["target_coverage"] > 0.5  # against targets as they are it would be near none
+    assert common["centroid_gap"] < 0.5
+    assert shifted["method"] == names[0]
