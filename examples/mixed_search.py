@@ -3,9 +3,11 @@
     python examples/mixed_search.py                    # the embedded world, and coco_clip where it lies
     ANISOALIGN_DATA=DIR python examples/mixed_search.py
 
-Texts and their images are indexed together, as they are and with the texts aligned, in FAISS and in LanceDB. Each text
-is a query once; so is each image. In five rounds a fifth of the items asks, and of the other items one half gives its
-texts to the fit and the other half its images, so that no fit has seen a pair, nor anything of an item that asks.
+Texts and their images are indexed together, in FAISS and in LanceDB: as they are; with the texts aligned to where
+images lie; and in a common frame, in which both sides are less their own mean. Beside these, two lists of raw rows,
+searched apart and merged by rank. Each text is a query once; so is each image. In five rounds a fifth of the items
+asks, and of the other items one half gives its texts to the fit and the other half its images, so that no fit has seen
+a pair, nor anything of an item that asks.
 The pool always holds every image and every other text. Prints a table and writes mixed_search.json.
 """
 
@@ -29,13 +31,21 @@ from anisoalign.worlds import RenderedWorld
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("ANISOALIGN_DATA", HERE.parent.parent / "shared" / "data"))
+MERGED = "two lists"
+"""Raw texts and raw images searched apart, their lists merged by rank."""
 METHODS = (
     "identity",
-    "mean-shift",
-    "realign",
-    "gaussian-transport",
-    "aniso-align",
-    "aniso-align:strength=1",
+    MERGED,
+    *(
+        f"{method}{mark}frame={frame}" if frame else method
+        for method, mark in (
+            ("mean-shift", ":"),
+            ("gaussian-transport", ":"),
+            ("aniso-align", ":"),
+            ("aniso-align:strength=1", ","),
+        )
+        for frame in ("", "common")
+    ),
 )
 FIRST, ROUNDS, SEED = 10, 5, 0
 Search = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
@@ -68,6 +78,16 @@ def first_results(pool: np.ndarray, asking: np.ndarray, search: Search) -> np.nd
     return found[kept].reshape(len(asking), FIRST)
 
 
+def merged_results(
+    text: np.ndarray, image: np.ndarray, asking: np.ndarray, search: Search
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first ten of either side's queries where images and texts are searched apart: one of each list in turn."""
+    half = FIRST // 2
+    of_texts = [search(image, text[asking], half), len(text) + first_results(text, asking, search)[:, :half]]
+    of_images = [first_results(image, asking, search)[:, :half], len(text) + search(text, image[asking], half)]
+    return np.concatenate(of_texts, axis=1), np.concatenate(of_images, axis=1)
+
+
 def split(rows: int, part: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Items that ask, items whose texts are fitted on, items whose images are."""
     order = np.random.default_rng(SEED).permutation(rows)
@@ -89,13 +109,18 @@ def measure(text: np.ndarray, image: np.ndarray, method: str, search: Search) ->
     rows, seen = len(text), {"text_to_image": [], "image_to_text": [], "images_among_results": [], "images_only": []}
     for part in range(ROUNDS):
         asking, texts, images = split(rows, part)
-        aligned = parse_method(method).fit(source=text[texts], target=image[images]).transform(text)
-        pool = np.concatenate([image, aligned])
-        of_texts, of_images = first_results(pool, rows + asking, search), first_results(pool, asking, search)
+        if method == MERGED:
+            aligned, moved = text, image
+            of_texts, of_images = merged_results(text, image, asking, search)
+        else:
+            model = parse_method(method).fit(source=text[texts], target=image[images])
+            aligned, moved = model.transform(text), model.targets().transform(image)
+            pool = np.concatenate([moved, aligned])
+            of_texts, of_images = first_results(pool, rows + asking, search), first_results(pool, asking, search)
         seen["text_to_image"].append((of_texts == asking[:, None]).any(axis=1))
         seen["image_to_text"].append((of_images == rows + asking[:, None]).any(axis=1))
         seen["images_among_results"].append((of_texts < rows).mean(axis=1))
-        seen["images_only"].append((search(image, aligned[asking], FIRST) == asking[:, None]).any(axis=1))
+        seen["images_only"].append((search(moved, aligned[asking], FIRST) == asking[:, None]).any(axis=1))
     return {name: float(np.concatenate(parts).mean()) for name, parts in seen.items()}
 
 
@@ -116,12 +141,12 @@ def table(name: str, result: dict[str, Any]) -> str:
     """Lines to read."""
     lines = [f"{name}: {result['rows']:,} texts and as many images in one index of width {result['dim']}"]
     lines += [
-        f"{'':24}{'text finds its image':>22}{'image finds its text':>22}{'images among ten':>18}{'images only':>13}"
+        f"{'':36}{'text finds its image':>22}{'image finds its text':>22}{'images among ten':>18}{'images only':>13}"
     ]
     for method, scores in result["methods"].items():
         cells = scores["faiss"]
         lines.append(
-            f"{method:24}{cells['text_to_image']:22.3f}{cells['image_to_text']:22.3f}"
+            f"{method:36}{cells['text_to_image']:22.3f}{cells['image_to_text']:22.3f}"
             f"{cells['images_among_results']:18.3f}{cells['images_only']:13.3f}"
         )
     return "\n".join(lines)

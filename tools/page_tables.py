@@ -51,6 +51,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, marks, *rows])
 
 
+NAMED = {"identity": "raw", "two lists": "raw, two lists merged by rank"}
+"""Rows of the table of mixed search that are no method."""
+
+
 def mixed(name: str) -> str:
     """Mixed search on one set, by method."""
     rows = []
@@ -59,9 +63,7 @@ def mixed(name: str) -> str:
         cells = [
             number(found[key]) for key in ("text_to_image", "image_to_text", "images_among_results", "images_only")
         ]
-        rows.append(
-            [f"`{method}`" if method != "identity" else "raw", cells[0], number(same["text_to_image"]), *cells[1:]]
-        )
+        rows.append([NAMED.get(method, f"`{method}`"), cells[0], number(same["text_to_image"]), *cells[1:]])
     head = [
         "texts",
         "text finds its image (FAISS)",
@@ -129,6 +131,26 @@ def plain_retrieval() -> str:
         records = {record["method"]: record for record in load("benchmarks/closed_forms.json")[name]}
         rows.append([name, *(number(records[m]["recall_at_10"]) for m in ("identity", "mean-shift", "realign"))])
     return table(["set", "raw", "mean-shift", "realign"], rows)
+
+
+def frames(name: str) -> str:
+    """What a common frame adds to each method, by set."""
+    rows = []
+    for method, found in load("benchmarks/frames.json")[name].items():
+        shown = ("recall_at_1", "recall_at_10", "mixed_recall_at_10", "label_transfer")
+        cells = [_both(found, key) if key in found["target"] else "–" for key in shown]
+        rows.append(["raw" if method == "identity" else f"`{method}`", *cells])
+    return table(["method", "R@1, images alone", "R@10, images alone", "mixed R@10", "label transfer"], rows)
+
+
+def _both(found: dict[str, Any], key: str) -> str:
+    """A metric in the target's frame and in the common one; bold where they differ by two standard errors."""
+    before = number(found["target"][key][0])
+    if "common" not in found:
+        return before
+    gain, error = found["gain"][key]
+    after = number(found["common"][key][0])
+    return f"{before} → **{after}**" if abs(gain) > 2 * error else f"{before} → {after}"
 
 
 def speed() -> str:
@@ -295,7 +317,7 @@ def filled(page: str) -> str:
         kind, _, name = match[2].partition(" ")
         if kind == "methods":
             return f"{match[1]}\n{methods(match[3])}\n\n{match[4]}"
-        makers = {"mixed": mixed, "dial": dial, "plain": lambda _: plain_retrieval()}
+        makers = {"mixed": mixed, "frames": frames, "dial": dial, "plain": lambda _: plain_retrieval()}
         makers |= {"speed": lambda _: speed(), "latency": lambda _: latency(), "scaling": lambda _: scaling()}
         makers["gaps"] = lambda _: gaps()
         makers |= {"workers": lambda _: workers(), "products": lambda _: products()}
