@@ -11,7 +11,7 @@ from anisoalign.statistics import Moments
 
 
 class BlockwiseCovariance(Aligner):
-    """Whitening–colouring block by block of `block` neighbouring coordinates; depends on the basis.
+    """z = Norm(μx + W (y − μy)), W whitening–colouring within blocks of neighbouring coordinates; depends on the basis.
 
     Parameters
     ----------
@@ -19,6 +19,15 @@ class BlockwiseCovariance(Aligner):
         Coordinates in a block; the last block may be smaller.
     shrinkage : float or "auto"
         Of both covariances towards their mean eigenvalue.
+
+    Attributes
+    ----------
+    weight_ : ndarray, shape (d, d)
+        W, block-diagonal: Σx^½ Σy^{-½} of each block of the shrunk covariances.
+    bias_ : ndarray, shape (d,)
+        μx − W μy.
+    target_mean_ : ndarray, shape (d,)
+        μx.
 
     Examples
     --------

@@ -14,6 +14,15 @@ class MeanShift(Aligner):
     The same step goes by the names C3 "collapse", GR-CLIP, I0T post-processing and Unicorn, and is the move
     of "Mind the Gap" at full step.
 
+    Attributes
+    ----------
+    weight_ : ndarray, shape ()
+        1.
+    bias_ : ndarray, shape (d,)
+        μx − μy.
+    target_mean_ : ndarray, shape (d,)
+        μx.
+
     Examples
     --------
     >>> import numpy as np

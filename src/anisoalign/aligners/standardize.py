@@ -16,6 +16,15 @@ class Standardize(Aligner):
 
     A coordinate in which the source does not vary is only shifted.
 
+    Attributes
+    ----------
+    weight_ : ndarray, shape (d,)
+        σx / σy; 1 where the source does not vary.
+    bias_ : ndarray, shape (d,)
+        μx − weight_ ∘ μy.
+    target_mean_ : ndarray, shape (d,)
+        μx.
+
     Examples
     --------
     >>> import numpy as np

@@ -16,6 +16,15 @@ class WhitenColor(Aligner):
     shrinkage : float or "auto"
         Of both covariances towards their mean eigenvalue; "auto" is Ledoit–Wolf, from moments alone.
 
+    Attributes
+    ----------
+    weight_ : ndarray, shape (d, d)
+        W = Σx^½ Σy^{-½}, of the shrunk covariances.
+    bias_ : ndarray, shape (d,)
+        μx − W μy.
+    target_mean_ : ndarray, shape (d,)
+        μx.
+
     Examples
     --------
     >>> import numpy as np
