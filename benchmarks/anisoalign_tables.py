@@ -269,14 +269,15 @@ def sizes(found: dict[str, Any]) -> str:
     for kind, by_size in found["by_rows"].items():
         for size, methods in by_size.items():
             cells = [kind, f"{int(size):,}"]
-            for name in ("realign", "transport t=0.5", "aniso-align t=0.5", "paper"):
+            for name in ("realign", "transport t=0.5", "aniso-align t=0.5", "aniso-align t=1", "paper"):
                 one = methods[name]
                 cells.append(
                     f"{number(one['geometry_consistency'], 3)} · {number(one['target_penetration'])} / "
                     f"{number(one['target_coverage'])} · {number(one.get('label_transfer'), 3)}"
                 )
             rows.append(cells)
-    return table(["few rows", "rows", "ReAlign", "transport t=0.5", "AnisoAlign t=0.5", "paper()"], rows, 2)
+    head = ["few rows", "rows", "ReAlign", "transport t=0.5", "AnisoAlign t=0.5", "AnisoAlign t=1", "paper()"]
+    return table(head, rows, 2)
 
 
 def cost(found: dict[str, Any]) -> str:

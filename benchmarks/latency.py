@@ -34,6 +34,9 @@ METHODS: dict[str, Callable[[], Any]] = {
     "realign": aa.ReAlign,
     "gaussian-transport": aa.GaussianTransport,
     "aniso-align": lambda: aa.AnisoAlign(strength=0.5),
+    "aniso-align:strength=0.75": lambda: aa.AnisoAlign(strength=0.75),
+    "aniso-align:strength=1": lambda: aa.AnisoAlign(strength=1.0),
+    "memory-projection": aa.MemoryProjection,
     "aniso-align:paper": lambda: aa.AnisoAlign.paper(prior_steps=50, refine_steps=100),
 }
 

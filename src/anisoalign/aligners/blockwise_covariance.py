@@ -11,7 +11,7 @@ from anisoalign.statistics import Moments
 
 
 class BlockwiseCovariance(Aligner):
-    """Whitening–colouring block by block of `block` neighbouring coordinates; depends on the basis.
+    """z = Norm(μx + W (y − μy)), W whitening–colouring within blocks of neighbouring coordinates; depends on the basis.
 
     Parameters
     ----------
@@ -21,6 +21,15 @@ class BlockwiseCovariance(Aligner):
         Of both covariances towards their mean eigenvalue.
     frame : {"target", "common"}
         Where aligned rows lie; see `Aligner.in_frame`.
+
+    Attributes
+    ----------
+    weight_ : ndarray, shape (d, d)
+        W, block-diagonal: Σx^½ Σy^{-½} of each block of the shrunk covariances.
+    bias_ : ndarray, shape (d,)
+        μx − W μy.
+    target_mean_ : ndarray, shape (d,)
+        μx.
 
     Examples
     --------

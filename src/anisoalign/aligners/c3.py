@@ -21,6 +21,15 @@ class C3(Aligner):
     seed : int
         Draws are keyed by seed and global row number, so a row gets the same noise in any batch.
 
+    Attributes
+    ----------
+    weight_ : ndarray, shape ()
+        1.
+    bias_ : ndarray, shape (d,)
+        μx − μy.
+    target_mean_ : ndarray, shape (d,)
+        μx.
+
     Examples
     --------
     >>> import numpy as np

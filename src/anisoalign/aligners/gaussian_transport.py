@@ -45,6 +45,14 @@ class GaussianTransport(Aligner):
         Amounts used, source and target.
     scale_ : float
         s.
+    weight_ : ndarray, shape (d, d)
+        A_t.
+    bias_ : ndarray, shape (d,)
+        μx − A_t μy.
+    target_mean_ : ndarray, shape (d,)
+        μx.
+    calibration_mean_ : ndarray, shape (d,)
+        Mean of Norm(μx + A_t (y − μy)) over the sources.
 
     Examples
     --------

@@ -19,6 +19,15 @@ class MeanShift(Aligner):
     frame : {"target", "common"}
         Where aligned rows lie; see `Aligner.in_frame`.
 
+    Attributes
+    ----------
+    weight_ : ndarray, shape ()
+        1.
+    bias_ : ndarray, shape (d,)
+        μx − μy.
+    target_mean_ : ndarray, shape (d,)
+        μx.
+
     Examples
     --------
     >>> import numpy as np

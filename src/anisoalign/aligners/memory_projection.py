@@ -25,6 +25,13 @@ class MemoryProjection(RowKeeper):
     seed : int
         Of the draw of those rows.
 
+    Attributes
+    ----------
+    rows_ : ndarray, shape (memory, d), float32
+        The kept target rows x_j, unit; all of them where there are no more than `memory`.
+    target_mean_ : ndarray, shape (d,)
+        Their mean.
+
     Examples
     --------
     >>> import numpy as np

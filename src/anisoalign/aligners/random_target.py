@@ -21,6 +21,13 @@ class RandomTarget(RowKeeper):
     seed : int
         Draws are keyed by seed and global row number.
 
+    Attributes
+    ----------
+    rows_ : ndarray, shape (memory, d), float32
+        The kept target rows x_j, unit; all of them where there are no more than `memory`.
+    target_mean_ : ndarray, shape (d,)
+        Their mean.
+
     Examples
     --------
     >>> import numpy as np

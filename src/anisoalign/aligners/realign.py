@@ -28,6 +28,14 @@ class ReAlign(Aligner):
     ----------
     scale_ : float
         s.
+    weight_ : ndarray, shape ()
+        s.
+    bias_ : ndarray, shape (d,)
+        μx − s μy.
+    target_mean_ : ndarray, shape (d,)
+        μx.
+    calibration_mean_ : ndarray, shape (d,)
+        Mean of Norm(μx + s (y − μy)) over the sources.
 
     Examples
     --------

@@ -21,6 +21,15 @@ class Standardize(Aligner):
     frame : {"target", "common"}
         Where aligned rows lie; see `Aligner.in_frame`.
 
+    Attributes
+    ----------
+    weight_ : ndarray, shape (d,)
+        σx / σy; 1 where the source does not vary.
+    bias_ : ndarray, shape (d,)
+        μx − weight_ ∘ μy.
+    target_mean_ : ndarray, shape (d,)
+        μx.
+
     Examples
     --------
     >>> import numpy as np

@@ -18,6 +18,15 @@ class WhitenColor(Aligner):
     frame : {"target", "common"}
         Where aligned rows lie; see `Aligner.in_frame`.
 
+    Attributes
+    ----------
+    weight_ : ndarray, shape (d, d)
+        W = Σx^½ Σy^{-½}, of the shrunk covariances.
+    bias_ : ndarray, shape (d,)
+        μx − W μy.
+    target_mean_ : ndarray, shape (d,)
+        μx.
+
     Examples
     --------
     >>> import numpy as np

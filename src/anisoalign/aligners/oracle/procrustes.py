@@ -10,6 +10,15 @@ from anisoalign.aligners.oracle.base import Oracle
 class Procrustes(Oracle):
     """z = Norm(μx + R (y − μy)), R the orthogonal matrix with the largest Σ (x − μx)·R(y − μy). **Needs pairs.**
 
+    Attributes
+    ----------
+    weight_ : ndarray, shape (d, d)
+        R.
+    bias_ : ndarray, shape (d,)
+        μx − R μy.
+    n_features_in_ : int
+        Width d.
+
     Examples
     --------
     >>> import numpy as np

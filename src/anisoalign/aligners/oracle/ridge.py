@@ -17,6 +17,17 @@ class Ridge(Oracle):
     alphas : sequence of float
         Penalties tried; the one with the smallest leave-one-out error is taken.
 
+    Attributes
+    ----------
+    weight_ : ndarray, shape (d, d)
+        W.
+    bias_ : ndarray, shape (d,)
+        b.
+    n_features_in_ : int
+        Width d.
+    alpha_ : float
+        The penalty taken.
+
     Examples
     --------
     >>> import numpy as np
