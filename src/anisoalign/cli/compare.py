@@ -54,7 +54,7 @@ def compare(
     dial_<metric>, lists along the strength of each method that has one, over dial_repeats splits. strength_used is the
     mean of the strengths that a method chose. The page also diagnoses the gap.
     """
-    files = (labels, source_labels, target_labels, source_captions, target_captions)
+    files = (labels, source_labels, target_labels, source_captions, target_captions, thumbnails)
     showing.check_outputs(report, results, source, target, *files)
     import anisoalign as aa
     from anisoalign.comparison import DEFAULT_METHODS

@@ -49,7 +49,7 @@ def evaluate(
     seed: options.SeedOption = 0,
 ) -> None:
     """Is the meaning kept, and is the target reached? With --json the fields of AlignmentReport."""
-    files = (source_labels, target_labels, source_captions, target_captions)
+    files = (source_labels, target_labels, source_captions, target_captions, thumbnails, model)
     showing.check_outputs(report, results, source, target, aligned, *files)
     import anisoalign as aa
     from anisoalign.embeddings import InputError
