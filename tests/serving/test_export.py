@@ -50,6 +50,32 @@ def test_the_module_is_the_model(fitted, rows, name):
     np.testing.assert_allclose(served, model.transform(rows[0]), atol=1e-5)
 
 
+FLAWED = (0.0, -0.0, np.nan, np.inf)
+"""Values of which a whole row has no direction."""
+
+
+def without_direction(row):
+    """Rows that `transform` refuses: all zero, NaN or infinite, and a good one with one bad value."""
+    flawed = [np.full_like(row, value) for value in FLAWED]
+    for value in (np.nan, -np.inf):
+        flawed.append(row.copy())
+        flawed[-1][3] = value
+    return np.array(flawed)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rows_of_any_length_are_the_models_and_rows_without_direction_are_nan(fitted, rows, name):
+    run, model = serving_module(fitted(name)), fitted(name)
+    expected = model.transform(rows[0][:1])
+    for factor in (1e-37, 1e-25, 1e25, 1e37):
+        served = run(torch.from_numpy(rows[0][:1] * np.float32(factor))).numpy()
+        np.testing.assert_allclose(served, expected, atol=1e-5)
+    flawed = without_direction(rows[0][0])
+    served = run(torch.from_numpy(np.concatenate([flawed, rows[0][:1]]))).numpy()
+    assert np.isnan(served[:-1]).all()
+    np.testing.assert_allclose(served[-1:], expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS[1:])
 @pytest.mark.parametrize("name", CASES)
 def test_smaller_matrices_lose_little_and_not_nothing(fitted, rows, name, precision):
@@ -91,6 +117,10 @@ def test_the_file_is_the_model(fitted, rows, tmp_path, name, to):
     assert b"anisoalign/serving" not in file.read_bytes()  # no path of the machine that made it
     for count in (1, 2, 50):
         np.testing.assert_allclose(run(rows[0][:count]), model.transform(rows[0][:count]), atol=1e-5)
+    assert np.isnan(run(without_direction(rows[0][0]))).all()
+    for factor in (1e-25, 1e25):
+        scaled = rows[0][:2] * np.float32(factor)
+        np.testing.assert_allclose(run(scaled), model.transform(rows[0][:2]), atol=1e-5)
 
 
 @pytest.mark.integration

@@ -82,7 +82,8 @@ def export(
 ) -> Exported:
     """Write a fitted model as ONNX or as an archive of `torch.export`; input "embeddings", output "aligned".
 
-    Rows need not be unit, their number is free, values are float32 on both sides in every precision.
+    Rows need not be unit, their number is free, values are float32 on both sides in every precision. What has no
+    direction, a zero row or one with NaN or infinity in it, becomes a row of NaN.
 
     Parameters
     ----------
