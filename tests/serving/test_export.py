@@ -177,10 +177,64 @@ def test_faults_are_named_and_leave_nothing(fitted, rows, tmp_path):
 def test_a_file_that_differs_from_its_model_is_not_kept(fitted, monkeypatch, tmp_path):
     model = fitted("realign")
     module = importlib.import_module("anisoalign.serving.export")  # not the function of that name
-    monkeypatch.setattr(module, "transform_rows", lambda model, rows: np.zeros_like(rows))
+    monkeypatch.setattr(module, "transform_rows", lambda model, rows, **options: np.zeros_like(rows))
     with pytest.raises(RuntimeError, match="differs from its model"):
         export(model, tmp_path / "m.pt2", to="torch-export")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_float32_costs_at_a_small_temperature_is_no_fault(rows, tmp_path):
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(300, 6)) @ rng.normal(size=(6, 16))
+    source, target = (shared + 0.5 * rng.normal(size=(300, 16)) + 2 * rng.normal(size=16) for _ in range(2))
+    found = []
+    for temperature in (3e-4, 1e-4):
+        model = aa.MemoryProjection(temperature=temperature).fit(source, target)
+        made = export(model, tmp_path / f"{temperature}.pt2", to="torch-export", source=source)
+        found.append(made.largest_difference)
+    assert 1e-5 < max(found) < 1e-3
+
+
+def test_a_file_that_appears_meanwhile_is_left_alone(fitted, monkeypatch, tmp_path):
+    module = importlib.import_module("anisoalign.serving.export")
+    measured = module._loss
+
+    def appears(*given):
+        (tmp_path / "m.pt2").write_text("mine")
+        return measured(*given)
+
+    monkeypatch.setattr(module, "_loss", appears)
+    for linked in (True, False):
+        if not linked:  # as on a file system that has no links
+            (tmp_path / "m.pt2").unlink()
+            monkeypatch.setattr("os.link", lambda *names: (_ for _ in ()).throw(PermissionError(1, "no links here")))
+        with pytest.raises(InputError, match=r"m\.pt2 already exists; it was not there when this run began"):
+            export(fitted("realign"), tmp_path / "m.pt2", to="torch-export")
+        assert (tmp_path / "m.pt2").read_text() == "mine"
+        assert [path.name for path in tmp_path.iterdir()] == ["m.pt2"]
+
+
+def test_two_exports_to_one_place_do_not_meet_before_the_end(fitted, monkeypatch, tmp_path):
+    module = importlib.import_module("anisoalign.serving.export")
+    measured = module._loss
+
+    def during(*given):
+        monkeypatch.setattr(module, "_loss", measured)
+        export(fitted("mean-shift"), tmp_path / "m.pt2", to="torch-export")
+        return measured(*given)
+
+    monkeypatch.setattr(module, "_loss", during)
+    with pytest.raises(InputError, match="not there when this run began"):
+        export(fitted("realign"), tmp_path / "m.pt2", to="torch-export")
+    ours = reader(tmp_path / "m.pt2", "torch-export")(np.eye(16, dtype=np.float32))
+    np.testing.assert_allclose(ours, fitted("mean-shift").transform(np.eye(16, dtype=np.float32)), atol=1e-5)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.pt2"]
+
+
+def test_a_file_is_placed_where_there_are_no_links(fitted, monkeypatch, tmp_path):
+    monkeypatch.setattr("os.link", lambda *names: (_ for _ in ()).throw(PermissionError(1, "no links here")))
+    export(fitted("realign"), tmp_path / "m.pt2", to="torch-export")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.pt2"]
 
 
 def test_onnx_needs_its_extra(fitted, monkeypatch, tmp_path):
