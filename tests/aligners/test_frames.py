@@ -61,7 +61,9 @@ def test_changing_the_frame_is_fitting_in_it(models, planted, tmp_path):
     common.save(tmp_path / "m")
     loaded = aa.load(tmp_path / "m")
     np.testing.assert_array_equal(loaded.transform(planted.source), common.transform(planted.source))
-    np.testing.assert_array_equal(loaded.targets().transform(planted.target), common.targets().transform(planted.target))
+    np.testing.assert_array_equal(
+        loaded.targets().transform(planted.target), common.targets().transform(planted.target)
+    )
 
 
 def test_one_row_a_file_and_an_exported_module_are_in_the_frame(models, planted, tmp_path, write_shards):
