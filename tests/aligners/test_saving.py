@@ -119,6 +119,61 @@ def test_weights_of_another_model_are_refused(saved, missing):
         aa.load(saved)
 
 
+@pytest.mark.parametrize(
+    ("fitted", "message"),
+    [
+        ({"calibrated": False}, "'calibrated' is nothing that a fitted gaussian-transport holds"),
+        ({"transform": 5}, "'transform' is nothing"),
+        ({"__class__": 5}, "'__class__' is nothing"),
+        ({"_fitted_with": {}}, "'_fitted_with' is nothing"),
+        ({"n_features_in_": "x"}, "n_features_in_ is 'x'"),
+        ({"n_features_in_": 1e99}, "n_features_in_ is 1e\\+99"),
+        ({"n_features_in_": 17}, "for rows of width 17"),
+        ({"provenance_": "x"}, "provenance_"),
+        ({"provenance_": {"source": 5}}, "provenance_"),
+        ({"bias_": [0.0, 1.0]}, "bias_ has shape"),
+    ],
+)
+def test_fitted_values_that_no_fit_leaves_are_refused(saved, fitted, message):
+    config = json.loads((saved / "config.json").read_text())
+    edit(saved, fitted=config["fitted"] | fitted)
+    with pytest.raises(aa.InputError, match=rf"(config\.json|model\.safetensors) is damaged: .*{message}"):
+        aa.load(saved)
+
+
+@pytest.mark.parametrize("changes", [{"method": ["realign"]}, {"fitted": [1]}, {"params": {"frame": "nope"}}])
+def test_a_config_of_other_kinds_is_refused(saved, changes):
+    edit(saved, **changes)
+    with pytest.raises(aa.InputError, match=r"config\.json"):
+        aa.load(saved)
+
+
+@pytest.mark.parametrize("name", ["weight_", "bias_", "target_mean_", "calibration_mean_"])
+@pytest.mark.parametrize("damage", [lambda value: value[:5], lambda value: value * np.nan])
+def test_arrays_cut_or_without_numbers_are_refused_when_they_are_read(saved, name, damage):
+    arrays = load_file(saved / "model.safetensors")
+    save_file(arrays | {name: np.ascontiguousarray(damage(arrays[name]))}, saved / "model.safetensors")
+    with pytest.raises(aa.InputError, match=rf"model\.safetensors is damaged: {name} "):
+        aa.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("method", "damage"),
+    [
+        (aa.MemoryProjection(), lambda arrays: {"rows_": arrays["rows_"][:, :3].copy()}),
+        (aa.RandomTarget(), lambda arrays: {"rows_": arrays["rows_"][:, :3].copy()}),
+        (aa.MemoryProjection(), lambda arrays: {"rows_": arrays["rows_"] * np.float32(np.nan)}),
+        (aa.AnisoAlign(strength=0.5), lambda arrays: {"start_source_mean_": arrays["start_source_mean_"][:3].copy()}),
+    ],
+)
+def test_a_model_that_maps_no_row_is_refused_when_it_is_read(planted, tmp_path, method, damage):
+    method.fit(planted.source, planted.target).save(tmp_path / "m")
+    arrays = load_file(tmp_path / "m" / "model.safetensors")
+    save_file(arrays | damage(arrays), tmp_path / "m" / "model.safetensors")
+    with pytest.raises(aa.InputError, match="damaged"):
+        aa.load(tmp_path / "m")
+
+
 def test_no_folder_is_no_model(tmp_path):
     with pytest.raises(aa.InputError, match="looked for a saved model"):
         aa.load(tmp_path / "nowhere")

@@ -43,3 +43,20 @@ def test_an_export_without_a_source_takes_no_option_of_one(run, tmp_path, option
     assert ended.code == 2
     assert f"anisoalign: {option[0]} says how the rows of --source PATH are measured" in ended.err
     assert not (tmp_path / "m.pt2").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        *((command, f"--{name}") for command in ("evaluate", "compare") for name in ("source-captions", "thumbnails")),
+        *(("compare", "--target-captions"), ("evaluate", "--model")),
+    ],
+)
+def test_without_a_page_there_is_no_use_for_what_it_would_show(run, sides, tmp_path, command, flag):
+    more = ("--aligned", sides.text) if command == "evaluate" else ("--method", "realign", "--repeats", 1)
+    words = (command, "--source", sides.text, "--target", sides.image, *more)
+    ended = run(*words, flag, tmp_path / "nothing")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == f"anisoalign: {flag} is shown on a page, and neither --report nor --results asks for one\n"
+    ended = run(*words, flag, tmp_path / "nothing", "--results", tmp_path / "r.json")
+    assert (ended.code, "is shown on a page" in ended.err) == (2, False)  # there is no such file

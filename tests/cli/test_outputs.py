@@ -61,6 +61,35 @@ def test_nothing_is_written_in_the_place_of_what_is_read(run, sides, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
+def test_nothing_is_written_into_a_folder_that_is_read(run, sides, tmp_path):
+    shards, pictures, model = (tmp_path / name for name in ("shards", "pictures", "m"))
+    shards.mkdir()
+    for part, rows in enumerate(np.split(np.load(sides.text), 2)):
+        np.save(shards / f"{part}.npy", rows)
+    pictures.mkdir()
+    for row in range(150):
+        Image.new("RGB", (8, 8), (row, 0, 0)).save(pictures / f"{row:03d}.png")
+    aa.ReAlign().fit(np.load(sides.text), np.load(sides.image)).save(model)
+    (tmp_path / "linked").symlink_to(shards)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    target = ("--target", sides.image)
+    evaluate = ("evaluate", *both(sides), "--aligned", sides.text)
+    compare = ("compare", *both(sides), "--method", "realign", "--repeats", 1)
+    for words, folder in (
+        (("diagnose", "--source", shards, *target, "--results", shards / "1.npy"), shards),
+        (("diagnose", "--source", shards, *target, "--report", tmp_path / "linked" / "1.npy"), shards),
+        (("diagnose", "--source", tmp_path / "linked", *target, "--report", shards / "new.html"), tmp_path / "linked"),
+        (("diagnose", *both(sides), "--also", f"more={shards}", "--results", shards / "new.json"), shards),
+        ((*evaluate, "--model", model, "--report", model / "model.safetensors"), model),
+        ((*evaluate, "--thumbnails", pictures, "--results", pictures / "007.png"), pictures),
+        ((*compare, "--thumbnails", pictures, "--report", pictures / "007.png"), pictures),
+    ):
+        ended = run(*words)
+        assert (ended.code, ended.out) == (2, ""), words
+        assert f"lies within {folder}, which this command reads" in ended.err, ended.err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_what_stdout_cannot_encode_is_written_in_another_way(run, sides, tmp_path, monkeypatch, encoding):
     def printed(*words):

@@ -145,6 +145,24 @@ def message_batch(**features):
     return {"sentence_embedding": rows, "modality": "message", **features}
 
 
+@pytest.mark.parametrize("method", [aa.MeanShift, aa.C3])
+@pytest.mark.parametrize("modality", ["text", None])
+def test_a_zero_row_stays_zero_and_the_others_are_aligned(method, modality):
+    import torch
+
+    from anisoalign.integrations.sentence_transformers import Align
+
+    batch = message_batch()
+    whole = batch["sentence_embedding"].numpy().copy()
+    aligner = method().fit(source=whole, target=whole + 1)
+    batch["sentence_embedding"][1] = 0.0
+    given = batch["sentence_embedding"]
+    found = Align(aligner, modality)(batch)["sentence_embedding"].numpy()
+    assert not found[1].any()
+    np.testing.assert_allclose(found[[0, 2, 3]], aligner.transform(whole)[[0, 2, 3]], atol=1e-6)
+    assert torch.equal(given[1], torch.zeros(8))  # the batch that was given is as it was
+
+
 @pytest.mark.parametrize(
     ("features", "texts"),
     [

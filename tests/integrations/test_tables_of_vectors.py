@@ -83,6 +83,40 @@ def test_langchain_embeddings_are_aligned_either_way(planted):
     assert store.similarity_search("word 7", k=1)[0].page_content == "word 7"
 
 
+def test_an_empty_text_keeps_its_zero_vector_and_the_others_are_aligned(planted):
+    from langchain_core.embeddings import Embeddings
+
+    from anisoalign.integrations.langchain import AlignedEmbeddings
+
+    class Silent(Embeddings):
+        def embed_documents(self, texts):
+            return [self.embed_query(text) for text in texts]
+
+        def embed_query(self, text):
+            return planted.source[int(text)].tolist() if text else [0.0] * planted.source.shape[1]
+
+    for model in (aa.ReAlign(), aa.GaussianTransport(), aa.AnisoAlign(strength=0.5)):
+        model.fit(planted.source, planted.target)
+        outer = AlignedEmbeddings(Silent(), model)
+        rows = np.array(outer.embed_documents(["3", "", "5", ""]))
+        assert not rows[[1, 3]].any()
+        np.testing.assert_allclose(rows[[0, 2]], model.transform(planted.source[[3, 5]].astype(np.float32)), atol=1e-6)
+        assert not np.any(outer.embed_query(""))
+
+
+@pytest.mark.parametrize("method", [aa.C3, aa.RandomTarget])
+def test_vectors_that_depend_on_the_place_in_a_batch_are_refused(planted, method):
+    from langchain_core.embeddings import DeterministicFakeEmbedding
+    from sklearn.exceptions import NotFittedError
+
+    from anisoalign.integrations.langchain import AlignedEmbeddings
+
+    with pytest.raises(aa.InputError, match="by the place in a batch"):
+        AlignedEmbeddings(DeterministicFakeEmbedding(size=16), method().fit(planted.source, planted.target))
+    with pytest.raises(NotFittedError):
+        AlignedEmbeddings(DeterministicFakeEmbedding(size=16), method())
+
+
 def test_a_batch_about_one_thing_is_no_drift(planted):
     from langchain_core.embeddings import Embeddings
 

@@ -197,6 +197,44 @@ def test_files_that_are_no_results_are_refused_by_name(tmp_path, text, said):
     assert str(tmp_path / "r.json") in str(raised.value)
 
 
+def test_costs_that_a_record_lacks_leave_empty_cells(tmp_path, labelled):
+    costs = {"fit_seconds": 0.5, "transform_rows_per_second": 2000.0, "model_bytes": 100}
+    records = [{**record, **costs} for record in labelled]
+    for key in ("recall_at_10", *costs, "rows_fit_source"):
+        cut = [dict(record) for record in records]
+        position = next(number for number, record in enumerate(cut) if record["method"] == "realign")
+        del cut[position][key]
+        write_page(tmp_path / "page.html", comparison=cut)
+        assert "Time, size and price" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("diagnose", "source_spectrum", "x"),
+        ("evaluate", "rows_source", None),
+        ("views", "neighbours", [5]),
+        ("views", "projection_target", ["x"]),
+        ("captions", "source", 5),
+        ("names", "source", 5),
+    ],
+)
+def test_what_no_page_can_be_made_of_is_named_by_file_and_part(tmp_path, everything, alignment, part, key, value):
+    sound = {**everything.to_dict(), "evaluate": alignment}
+    broken = json.loads(json.dumps(sound))
+    record = broken[part][0] if isinstance(broken[part], list) else broken[part]
+    record[key] = value
+    if part == "evaluate":  # as a record that was cut
+        del broken["compare"], record[key]
+    del sound[part]
+    (tmp_path / "sound.json").write_text(json.dumps({k: v for k, v in sound.items() if k in broken}))
+    (tmp_path / "broken.json").write_text(json.dumps({part: broken[part]}))
+    (tmp_path / "page.html").write_text("mine")
+    with pytest.raises(InputError, match=rf"made of {part} of \S*broken\.json: "):
+        write_page(tmp_path / "page.html", results=read_results([tmp_path / "sound.json", tmp_path / "broken.json"]))
+    assert (tmp_path / "page.html").read_text() == "mine"
+
+
 def test_what_json_prints_is_told_apart_and_put_together(tmp_path, unpaired_gap, alignment, plain):
     for name, value in {"gap": unpaired_gap, "alignment": alignment, "comparison": plain}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(value))

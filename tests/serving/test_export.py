@@ -50,6 +50,32 @@ def test_the_module_is_the_model(fitted, rows, name):
     np.testing.assert_allclose(served, model.transform(rows[0]), atol=1e-5)
 
 
+FLAWED = (0.0, -0.0, np.nan, np.inf)
+"""Values of which a whole row has no direction."""
+
+
+def without_direction(row):
+    """Rows that `transform` refuses: all zero, NaN or infinite, and a good one with one bad value."""
+    flawed = [np.full_like(row, value) for value in FLAWED]
+    for value in (np.nan, -np.inf):
+        flawed.append(row.copy())
+        flawed[-1][3] = value
+    return np.array(flawed)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rows_of_any_length_are_the_models_and_rows_without_direction_are_nan(fitted, rows, name):
+    run, model = serving_module(fitted(name)), fitted(name)
+    expected = model.transform(rows[0][:1])
+    for factor in (1e-37, 1e-25, 1e25, 1e37):
+        served = run(torch.from_numpy(rows[0][:1] * np.float32(factor))).numpy()
+        np.testing.assert_allclose(served, expected, atol=1e-5)
+    flawed = without_direction(rows[0][0])
+    served = run(torch.from_numpy(np.concatenate([flawed, rows[0][:1]]))).numpy()
+    assert np.isnan(served[:-1]).all()
+    np.testing.assert_allclose(served[-1:], expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS[1:])
 @pytest.mark.parametrize("name", CASES)
 def test_smaller_matrices_lose_little_and_not_nothing(fitted, rows, name, precision):
@@ -91,6 +117,10 @@ def test_the_file_is_the_model(fitted, rows, tmp_path, name, to):
     assert b"anisoalign/serving" not in file.read_bytes()  # no path of the machine that made it
     for count in (1, 2, 50):
         np.testing.assert_allclose(run(rows[0][:count]), model.transform(rows[0][:count]), atol=1e-5)
+    assert np.isnan(run(without_direction(rows[0][0]))).all()
+    for factor in (1e-25, 1e25):
+        scaled = rows[0][:2] * np.float32(factor)
+        np.testing.assert_allclose(run(scaled), model.transform(rows[0][:2]), atol=1e-5)
 
 
 @pytest.mark.integration
@@ -147,10 +177,64 @@ def test_faults_are_named_and_leave_nothing(fitted, rows, tmp_path):
 def test_a_file_that_differs_from_its_model_is_not_kept(fitted, monkeypatch, tmp_path):
     model = fitted("realign")
     module = importlib.import_module("anisoalign.serving.export")  # not the function of that name
-    monkeypatch.setattr(module, "transform_rows", lambda model, rows: np.zeros_like(rows))
+    monkeypatch.setattr(module, "transform_rows", lambda model, rows, **options: np.zeros_like(rows))
     with pytest.raises(RuntimeError, match="differs from its model"):
         export(model, tmp_path / "m.pt2", to="torch-export")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_float32_costs_at_a_small_temperature_is_no_fault(rows, tmp_path):
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(300, 6)) @ rng.normal(size=(6, 16))
+    source, target = (shared + 0.5 * rng.normal(size=(300, 16)) + 2 * rng.normal(size=16) for _ in range(2))
+    found = []
+    for temperature in (3e-4, 1e-4):
+        model = aa.MemoryProjection(temperature=temperature).fit(source, target)
+        made = export(model, tmp_path / f"{temperature}.pt2", to="torch-export", source=source)
+        found.append(made.largest_difference)
+    assert 1e-5 < max(found) < 1e-3
+
+
+def test_a_file_that_appears_meanwhile_is_left_alone(fitted, monkeypatch, tmp_path):
+    module = importlib.import_module("anisoalign.serving.export")
+    measured = module._loss
+
+    def appears(*given):
+        (tmp_path / "m.pt2").write_text("mine")
+        return measured(*given)
+
+    monkeypatch.setattr(module, "_loss", appears)
+    for linked in (True, False):
+        if not linked:  # as on a file system that has no links
+            (tmp_path / "m.pt2").unlink()
+            monkeypatch.setattr("os.link", lambda *names: (_ for _ in ()).throw(PermissionError(1, "no links here")))
+        with pytest.raises(InputError, match=r"m\.pt2 already exists; it was not there when this run began"):
+            export(fitted("realign"), tmp_path / "m.pt2", to="torch-export")
+        assert (tmp_path / "m.pt2").read_text() == "mine"
+        assert [path.name for path in tmp_path.iterdir()] == ["m.pt2"]
+
+
+def test_two_exports_to_one_place_do_not_meet_before_the_end(fitted, monkeypatch, tmp_path):
+    module = importlib.import_module("anisoalign.serving.export")
+    measured = module._loss
+
+    def during(*given):
+        monkeypatch.setattr(module, "_loss", measured)
+        export(fitted("mean-shift"), tmp_path / "m.pt2", to="torch-export")
+        return measured(*given)
+
+    monkeypatch.setattr(module, "_loss", during)
+    with pytest.raises(InputError, match="not there when this run began"):
+        export(fitted("realign"), tmp_path / "m.pt2", to="torch-export")
+    ours = reader(tmp_path / "m.pt2", "torch-export")(np.eye(16, dtype=np.float32))
+    np.testing.assert_allclose(ours, fitted("mean-shift").transform(np.eye(16, dtype=np.float32)), atol=1e-5)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.pt2"]
+
+
+def test_a_file_is_placed_where_there_are_no_links(fitted, monkeypatch, tmp_path):
+    monkeypatch.setattr("os.link", lambda *names: (_ for _ in ()).throw(PermissionError(1, "no links here")))
+    export(fitted("realign"), tmp_path / "m.pt2", to="torch-export")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.pt2"]
 
 
 def test_onnx_needs_its_extra(fitted, monkeypatch, tmp_path):

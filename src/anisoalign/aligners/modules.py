@@ -29,6 +29,9 @@ PRECISIONS = ("fp32", "fp16", "int8")
 def serving_module(model: Aligner, precision: str = "fp32") -> nn.Module:
     """A module that maps raw embeddings, float32 (n, d), to what `model.transform` makes of them.
 
+    A row that `transform` refuses, zero or with NaN or infinity in it, becomes a row of NaN: a traced function cannot
+    refuse, and no index should take it for a vector.
+
     Parameters
     ----------
     model : Aligner
@@ -71,13 +74,22 @@ def draws(model: Aligner) -> bool:
     return not (model.takes_undivided or isinstance(model, AnisoAlign | MemoryProjection))
 
 
+def directions(embeddings: Tensor) -> Tensor:
+    """Raw rows divided by their norms; NaN where there is no direction: a zero row, or one with NaN or infinity.
+
+    First by their largest value: squares of float32 overflow beyond about 1e19, and lose digits below 1e-19.
+    """
+    scaled = embeddings / embeddings.abs().amax(dim=-1, keepdim=True)
+    return scaled / torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
+
+
 def unit(rows: Tensor) -> Tensor:
-    """Rows divided by their norms."""
+    """Mapped rows divided by their norms; zero, as in `transform`, stays zero."""
     return rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp_min(1e-30)
 
 
 class Served(nn.Module):
-    """Makes rows unit, which raw embeddings need not be, and maps them."""
+    """Makes rows unit, which raw embeddings need not be, and maps them; what has no direction becomes NaN."""
 
     def __init__(self, move: nn.Module):
         super().__init__()
@@ -85,7 +97,7 @@ class Served(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Aligned rows (n, d) of embeddings (n, d)."""
-        return self.move(unit(embeddings))
+        return self.move(directions(embeddings))
 
 
 def _half(weight: Tensor) -> Tensor:

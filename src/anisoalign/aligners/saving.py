@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from anisoalign import __version__
 from anisoalign.aligners.base import Aligner
+from anisoalign.aligners.restoring import restore
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.atomic import sync_file
@@ -82,7 +83,7 @@ def load(path: str | Path) -> Aligner:
     Raises
     ------
     InputError
-        If the folder holds no model, or one of a schema or method that this version does not know.
+        If the folder holds no model, a damaged one, or one of a schema or method that this version does not know.
 
     Examples
     --------
@@ -109,15 +110,12 @@ def load(path: str | Path) -> Aligner:
     if not isinstance(config, dict) or config.get("schema_version") != SCHEMA_VERSION:
         found = config.get("schema_version") if isinstance(config, dict) else None
         raise InputError(f"{path / CONFIG} has schema version {found!r}; this version reads {SCHEMA_VERSION}")
-    if config.get("method") not in METHODS:
-        raise InputError(f"{path / CONFIG} names the method {config.get('method')!r}, which this version lacks")
+    method = config.get("method")
+    if not isinstance(method, str) or method not in METHODS:
+        raise InputError(f"{path / CONFIG} names the method {method!r}, which this version lacks")
     try:
-        model = METHODS[config["method"]](**config["params"])
-        for name, value in {**arrays, **config["fitted"]}.items():
-            setattr(model, name, value)
-        model._fitted_with = model.get_params()
-        if not model.calibrated or model.calibration_mean_ is not None:  # else `calibrate` is still to come
-            model.mapping(np.dtype(np.float64))  # what a transform needs is there
+        model = METHODS[method](**config["params"])
+        restore(model, arrays, config["fitted"], path / CONFIG, path / WEIGHTS)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is a damaged model: {error}") from error
     return model

@@ -35,7 +35,7 @@ def check_report(path: Path | None, *inputs: Any) -> None:
 
 
 def check_file(path: Path | None, *inputs: Any) -> None:
-    """Raise InputError where a file could not be written, or would replace one of the inputs.
+    """Raise InputError where a file could not be written, or would replace an input or lie among the files of one.
 
     Inputs that are no paths of this machine, or None, are no file that could be replaced.
     """
@@ -48,5 +48,12 @@ def check_file(path: Path | None, *inputs: Any) -> None:
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"{path} cannot be written: it must be a file in a folder that exists")
     check_regular(path)
-    if any(isinstance(read, Path) and os.path.realpath(read) == os.path.realpath(path) for read in inputs):
-        raise InputError(f"{path} is named twice in this command, which would replace it; choose another name")
+    place = Path(os.path.realpath(path))
+    for read in inputs:
+        if not isinstance(read, Path):
+            continue
+        known = Path(os.path.realpath(read))
+        if known == place:
+            raise InputError(f"{path} is named twice in this command, which would replace it; choose another name")
+        if known in place.parents:  # it would replace a shard, or be taken for one by the next command
+            raise InputError(f"{path} lies within {read}, which this command reads; choose another place")

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anisoalign.cli import bars, carrying, estimates, messages, opening, options, showing
+from anisoalign.cli.idle import refuse_idle
 
 if TYPE_CHECKING:
     from anisoalign.embeddings import EmbeddingSet
 
 
 def compare(
+    context: typer.Context,
     source: options.SourceOption,
     target: options.TargetOption,
     paired: options.PairedOption = False,
@@ -54,7 +56,10 @@ def compare(
     dial_<metric>, lists along the strength of each method that has one, over dial_repeats splits. strength_used is the
     mean of the strengths that a method chose. The page also diagnoses the gap.
     """
-    files = (labels, source_labels, target_labels, source_captions, target_captions)
+    files = (labels, source_labels, target_labels, source_captions, target_captions, thumbnails)
+    paged = report is not None or results is not None
+    if not paged:
+        refuse_idle(context, showing.OF_A_PAGE, showing.NO_PAGE)
     showing.check_outputs(report, results, source, target, *files)
     import anisoalign as aa
     from anisoalign.comparison import DEFAULT_METHODS
@@ -64,7 +69,6 @@ def compare(
     x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
     side_labels = opening.read_side_labels(labels, source_labels, target_labels, y.rows, x.rows)
     gallery = showing.Gallery(y, x, source_captions, target_captions, thumbnails)
-    paged = report is not None or results is not None
     methods = method or list(DEFAULT_METHODS)
     labelled = all(side is not None for side in side_labels)
     estimates.tell_comparison(

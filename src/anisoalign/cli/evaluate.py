@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anisoalign.cli import carrying, estimates, messages, opening, options, showing
+from anisoalign.cli.idle import refuse_idle
 
 if TYPE_CHECKING:
     from anisoalign.embeddings import EmbeddingSet
 
 
 def evaluate(
+    context: typer.Context,
     source: options.SourceOption,
     target: options.TargetOption,
     aligned: Annotated[
@@ -49,7 +51,10 @@ def evaluate(
     seed: options.SeedOption = 0,
 ) -> None:
     """Is the meaning kept, and is the target reached? With --json the fields of AlignmentReport."""
-    files = (source_labels, target_labels, source_captions, target_captions)
+    files = (source_labels, target_labels, source_captions, target_captions, thumbnails, model)
+    paged = report is not None or results is not None
+    if not paged:
+        refuse_idle(context, ("model", *showing.OF_A_PAGE), showing.NO_PAGE)
     showing.check_outputs(report, results, source, target, aligned, *files)
     import anisoalign as aa
     from anisoalign.embeddings import InputError
@@ -62,7 +67,6 @@ def evaluate(
     if fitted is not None and fitted.n_features_in_ != y.dim:
         raise InputError(f"the model was fitted on width {fitted.n_features_in_}, these rows have {y.dim}")
     labels = opening.read_side_labels(None, source_labels, target_labels, y.rows, x.rows)
-    paged = report is not None or results is not None
     estimates.tell_evaluation({"source": y, "target": x, "aligned": z}, paired, sample, dtype.value, paged)
     with console_status("measuring"), carrying.carried_by(engine):
         scores = aa.evaluate(

@@ -30,6 +30,9 @@ Thumbnails = Annotated[
 ResultsOption = Annotated[
     Path | None, typer.Option("--results", help="Also write all that a page is made from, as JSON.")
 ]
+OF_A_PAGE = ("source_captions", "target_captions", "thumbnails")
+"""Parameters that only a page, or its results, have a use for."""
+NO_PAGE = "is shown on a page, and neither --report nor --results asks for one"
 # fmt: off
 KINDS_OF_ROWS = frozenset((
     "text", "caption", "title", "sentence", "word", "query", "question", "answer", "document", "passage",

@@ -54,6 +54,26 @@ def rename_synced(temporary: Path, path: Path) -> None:
     _sync_folder(path.parent)
 
 
+def place_new(temporary: Path, path: Path) -> None:
+    """Give a synced file its name, which must be free: what has appeared there since is another's, and stays.
+
+    Raises
+    ------
+    InputError
+        If `path` is there.
+    """
+    try:
+        os.link(temporary, path)  # unlike a rename, it replaces nothing
+    except FileExistsError as error:
+        raise InputError(f"{path} already exists; it was not there when this run began") from error
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise InputError(f"{path} already exists; it was not there when this run began") from None
+        temporary.replace(path)
+    temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
 def sync_file(path: Path) -> None:
     """Make a written file survive a power cut."""
     handle = os.open(path, os.O_RDWR)  # Windows syncs nothing that was opened to be read

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from anisoalign.aligners import Aligner
 
 
@@ -32,3 +34,28 @@ def transform_batch(aligner: Aligner, rows: Any, **options: Any) -> Any:
     """
     # Not by a filter of warnings: those are the process's, and libraries call from several threads.
     return Aligner.transform(aligner, rows, **options)
+
+
+def transform_given(aligner: Aligner, rows: Any) -> Any:
+    """`transform_batch` of vectors (n, d) that a library made by itself, in which zero rows stay zero rows.
+
+    An encoder may give a zero vector to an empty text. Whoever hands texts over cannot drop the row, and the others
+    of the batch are sound.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from anisoalign.aligners import MeanShift
+    >>> aligner = MeanShift().fit(np.eye(3), np.eye(3) + 1)
+    >>> transform_given(aligner, np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]], np.float32)).any(axis=1).tolist()
+    [False, True]
+    """
+    empty = (rows == 0).all(-1)
+    if not empty.any():
+        return transform_batch(aligner, rows)
+    # In their places something with a direction, so that draws by place are those of the batch.
+    filled = rows.clone() if isinstance(rows, Tensor) else rows.copy()
+    filled[empty] = 1.0
+    aligned = transform_batch(aligner, filled)
+    aligned[empty] = 0.0
+    return aligned

@@ -6,18 +6,28 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 
 from anisoalign.aligners import Aligner
-from anisoalign.integrations.batches import transform_batch
+from anisoalign.aligners.modules import draws
+from anisoalign.embeddings import InputError
+from anisoalign.integrations.batches import transform_given
 
 
 class AlignedEmbeddings(Embeddings):
-    """The embeddings of another class, aligned.
+    """The embeddings of another class, aligned; a zero vector, as some give to an empty text, stays zero.
 
     Parameters
     ----------
     embeddings : Embeddings
         The model whose vectors the aligner was fitted on.
     aligner : Aligner
-        Fitted.
+        Fitted, and a map of one vector: `C3` and `RandomTarget` draw by the place in a batch, so that a text would have
+        one vector among others and another alone.
+
+    Raises
+    ------
+    NotFittedError
+        If the aligner is not fitted.
+    InputError
+        If it draws at random.
 
     Examples
     --------
@@ -33,10 +43,16 @@ class AlignedEmbeddings(Embeddings):
     """
 
     def __init__(self, embeddings: Embeddings, aligner: Aligner) -> None:
+        aligner._check_fitted()
+        if draws(aligner):
+            raise InputError(
+                f"{aligner.name} draws at random by the place in a batch, so that one text would have several vectors; "
+                "align what a store holds by another method"
+            )
         self.embeddings, self.aligner = embeddings, aligner
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Unit aligned vectors of texts; none for none."""
+        """Unit aligned vectors of texts, zero where the other class gives zero; none for none."""
         return self._aligned(self.embeddings.embed_documents(texts)) if texts else []
 
     def embed_query(self, text: str) -> list[float]:
@@ -52,4 +68,4 @@ class AlignedEmbeddings(Embeddings):
         return self._aligned([await self.embeddings.aembed_query(text)])[0]
 
     def _aligned(self, vectors: list[list[float]]) -> list[list[float]]:
-        return transform_batch(self.aligner, np.asarray(vectors, np.float32)).tolist()
+        return transform_given(self.aligner, np.asarray(vectors, np.float32)).tolist()

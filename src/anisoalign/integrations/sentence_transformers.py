@@ -10,7 +10,7 @@ from torch import Tensor
 
 from anisoalign.aligners import Aligner, load
 from anisoalign.embeddings import InputError
-from anisoalign.integrations.batches import transform_batch
+from anisoalign.integrations.batches import transform_given
 from anisoalign.integrations.modalities import rows_of
 
 ALIGNER = "aligner"
@@ -50,6 +50,8 @@ class Align(Module):
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Replace `sentence_embedding`, (batch, d), by unit aligned rows where they are of the modality.
 
+        A zero row, as some encoders give to an empty text, has no direction and stays zero.
+
         Raises
         ------
         InputError
@@ -69,7 +71,7 @@ class Align(Module):
         return features
 
     def _aligned(self, rows: Tensor) -> Tensor:
-        return transform_batch(self.aligner, rows).to(rows.dtype)
+        return transform_given(self.aligner, rows).to(rows.dtype)
 
     def get_embedding_dimension(self) -> int:
         """Width d."""

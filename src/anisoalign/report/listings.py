@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from anisoalign.report.answers import seconds, size
@@ -120,6 +120,25 @@ def _compared(records: Sequence[Record], key: str, caption: str, shown: Collecti
     )
 
 
+_COSTS = {"fit_seconds": seconds, "transform_rows_per_second": "{:,.0f}".format, "model_bytes": size}
+"""What a comparison measures of a method, and how it is said."""
+
+
+def _cost(record: Record, key: str, said: Callable[[float], str]) -> Cell:
+    value = record.get(key)  # a record written by hand, or cut, may lack any
+    if value is None:
+        return Cell("")
+    return Cell(said(value), value=f"{value:.0f}" if key == "model_bytes" else f"{value:.6g}")
+
+
+def _change(found: float | None, raw: float) -> Cell:
+    """Points of recall gained or lost against raw rows."""
+    if found is None:
+        return Cell("")
+    points = 100 * (found - raw)
+    return Cell(f"{points:+.1f}".replace("-", "−"), value=f"{points:.4f}")
+
+
 def costs_table(records: Sequence[Record]) -> Listing | None:
     """Seconds, rates, sizes and the change of plain recall against raw rows; None where no cost was measured."""
     shown = [record for record in records if record.get("fit_seconds") is not None and competing(record)]
@@ -135,20 +154,13 @@ def costs_table(records: Sequence[Record]) -> Listing | None:
         head.append(("recall @10", "points gained or lost against raw rows where targets alone are ranked"))
     rows = []
     for record in shown:
-        cells = [
-            Cell(seconds(record["fit_seconds"]), value=f"{record['fit_seconds']:.6g}"),
-            Cell(f"{record['transform_rows_per_second']:,.0f}", value=f"{record['transform_rows_per_second']:.6g}"),
-            Cell(size(record["model_bytes"]), value=f"{record['model_bytes']:.0f}"),
-        ]
+        cells = [_cost(record, key, said) for key, said in _COSTS.items()]
         if raw is not None:
-            change = 100 * (record["recall_at_10"] - raw)
-            cells.append(Cell(f"{change:+.1f}".replace("-", "−"), value=f"{change:.4f}"))
+            cells.append(_change(record.get("recall_at_10"), raw))
         rows.append((str(record["method"]), cells))
-    note = (
-        f"Measured in this comparison, on {shown[0]['rows_fit_source']:,} + {shown[0]['rows_fit_target']:,} fitted "
-        "rows; "
-        "anisoalign plan METHOD … tells beforehand what larger sets take."
-    )
+    fitted = [shown[0].get(f"rows_fit_{side}") for side in ("source", "target")]
+    on = "" if None in fitted else f", on {fitted[0]:,} + {fitted[1]:,} fitted rows"
+    note = f"Measured in this comparison{on}; anisoalign plan METHOD … tells beforehand what larger sets take."
     return Listing(
         "costs-table", "Time, size and price, method by method", head, [rows], [note], sortable=True, explained=True
     )

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from anisoalign.places import expanded
 from anisoalign.report import answers
 from anisoalign.report.choosing import Advice, advise
 from anisoalign.report.gap_charts import cosines, overlap, projection, residual_energy, residual_spectrum, spectra
+from anisoalign.report.incomplete import made_from
 from anisoalign.report.listings import (
     Listing,
     alignment_listing,
@@ -116,14 +118,15 @@ def write_page(
     Raises
     ------
     InputError
-        If there is nothing to show, jinja2 is not installed, or the file cannot be written.
+        If there is nothing to show, a record lacks what pages are made from, jinja2 is not installed, or the file
+        cannot be written.
     """
     if results is None:
         gaps = [] if gap is None else [gap] if isinstance(gap, Mapping) else list(gap)
         results = Results(diagnose=gaps, evaluate=alignment, compare=list(comparison or []))
     if not (results.diagnose or results.evaluate or results.compare or results.views):
         raise InputError("there is nothing to report: give a gap, an alignment or a comparison")
-    html = render(results, title)
+    html = made_from(results, partial(render, title=title))
     path = expanded(path)
     with writable(path):
         write_synced(path, html)

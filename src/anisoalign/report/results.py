@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class Results:
         Target row number, as text, to a data URI.
     names : dict
         "source" and "target": what people call one row of the set.
+    files : dict
+        Part to the file that it was read from, for messages.
     """
 
     diagnose: Sequence[Record] = ()
@@ -55,11 +57,16 @@ class Results:
     captions: dict[str, dict[str, str]] = field(default_factory=dict)
     thumbnails: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The document: what is there, by `PARTS`."""
         found = {part: getattr(self, part) for part in PARTS if getattr(self, part)}  # what is empty was not measured
         return {"schema_version": SCHEMA_VERSION, **found}
+
+    def without(self, part: str) -> Results:
+        """The same less one part."""
+        return replace(self, **{part: getattr(Results(), part)})
 
     def name(self, side: str) -> str:
         """What a row of a side is called."""
@@ -88,11 +95,12 @@ def read_results(paths: Sequence[str | Path]) -> Results:
         If a file is absent, no JSON, or holds no results; the message names file and part.
     """
     found: dict[str, Any] = {}
+    files: dict[str, Path] = {}
     for path in map(expanded, paths):
         for part, value in _parts(path, _read(path)).items():
             _check(path, part, value)
-            found[part] = value
-    return Results(**found)
+            found[part], files[part] = value, path
+    return Results(**found, files=files)
 
 
 def _read(path: Path) -> Any:
