@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import anisoalign as aa
+from anisoalign.diagnostics import measure_controls
 from anisoalign.diagnostics.repeats import count_repeats
 from anisoalign.geometry import normalize
 
@@ -94,6 +95,15 @@ def prompts():
     rng = np.random.default_rng(2)
     text = normalize(rng.normal(size=(10, 8))).repeat(20, axis=0)
     return text, normalize(text + 0.3 * rng.normal(size=text.shape))
+
+
+def test_known_moves_of_sources_that_mostly_repeat_are_said_to_be_no_scale():
+    text, image = prompts()
+    for paired in (False, True):
+        (message,) = said_by(lambda paired=paired: measure_controls(text, image, paired=paired))
+        assert message.startswith("190 of 200 source rows repeat another")
+        assert "are no scale to read others against; give each source one row" in message
+    assert said_by(lambda: measure_controls(text[::10], image[::10])) == []
 
 
 def test_sources_that_mostly_repeat_are_told_of():
