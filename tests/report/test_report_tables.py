@@ -1,12 +1,15 @@
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+import anisoalign as aa
 from anisoalign.comparison import compare_rows
 from anisoalign.report import alignment_table, comparison_markdown, comparison_table, gap_table
 from anisoalign.report.answers import which_one
 from anisoalign.report.choosing import advise
+from anisoalign.report.gap_charts import shared_title
 from anisoalign.report.listings import methods_table
 from anisoalign.report.wording import fixed
 
@@ -139,6 +142,20 @@ def test_gap_listing_holds_the_controls(paired_gap):
     }
     row = next(line for line in printed(gap_table([{**paired_gap, **moved}])).splitlines() if "mean shift" in line)
     assert row.split()[2:] == ["0.010", "Ψ", "0.900", "Ω", "0.80", "0.70", "/", "0.60"]
+
+
+def test_gap_listing_says_where_fewer_directions_were_compared():
+    rows = np.random.default_rng(0).normal(size=(60, 40))
+    few = aa.diagnose(rows[np.arange(60) % 3], rows).to_dict()
+    text = printed(gap_table([few]))
+    assert "width 40, q = 2, all that the rows span" in text
+    assert "subspace overlap" in text
+    absent = printed(gap_table([aa.diagnose(rows[np.arange(60) % 3], rows, q=4).to_dict()]))
+    assert "width 40, q = 4 " in absent
+    assert "overlap" not in absent
+    assert "what unrelated sets of this width would share" not in absent
+    assert "compare 4 leading directions" in shared_title(aa.diagnose(rows[:3], rows, q=4).to_dict())
+    assert "the 2 leading" in shared_title(few)
 
 
 def test_gap_matrix_has_gaps_above_and_overlaps_below(paired_gap):

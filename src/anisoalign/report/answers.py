@@ -11,7 +11,7 @@ from anisoalign.report.choosing import KEPT, Advice, balance_of, value_of
 from anisoalign.report.gap_charts import held
 from anisoalign.report.rivals import can_trade_off, target_reached
 from anisoalign.report.sentences import alignment_sentences, gap_sentences
-from anisoalign.report.wording import RAW, Record, competing, fixed, many, one, short_name
+from anisoalign.report.wording import RAW, Record, competing, directions_compared, fixed, many, one, short_name
 
 HALF_WAY = 0.5
 """Share of full mixing from which a method counts as having come half-way."""
@@ -50,7 +50,7 @@ _SHARED = {
 
 def what_kind(gap: Record, source: str, target: str) -> Answer:
     """What the sets share, and what is left once the means agree."""
-    seen, chance = gap.get("subspace_overlap"), gap["subspace_overlap_chance"]
+    seen, chance = gap.get("subspace_overlap"), gap.get("subspace_overlap_chance") or 0.0
     inside = held(gap)
     if seen is None:
         short = "Too few distinct rows to compare directions"
@@ -64,7 +64,7 @@ def what_kind(gap: Record, source: str, target: str) -> Answer:
     if inside is not None:
         short += f", and a {'lopsided' if uneven else 'fairly even'} rest"
     numbers = [
-        (_percent(seen), f"of {gap['q']} leading directions shared (chance {chance:.0%})"),
+        (_percent(seen), f"of {directions_compared(gap)} leading directions shared (chance {chance:.0%})"),
         (_percent(ratio), "of the distance of pairs is left when the means agree"),
     ]
     if inside is not None:

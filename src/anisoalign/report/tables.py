@@ -12,11 +12,11 @@ from anisoalign.report.wording import (
     COMPARED,
     CONTROLLED,
     GAP,
-    NOTHING,
     Measure,
     Record,
     chosen_strengths,
     controls,
+    directions_compared,
     fixed,
     in_order,
     present,
@@ -139,9 +139,10 @@ def _listing(title: str, lines: Sequence[tuple[str, str, str]], caption: str = "
 
 def _gap_listing(gap: Record) -> Table:
     names = side_names(gap)
+    size = directions_compared(gap)
     title = (
         f"{names[0]} ({gap['rows_source']:,} rows) against {names[1]} ({gap['rows_target']:,} rows), "
-        f"width {gap['dim']}, q = {gap['q']}"
+        f"width {gap['dim']}, q = {size}" + (", all that the rows span" if size < gap["q"] else "")
     )
     lines = [(m.name, m.number(gap), m.words) for m in present(GAP, [gap])]
     moved = controls(gap)
@@ -159,8 +160,9 @@ def _gap_matrix(records: Sequence[Record]) -> Table:
 
     pairs = {side_names(record): record for record in records}
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
-    chance = {fixed(record.get("subspace_overlap_chance"), 2) for record in records}
-    q = {str(record.get("q", NOTHING)) for record in records}
+    overlapped = [record for record in records if record.get("subspace_overlap") is not None] or records
+    chance = {fixed(record.get("subspace_overlap_chance"), 2) for record in overlapped}
+    q = {str(directions_compared(record)) for record in overlapped}
     table = _table(
         "how far apart the sets lie",
         "above the diagonal: Gμ, distance of centroids (0 none, 2 most)\n"

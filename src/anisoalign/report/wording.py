@@ -211,6 +211,17 @@ def side_names(gap: Record) -> tuple[str, str]:
     return str(gap.get("source", "source")), str(gap.get("target", "target"))
 
 
+def directions_compared(gap: Record) -> int:
+    """Leading directions in which two sets were compared: q, or fewer where rows span fewer.
+
+    Examples
+    --------
+    >>> directions_compared({"q": 51, "subspace_overlap_q": 49}), directions_compared({"q": 51})
+    (49, 51)
+    """
+    return gap.get("subspace_overlap_q", gap["q"])
+
+
 def controls(gap: Record) -> dict[str, dict[str, float]]:
     """The diagnostic transforms of a diagnosis, where it has them: name → metric → value."""
     found: dict[str, dict[str, float]] = {}
