@@ -359,6 +359,17 @@ def test_sets_of_unequal_length_are_told_of(planted):
             aa.evaluate(planted.source[:n], planted.target[:m], planted.source[:n])
 
 
+@pytest.mark.parametrize("paired", [False, True])
+def test_label_transfer_is_told_beside_that_of_raw_rows_by_the_same_training(planted, paired):
+    y, x, labels = planted
+    known = {"paired": paired, "source_labels": labels, "target_labels": labels}
+    moved, raw = (aa.evaluate(y, x, rows, **known) for rows in (aa.MeanShift().fit(y, x).transform(y), y))
+    assert raw.raw_label_transfer == raw.label_transfer
+    assert moved.raw_label_transfer == raw.label_transfer
+    assert moved.label_transfer != moved.raw_label_transfer
+    assert "raw_label_transfer" not in aa.evaluate(y, x, y, paired=paired).to_dict()
+
+
 def test_labels_of_pairs_are_compared_as_text(planted):
     numbers = np.arange(100) % 4
     options = {"paired": True, "source_labels": numbers}

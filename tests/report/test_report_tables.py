@@ -6,12 +6,12 @@ from rich.console import Console
 
 import anisoalign as aa
 from anisoalign.comparison import compare_rows
+from anisoalign.diagnostics.measures import ALIGNED, fixed, present
 from anisoalign.report import alignment_table, comparison_markdown, comparison_table, gap_table
 from anisoalign.report.answers import which_one
 from anisoalign.report.choosing import advise
 from anisoalign.report.gap_charts import shared_title
 from anisoalign.report.listings import methods_table
-from anisoalign.report.wording import fixed
 
 
 def printed(table, width=120):
@@ -177,6 +177,22 @@ def test_alignment_listing(alignment):
         assert f"{alignment[key]:.3f}" in text
     less = {key: value for key, value in alignment.items() if "recall" not in key and "label" not in key}
     assert "recall" not in printed(alignment_table(less))
+
+
+def test_a_report_of_an_alignment_prints_what_the_command_prints(sets, alignment):
+    y, x, labels = sets
+    report = aa.evaluate(y, x, aa.ReAlign().fit(source=y, target=x).transform(y), paired=True, source_labels=labels)
+    text, listing = str(report), printed(alignment_table(alignment))
+    assert text.splitlines()[0] == "240 source and 240 target rows, k = 10"
+    for measure in present(ALIGNED, [alignment]):
+        assert f"{measure.name} " in text
+        assert f"{measure.name} " in listing
+        assert f" {measure.number(alignment)}  " in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert "residual_spectrum" not in text
+    less = str(aa.evaluate(y, x, y))
+    assert "geometry kept" in less
+    assert not any(word in less for word in ("recall", "label", "paired"))
 
 
 @pytest.mark.parametrize(("value", "text"), [(float("nan"), "–"), (-1.0, "−1.00"), (0.004, "0.00"), (1e3, "1000.00")])

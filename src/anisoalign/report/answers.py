@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from anisoalign.diagnostics.measures import fixed
 from anisoalign.diagnostics.verdict import amount_shared
 from anisoalign.report.choosing import KEPT, Advice, balance_of, value_of
 from anisoalign.report.gap_charts import held
 from anisoalign.report.rivals import can_trade_off, target_reached
 from anisoalign.report.sentences import alignment_sentences, gap_sentences
-from anisoalign.report.wording import RAW, Record, competing, directions_compared, fixed, many, one, short_name
+from anisoalign.report.wording import RAW, Record, competing, directions_compared, many, one, short_name
 
 HALF_WAY = 0.5
 """Share of full mixing from which a method counts as having come half-way."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from anisoalign.diagnostics.measures import fixed
 from anisoalign.diagnostics.verdict import amount_shared, energy_within
 from anisoalign.report.plate import Legend, Plate, View
 from anisoalign.report.svg import Chart, Point
-from anisoalign.report.wording import Record, directions_compared, fixed, many, one, short_name
+from anisoalign.report.wording import Record, directions_compared, many, one, short_name
 
 _MERGED = 4  # bins of 0.01 are drawn in fours, which a thousand pairs fill evenly
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from anisoalign.diagnostics.measures import ALIGNED, COMPARED, Measure, present
 from anisoalign.report.answers import seconds, size
 from anisoalign.report.choosing import balance_of, transfer_has_room
 from anisoalign.report.rivals import strength_of
 from anisoalign.report.wording import (
-    ALIGNED,
-    COMPARED,
     CONTROLLED,
     GAP,
     REAL_TARGET,
-    Measure,
     Record,
     competing,
     controls,
     in_order,
     many,
-    present,
     side_names,
 )
 

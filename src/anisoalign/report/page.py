@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anisoalign.diagnostics.measures import fixed
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import writable, write_synced
 from anisoalign.places import expanded
@@ -29,7 +30,7 @@ from anisoalign.report.method_charts import label_transfer, plain_recall, trade_
 from anisoalign.report.phase_charts import compasses, couplings
 from anisoalign.report.plate import Plate
 from anisoalign.report.results import Results
-from anisoalign.report.wording import Record, fixed, many, protocol_line, short_name
+from anisoalign.report.wording import Record, many, protocol_line, short_name
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -7,19 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from anisoalign.diagnostics.measures import ALIGNED, COMPARED, Measure, alignment_title, fixed, present
 from anisoalign.report.wording import (
-    ALIGNED,
-    COMPARED,
     CONTROLLED,
     GAP,
-    Measure,
     Record,
     chosen_strengths,
     controls,
     directions_compared,
-    fixed,
     in_order,
-    present,
     protocol_line,
     side_names,
 )
@@ -102,8 +98,7 @@ def gap_table(records: Sequence[Record]) -> Table:
 
 def alignment_table(record: Record) -> Table:
     """Metrics of an alignment (`AlignmentReport.to_dict()`) for a terminal, each with what it says."""
-    rows = f"{record['rows_source']:,} source and {record['rows_target']:,} target rows, k = {record['k']}"
-    return _listing(rows, [(m.name, m.number(record), m.words) for m in present(ALIGNED, [record])])
+    return _listing(alignment_title(record), [(m.name, m.number(record), m.words) for m in present(ALIGNED, [record])])
 
 
 def _table(title: str, caption: str, gap: int = 0) -> Table:
