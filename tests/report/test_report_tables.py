@@ -106,6 +106,17 @@ def test_markdown_puts_controls_last_and_explains(labelled):
     assert "over 2 splits" in text
 
 
+def test_the_tables_say_why_columns_have_no_marks_where_most_sources_repeat(labelled):
+    records = [{**record, "repeated_sources": 200} for record in labelled]
+    for shown, whole in (
+        (" ".join(printed(comparison_table(records)).split()), printed(comparison_table(labelled))),
+        (comparison_markdown(records), comparison_markdown(labelled)),
+        (" ".join(methods_table(records).notes), " ".join(methods_table(labelled).notes)),
+    ):
+        assert "hardly tell one method from another, and none is marked by them" in shown
+        assert "none is marked" not in whole
+
+
 def test_one_split_claims_no_spread(labelled):
     records = [{**record, "repeats": 1} for record in labelled]
     text = comparison_markdown(records)

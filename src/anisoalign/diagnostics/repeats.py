@@ -12,6 +12,20 @@ WORTH_TELLING = 0.01
 """Share of repeated rows below which no figure changes enough to speak of."""
 MOSTLY = 0.5
 """Share of repeated sources from which figures by neighbours are those of the copies."""
+BY_NEIGHBOURS = frozenset(
+    (
+        "neighbour_consistency",
+        "target_penetration",
+        "target_coverage",
+        "balance",
+        "recall_at_1",
+        "recall_at_10",
+        "reverse_recall_at_1",
+        "reverse_recall_at_10",
+        "mixed_recall_at_10",
+    )
+)
+"""Those figures, by their keys in records."""
 _NOISE = 2e-5
 """Root mean square that coordinates may be off: of a text encoded in two batches they are, by a few millionths.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from anisoalign.report.choosing import KEPT, Advice, balance_of, value_of
 from anisoalign.report.gap_charts import held
 from anisoalign.report.rivals import can_trade_off, target_reached
 from anisoalign.report.sentences import alignment_sentences, gap_sentences
-from anisoalign.report.wording import RAW, Record, competing, directions_compared, many, one, short_name
+from anisoalign.report.wording import RAW, Record, competing, copies_among, directions_compared, many, one, short_name
 
 HALF_WAY = 0.5
 """Share of full mixing from which a method counts as having come half-way."""
@@ -131,7 +132,11 @@ def what_this_alignment_does(record: Record, source: str, target: str) -> Answer
 
 def which_one(advice: Sequence[Advice], records: Sequence[Record], source: str, target: str) -> Answer:
     """The method to take for each use, why, and what is given up where uses ask for different ones."""
+    if not advice:
+        return Answer("These figures do not tell.", copies_among(records), [])
     first, short = advice[0], by_use(advice)
+    if first.metric != "balance":
+        return Answer(short, [_by_one_figure(first), *copies_among(records)], [])
     if first.method is None:
         why = [f"No method gains on {RAW} in balance what it would cost."]
         return Answer(short, [*why, *_trades(advice, records)], [])
@@ -157,6 +162,17 @@ def which_one(advice: Sequence[Advice], records: Sequence[Record], source: str, 
             f"{first.method}{',' if ':' in first.method else ':'}strength={strength:g} takes it."
         )
     return Answer(short, [*sentences, *_trades(advice, records)], [])
+
+
+def _by_one_figure(advice: Advice) -> str:
+    """What is advised for a use by the number that decides it alone."""
+    said = f"{fixed(advice.value, 3)} in {advice.name}"
+    if advice.method is None:
+        return f"{_begun(advice.purpose)}, no method gains on {RAW}, which have {said}."
+    raw = f", where {RAW} have {fixed(advice.raw, 3)}" if math.isfinite(advice.raw) else ""
+    others = "; ".join(short_name(name) for name in advice.alike)
+    alike = f" Not told apart from it on these rows: {others}." if others else ""
+    return f"{_begun(advice.purpose)}, {short_name(advice.method)} has {said}{raw}.{alike}"
 
 
 def by_use(advice: Sequence[Advice]) -> str:
@@ -264,6 +280,8 @@ def _against_a_simpler(record: Record, records: Sequence[Record]) -> list[str]:
         return []
     fit = record["fit_seconds"] / max(other["fit_seconds"], 1e-9)
     apply = other["transform_rows_per_second"] / max(record["transform_rows_per_second"], 1e-9)
+    if record.get("repeated_sources"):
+        return []  # a balance tells nothing then
     return [
         f"The best of the simpler methods (quicker to fit, no larger) is {short_name(other['method'])}, with a balance "
         f"of {fixed(balance_of(other), 2)} against {fixed(own, 2)}: {short_name(record['method'])} takes {_times(fit)} "

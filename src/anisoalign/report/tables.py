@@ -14,6 +14,7 @@ from anisoalign.report.wording import (
     Record,
     chosen_strengths,
     controls,
+    copies_among,
     directions_compared,
     in_order,
     protocol_line,
@@ -49,7 +50,7 @@ def comparison_table(records: Sequence[Record]) -> Table:
     measures = present(COMPARED, records)
     legend = [f"{measure.name.removesuffix(' ↓')} – {measure.words}" for measure in measures]
     marked = {measure.key for measure in measures if any(measure.mark(record) for record in records)}
-    said = [_marks("* best")] if marked else []
+    said = [*([_marks("* best")] if marked else []), *copies_among(records)]
     table = _table(protocol_line(records), "\n".join(["", *said, *legend, *chosen_strengths(records)]))
     table.add_column("method", overflow="fold")
     for measure in measures:
@@ -75,6 +76,7 @@ def comparison_markdown(records: Sequence[Record]) -> str:
     protocol = protocol_line(records)
     marked = any(measure.mark(record) for measure in measures for record in records)
     notes = [protocol[:1].upper() + protocol[1:] + "." if protocol else "", _marks("**bold** best") if marked else ""]
+    notes += copies_among(records)
     return "\n".join([*lines, "", *filter(None, notes), "", *legend, ""])
 
 

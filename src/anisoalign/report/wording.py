@@ -144,6 +144,16 @@ def protocol_line(records: Sequence[Record]) -> str:
     )
 
 
+def copies_among(records: Sequence[Record]) -> list[str]:
+    """A sentence where most sources of a comparison repeat another: what its figures do not tell then."""
+    if not any(record.get("repeated_sources") for record in records):
+        return []
+    return [
+        "Most sources repeat another, and the nearest rows of each are its own copies: Ω, penetration, coverage, "
+        "balance and recalls hardly tell one method from another, and none is marked by them."
+    ]
+
+
 def strengths(record: Record) -> str:
     """The strengths that a method chose over the repeats, in words.
 
