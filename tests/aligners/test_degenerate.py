@@ -98,6 +98,26 @@ def test_the_overlap_is_undefined_beyond_the_rank(planted):
     assert aa.diagnose(y[:5], x[:5], q=4).subspace_overlap is not None
 
 
+def test_where_no_size_is_named_as_many_directions_are_compared_as_rows_span(make_planted):
+    y, x, _ = make_planted(300, 64)
+    few = y[np.arange(300) % 4]  # three directions about their mean, where six would be compared
+    report = aa.diagnose(few, x)
+    assert (report.q, report.subspace_overlap_q) == (6, 3)
+    asked = aa.diagnose(few, x, q=3)
+    for name in ("subspace_overlap", "subspace_overlap_chance", "subspace_overlap_p"):
+        assert getattr(report, name) == getattr(asked, name)
+    assert report.subspace_overlap_chance == 3 / 64
+    assert "in 3, all that distinct rows span" in report.verdict()[1]
+    assert aa.diagnose(y, x).subspace_overlap_q == 6
+
+
+def test_a_size_that_was_named_and_is_beyond_the_rank_leaves_out_the_overlap_with_all_that_is_read_beside_it(planted):
+    y, x, _ = planted
+    record = aa.diagnose(y[:5], x[:5], q=5).to_dict()
+    assert record["q"] == 5
+    assert not [name for name in record if name.startswith("subspace_overlap")]
+
+
 @pytest.mark.parametrize("q", [0, 17])
 def test_a_subspace_beyond_the_width_is_refused(planted, q):
     with pytest.raises(aa.InputError, match="q must be between 1 and the width 16"):

@@ -246,7 +246,9 @@ def test_the_strength_is_chosen_from_as_many_rows_as_can_be_held_out():
         assert (model.strength_curve_ is not None) == chosen
         assert chosen or model.strength_ == DEFAULT
     curve = model.strength_curve_
-    assert set(curve) == {"strength", "strengths", "geometry_consistency", "target_reached", "score", "rivals"}
+    told = {"strength", "strengths", "geometry_consistency", "target_reached", "score", "rivals"}
+    assert set(curve) == told | {"sources", "repeated_sources"}
+    assert (curve["sources"], curve["repeated_sources"]) == (FEWEST_HELD, 0)
     best = curve["strengths"][int(np.argmax(curve["score"]))]
     assert model.strength_ == curve["strength"]
     assert model.strength_ in (0.0, best)

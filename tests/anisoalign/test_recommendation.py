@@ -1,14 +1,18 @@
 """Which method a fitted model recommends: the simplest of those that do as well as the best, to a hundredth."""
 
+import numpy as np
 import pytest
 
+import anisoalign as aa
 from anisoalign.aligners.anisoalign.notes import SIMPLE, recommendation
+from anisoalign.aligners.anisoalign.premise import AlignmentWarning
 from anisoalign.aligners.anisoalign.strength import WORTH
 
 
-def said(scores, at=1):
+def said(scores, at=1, **more):
     """What is said where these were measured."""
     curve = {
+        **more,
         "score": [scores["realign"], scores["aniso-align"]],
         "rivals": {name: scores[name] for name in ("mean-shift", "gaussian-transport")},
     }
@@ -49,3 +53,26 @@ def test_the_transport_is_named_with_the_strength_that_was_scored():
     note = said({"mean-shift": 0.1, "realign": 0.2, "gaussian-transport": 0.9, "aniso-align": 0.3})
     assert note.startswith("recommended here: gaussian-transport:strength=0.5, by")
     assert "gaussian-transport:strength=0.5 0.90" in note
+
+
+def test_no_method_is_named_where_most_sources_repeat():
+    scores = dict.fromkeys(SIMPLE, 0.5) | {"gaussian-transport": 0.9}
+    note = said(scores, sources=2_000, repeated_sources=1_950)
+    assert note.startswith("no method is recommended here: 1,950 of 2,000 sources repeat another")
+    assert not any(name in note for name in SIMPLE)
+    assert "gaussian-transport" in said(scores, sources=2_000, repeated_sources=0)
+
+
+def test_a_fit_on_prompts_of_classes_keeps_its_strength_and_says_on_how_few_it_was_chosen(make_planted):
+    source, target, _ = make_planted(400, 16)
+    prompts = source[np.arange(400) % 50]
+    with pytest.warns(AlignmentWarning, match="only 50 of 400 sources looked at are different"):
+        model = aa.AnisoAlign(force=True, terms="init", rotation="full").fit(prompts, target)
+    notes = "\n".join(model.notes())
+    assert f"strength {model.strength_:g} of the correction" in notes
+    assert "chosen on held-out rows of only 50 different sources, copies of which were fitted on" in notes
+    assert "no method is recommended here: 350 of 400 sources repeat another" in notes
+    assert "recommended here: " not in notes.replace("no method is recommended here: ", "")
+    notes = "\n".join(aa.AnisoAlign(force=True, terms="init", rotation="full").fit(source, target).notes())
+    assert "chosen on held-out rows: " in notes
+    assert "\nrecommended here: " in notes

@@ -12,6 +12,7 @@ import anisoalign as aa
 from anisoalign.diagnostics import control_transforms, measure_controls, mixing
 from anisoalign.diagnostics.cosines import cosines_across
 from anisoalign.diagnostics.mixing import binary_entropy, expected_entropy, mixing_of_equals
+from anisoalign.geometry import normalize
 
 SEEDS = st.integers(0, 2**32 - 1)
 PAIRED = {
@@ -338,11 +339,35 @@ def test_mixing_of_equals_is_mixing_where_sets_are_equal(make_planted):
     assert found == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("n", "m"), [(60, 1200), (1200, 60)])
+def test_controls_are_a_scale_whatever_the_sizes_of_the_sets(n, m):
+    """Sources in a clump, as prompts are, far from all targets: none is reached, though few lie among many."""
+    rng = np.random.default_rng([n, m])
+    target = normalize(rng.normal(size=(n, 16)) + 4 * np.eye(16)[0])
+    source = normalize(0.2 * rng.normal(size=(m, 16)) + 4 * np.eye(16)[1])
+    found = measure_controls(source, target)
+    assert found["identity"]["geometry_consistency"] == pytest.approx(1.0)
+    assert max(found["identity"][side] for side in ("target_penetration", "target_coverage")) < 0.05
+    for side in ("target_penetration", "target_coverage"):
+        assert found["random_target"][side] == pytest.approx(1.0, abs=0.1)
+
+
 def test_sets_of_unequal_length_are_told_of(planted):
     aa.evaluate(planted.source[:90], planted.target[:100], planted.source[:90])
     for n, m in ((60, 100), (100, 60)):
         with pytest.warns(UserWarning, match=f"{n} aligned and {m} target rows.*take as many of both"):
             aa.evaluate(planted.source[:n], planted.target[:m], planted.source[:n])
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_label_transfer_is_told_beside_that_of_raw_rows_by_the_same_training(planted, paired):
+    y, x, labels = planted
+    known = {"paired": paired, "source_labels": labels, "target_labels": labels}
+    moved, raw = (aa.evaluate(y, x, rows, **known) for rows in (aa.MeanShift().fit(y, x).transform(y), y))
+    assert raw.raw_label_transfer == raw.label_transfer
+    assert moved.raw_label_transfer == raw.label_transfer
+    assert moved.label_transfer != moved.raw_label_transfer
+    assert "raw_label_transfer" not in aa.evaluate(y, x, y, paired=paired).to_dict()
 
 
 def test_labels_of_pairs_are_compared_as_text(planted):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import anisoalign as aa
+from anisoalign.diagnostics import measure_controls
 from anisoalign.diagnostics.repeats import count_repeats
 from anisoalign.geometry import normalize
 
@@ -16,6 +17,10 @@ def captioned():
     rng = np.random.default_rng(0)
     image = normalize(rng.normal(size=(20, 8))).repeat(5, axis=0)
     return normalize(image + 0.02 * rng.normal(size=(100, 8))), image
+
+
+METHODS = ["mean-shift", "realign"]
+NEIGHBOURLY = ("recall", "penetration", "coverage", "neighbour", "balance")
 
 
 def said_by(call) -> list[str]:
@@ -94,6 +99,31 @@ def prompts():
     rng = np.random.default_rng(2)
     text = normalize(rng.normal(size=(10, 8))).repeat(20, axis=0)
     return text, normalize(text + 0.3 * rng.normal(size=text.shape))
+
+
+def test_known_moves_of_sources_that_mostly_repeat_are_said_to_be_no_scale():
+    text, image = prompts()
+    for paired in (False, True):
+        (message,) = said_by(lambda paired=paired: measure_controls(text, image, paired=paired))
+        assert message.startswith("190 of 200 source rows repeat another")
+        assert "are no scale to read others against; give each source one row" in message
+    assert said_by(lambda: measure_controls(text[::10], image[::10])) == []
+
+
+def test_no_method_is_marked_by_what_goes_by_neighbours_where_most_sources_repeat():
+    text, image = prompts()
+    label = np.arange(200) // 20
+    options = {"paired": True, "source_labels": label, "target_labels": label, "methods": METHODS, "repeats": 3}
+    with pytest.warns(UserWarning, match="190 of 200 source rows repeat another"):
+        records = aa.compare(text, image, **options).to_dicts()
+    assert all(record["repeated_sources"] == 190 for record in records)
+    marked = {key for record in records for key in record if key.endswith("_mark")}
+    assert "label_transfer_mark" in marked
+    assert "geometry_consistency_mark" in marked
+    assert not [key for key in marked if any(word in key for word in NEIGHBOURLY)]
+    alone = aa.compare(image, image[::-1].copy(), methods=METHODS, repeats=3).to_dicts()
+    assert not any("repeated_sources" in record for record in alone)
+    assert {"target_penetration_mark", "balance_mark"} <= {key for record in alone for key in record}
 
 
 def test_sources_that_mostly_repeat_are_told_of():

@@ -34,6 +34,20 @@ def test_the_best_balance_is_advised_and_neither_end_alone():
     assert found.value == pytest.approx(0.9)
 
 
+def test_where_most_sources_repeat_nothing_is_advised_by_what_goes_by_neighbours():
+    records = [
+        {**each, "repeated_sources": 190, "label_transfer": transfer}
+        for each, transfer in ((RAW, 0.5), (record("far", 0.7, 0.9), 0.7), (record("near", 0.9, 0.9), 0.6))
+    ]
+    assert [(line.metric, line.method) for line in advise(records)] == [("label_transfer", "far")]
+    answer = which_one(advise(records), records, "text", "image")
+    assert "far has 0.700 in label transfer, where raw rows have 0.500" in answer.sentences[0]
+    assert answer.sentences[1].startswith("Most sources repeat another")
+    unlabelled = [{key: value for key, value in each.items() if key != "label_transfer"} for each in records]
+    assert advise(unlabelled) == []
+    assert which_one([], unlabelled, "text", "image").short == "These figures do not tell."
+
+
 def test_controls_and_bounds_are_never_advised():
     records = [RAW, record("oracle-ridge", 1.0, 1.0, "oracle"), record("realign", 0.9, 0.5)]
     assert by_metric(records)["balance"].method == "realign"

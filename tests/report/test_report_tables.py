@@ -1,14 +1,17 @@
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+import anisoalign as aa
 from anisoalign.comparison import compare_rows
+from anisoalign.diagnostics.measures import ALIGNED, fixed, present
 from anisoalign.report import alignment_table, comparison_markdown, comparison_table, gap_table
 from anisoalign.report.answers import which_one
 from anisoalign.report.choosing import advise
+from anisoalign.report.gap_charts import shared_title
 from anisoalign.report.listings import methods_table
-from anisoalign.report.wording import fixed
 
 
 def printed(table, width=120):
@@ -103,6 +106,17 @@ def test_markdown_puts_controls_last_and_explains(labelled):
     assert "over 2 splits" in text
 
 
+def test_the_tables_say_why_columns_have_no_marks_where_most_sources_repeat(labelled):
+    records = [{**record, "repeated_sources": 200} for record in labelled]
+    for shown, whole in (
+        (" ".join(printed(comparison_table(records)).split()), printed(comparison_table(labelled))),
+        (comparison_markdown(records), comparison_markdown(labelled)),
+        (" ".join(methods_table(records).notes), " ".join(methods_table(labelled).notes)),
+    ):
+        assert "hardly tell one method from another, and none is marked by them" in shown
+        assert "none is marked" not in whole
+
+
 def test_one_split_claims_no_spread(labelled):
     records = [{**record, "repeats": 1} for record in labelled]
     text = comparison_markdown(records)
@@ -141,6 +155,20 @@ def test_gap_listing_holds_the_controls(paired_gap):
     assert row.split()[2:] == ["0.010", "Ψ", "0.900", "Ω", "0.80", "0.70", "/", "0.60"]
 
 
+def test_gap_listing_says_where_fewer_directions_were_compared():
+    rows = np.random.default_rng(0).normal(size=(60, 40))
+    few = aa.diagnose(rows[np.arange(60) % 3], rows).to_dict()
+    text = printed(gap_table([few]))
+    assert "width 40, q = 2, all that the rows span" in text
+    assert "subspace overlap" in text
+    absent = printed(gap_table([aa.diagnose(rows[np.arange(60) % 3], rows, q=4).to_dict()]))
+    assert "width 40, q = 4 " in absent
+    assert "overlap" not in absent
+    assert "what unrelated sets of this width would share" not in absent
+    assert "compare 4 leading directions" in shared_title(aa.diagnose(rows[:3], rows, q=4).to_dict())
+    assert "the 2 leading" in shared_title(few)
+
+
 def test_gap_matrix_has_gaps_above_and_overlaps_below(paired_gap):
     pairs = {("text", "image"): (0.8, 0.4), ("text", "audio"): (0.7, 0.3), ("image", "audio"): (0.6, 0.2)}
     records = [
@@ -160,6 +188,22 @@ def test_alignment_listing(alignment):
         assert f"{alignment[key]:.3f}" in text
     less = {key: value for key, value in alignment.items() if "recall" not in key and "label" not in key}
     assert "recall" not in printed(alignment_table(less))
+
+
+def test_a_report_of_an_alignment_prints_what_the_command_prints(sets, alignment):
+    y, x, labels = sets
+    report = aa.evaluate(y, x, aa.ReAlign().fit(source=y, target=x).transform(y), paired=True, source_labels=labels)
+    text, listing = str(report), printed(alignment_table(alignment))
+    assert text.splitlines()[0] == "240 source and 240 target rows, k = 10"
+    for measure in present(ALIGNED, [alignment]):
+        assert f"{measure.name} " in text
+        assert f"{measure.name} " in listing
+        assert f" {measure.number(alignment)}  " in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert "residual_spectrum" not in text
+    less = str(aa.evaluate(y, x, y))
+    assert "geometry kept" in less
+    assert not any(word in less for word in ("recall", "label", "paired"))
 
 
 @pytest.mark.parametrize(("value", "text"), [(float("nan"), "–"), (-1.0, "−1.00"), (0.004, "0.00"), (1e3, "1000.00")])

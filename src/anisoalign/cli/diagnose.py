@@ -21,7 +21,10 @@ def diagnose(
         list[str] | None, typer.Option("--also", help="NAME=PATH: a further set; all pairs of sets are compared.")
     ] = None,
     paired: options.PairedOption = False,
-    q: Annotated[int | None, typer.Option("--q", help="Leading directions compared; a tenth of the width.")] = None,
+    q: Annotated[
+        int | None,
+        typer.Option("--q", help="Leading directions compared; a tenth of the width, or as many as the rows span."),
+    ] = None,
     source_column: options.SourceColumn = None,
     target_column: options.TargetColumn = None,
     json: options.JsonOption = False,

@@ -16,6 +16,7 @@ from anisoalign.comparison.split import MINIMUM_ROWS, Split, split
 from anisoalign.comparison.table import CONTROL, METHOD, ORACLE, REAL, REFERENCE, Comparison, MethodScores
 from anisoalign.diagnostics.alignment import default_k
 from anisoalign.diagnostics.label_transfer import check_labels_meet
+from anisoalign.diagnostics.repeats import mostly_repeat
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.arguments import check_seed, check_whole
 
@@ -132,6 +133,8 @@ def compare_rows(
     measured = [entry for name, entry in entries.items() if name not in refused]
     how = "by item" if items is not None else "in step" if len(source) == len(target) else "apart"
     protocol = {**_lengths(parts[-1], k), "split": how, "repeats": repeats, "seed": seed}
+    repeated = mostly_repeat(source)
+    protocol |= {"repeated_sources": repeated} if repeated else {}
     return Comparison([*measured, *([] if sets.labels is None else [real])], protocol, refused)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from anisoalign.diagnostics.record import SCHEMA_VERSION
+from anisoalign.diagnostics.repeats import BY_NEIGHBOURS
 
 HIGHER, LOWER = 1, -1
 DIRECTIONS = {
@@ -84,7 +85,7 @@ class Comparison:
     ----------
     methods : list of MethodScores
     protocol : dict
-        Rows of each part, repeats, seed, k.
+        Rows of each part, repeats, seed, k; where most sources repeat another, how many: `repeated_sources`.
     refused : dict
         Methods that would not be fitted on these sets, and why; they have no record.
     """
@@ -98,6 +99,7 @@ class Comparison:
 
         `<metric>_mark` is "best", or "within_noise" where the difference to the best, paired by repeat, is
         within two standard errors. Of a single repeat, whose spread is unknown, there are neither errors nor marks.
+        Where most sources repeat another there are no marks by what goes by neighbours, which are their own copies.
         `closed` is the share of the gap from ReAlign to real targets in label
         transfer that the method closes, left out where real targets are not above ReAlign by two standard errors. Where
         dials were turned, `dial_strength` is a list of strengths, `dial_<metric>` the means there, over the first
@@ -168,6 +170,8 @@ class Comparison:
         return float(np.mean(gains)), standard_error(gains)
 
     def _marks(self, metric: str) -> dict[str, str]:
+        if self.protocol.get("repeated_sources") and metric in BY_NEIGHBOURS:
+            return {}
         rivals = {
             e.method: np.asarray(e.scores[metric]) for e in self.methods if e.kind == METHOD and metric in e.scores
         }

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from anisoalign.diagnostics.cosines import cosines_of_pairs, row_pairs
 from anisoalign.diagnostics.label_transfer import check_labels_meet, cross_fitted_label_transfer, label_transfer
+from anisoalign.diagnostics.measures import alignment_text
 from anisoalign.diagnostics.mixing import mixing
 from anisoalign.diagnostics.neighbours import neighbours, ranks_of
 from anisoalign.diagnostics.record import Record
@@ -51,6 +52,8 @@ class AlignmentReport(Record):
         Query z_i against all targets and all other aligned rows: is x_i among the first ten?
     label_transfer : float, with labels
         Accuracy on targets of a classifier trained on aligned rows.
+    raw_label_transfer : float, with labels
+        The same of a classifier trained on the source rows: what the alignment is to be held against.
     residual_spectrum_k, residual_spectrum : list, with pairs, of `evaluate` alone
         Eigenvalues of the second moment of x_i − z_i over their mean, at ranks about evenly spaced on a log scale; the
         first is `uncentered_residual_anisotropy`.
@@ -73,8 +76,12 @@ class AlignmentReport(Record):
     reverse_recall_at_10: float | None = None
     mixed_recall_at_10: float | None = None
     label_transfer: float | None = None
+    raw_label_transfer: float | None = None
     residual_spectrum_k: list[int] | None = None
     residual_spectrum: list[float] | None = None
+
+    def __str__(self) -> str:
+        return alignment_text(self.to_dict())
 
 
 def geometry_consistency(source: Float[np.ndarray, "n d"], aligned: Float[np.ndarray, "n d"], seed: int = 0) -> float:
@@ -177,10 +184,12 @@ def alignment_metrics(
         report |= paired_metrics(target, aligned)
         labels = source_labels if source_labels is not None else target_labels
         if labels is not None:
-            report["label_transfer"] = cross_fitted_label_transfer(aligned, target, labels, seed=seed)
+            for name, rows in (("label_transfer", aligned), ("raw_label_transfer", source)):
+                report[name] = cross_fitted_label_transfer(rows, target, labels, seed=seed)
     elif source_labels is not None and target_labels is not None:
         check_labels_meet(source_labels, target_labels)
-        report["label_transfer"] = label_transfer(aligned, source_labels, target, target_labels)
+        for name, rows in (("label_transfer", aligned), ("raw_label_transfer", source)):
+            report[name] = label_transfer(rows, source_labels, target, target_labels)
     return AlignmentReport(**report)
 
 

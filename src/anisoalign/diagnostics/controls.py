@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from anisoalign.diagnostics.alignment import alignment_metrics
+from anisoalign.diagnostics.mixing import mixing_of_equals
+from anisoalign.diagnostics.repeats import warn_of_repeats_in_controls
 from anisoalign.geometry import inverse_sqrt, normalize, principal_subspace, sqrt_psd
 from anisoalign.statistics import Moments
 
@@ -66,9 +68,15 @@ def control_transforms(
 def measure_controls(
     source: Float[np.ndarray, "m d"], target: Float[np.ndarray, "n d"], *, paired: bool = False, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """Metrics of every control: name → metric → value."""
+    """Metrics of every control: name → metric → value; of unequal sets as many rows of both are mixed.
+
+    A warning tells where most source rows repeat.
+    """
+    warn_of_repeats_in_controls(source)
     found = {}
     for name, rows in control_transforms(source, target, paired=paired, seed=seed).items():
         report = alignment_metrics(source, target, rows, seed=seed).to_dict()
+        if len(rows) != len(target):
+            report |= mixing_of_equals(target, rows, report["k"], seed)._asdict()
         found[name] = {metric: report[metric] for metric in METRICS}
     return found

@@ -42,7 +42,8 @@ def diagnose(
     paired : bool
         Row i of both belongs together. Without it nothing that needs pairs is reported.
     q : int, optional
-        Size of the principal subspaces compared; d // 10 by default.
+        Size of the principal subspaces compared; d // 10 by default, or as many directions as the rows of both sets
+        span where these are fewer. Of a size beyond that no overlap is reported.
     dtype : {"auto", "float32", "float64"}
         Precision of the passes; "auto" is float64 up to 200,000 rows.
     seed : int

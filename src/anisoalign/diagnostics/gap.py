@@ -39,9 +39,13 @@ class GapReport(Record):
         GΣ = ‖Σx − Σy‖_F / ‖Σx‖_F.
     spectral_correlation : float or None
         Cλ; high for any two sets, so no test of anything by itself.
+    q : int
+        Size asked for of the principal subspaces; d // 10 where none was.
+    subspace_overlap_q : int or None
+        Size compared: q, or where none was asked for, the numerical rank of the sets if that is smaller.
     subspace_overlap, subspace_overlap_chance, subspace_overlap_p : float or None
-        O_q at q, its level q/d for unrelated subspaces, and the p-value of a permutation of coordinates.
-        None where q is beyond the numerical rank of a set.
+        O_q at that size, its level q/d for unrelated subspaces, and the p-value of a permutation of coordinates.
+        None, as the size, where the q asked for is beyond the numerical rank of a set.
     overlap_q, overlap_curve : list
         O_q at q = 1, 2, 4, ….
     source_mean_energy, target_mean_energy : float
@@ -74,8 +78,9 @@ class GapReport(Record):
     centroid_gap: float
     covariance_gap: float
     spectral_correlation: float | None
+    subspace_overlap_q: int | None
     subspace_overlap: float | None
-    subspace_overlap_chance: float
+    subspace_overlap_chance: float | None
     subspace_overlap_p: float | None
     overlap_q: list[int]
     overlap_curve: list[float]
@@ -129,7 +134,7 @@ def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, 
     source, target : Moments
         Order "full", of unit rows.
     q : int, optional
-        Size of the principal subspaces compared; d // 10 by default, at least 1.
+        Size of the principal subspaces compared; d // 10 by default, at least 1, and at most the numerical rank.
     seed : int
         Of the permutation test.
 
@@ -143,7 +148,7 @@ def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, 
     if source.dim != target.dim:
         raise ValueError(f"source rows have width {source.dim}, target rows {target.dim}")
     d = source.dim
-    q = max(1, d // 10) if q is None else q
+    asked, q = q, max(1, d // 10) if q is None else q
     if not 1 <= q <= d:
         raise ValueError(f"q must be between 1 and the width {d}, not {q}")
     for side, moments in (("source", source), ("target", target)):
@@ -153,6 +158,8 @@ def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, 
     lx, ly = eigenvalues(sx), eigenvalues(sy)
     ux, uy = principal_subspace(sx), principal_subspace(sy)
     rank = min(numerical_rank(lx, target.noise), numerical_rank(ly, source.noise))
+    compared = q if asked is not None or q <= rank else rank
+    ux_q, uy_q, defined = ux[:, :compared], uy[:, :compared], 1 <= compared <= rank
     curve = [k for k in _doubling(d) if k <= rank]
     ranks = spaced_ranks(d)
     cosine = float(source.mean @ target.mean)
@@ -165,9 +172,10 @@ def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, 
         centroid_gap=float(np.linalg.norm(target.mean - source.mean)),
         covariance_gap=float(np.linalg.norm(sx - sy) / np.linalg.norm(sx)),
         spectral_correlation=spectral_correlation(lx, ly, (target.noise, source.noise)),
-        subspace_overlap=subspace_overlap(ux[:, :q], uy[:, :q]) if q <= rank else None,
-        subspace_overlap_chance=q / d,
-        subspace_overlap_p=overlap_p_value(ux[:, :q], uy[:, :q], seed) if q <= rank else None,
+        subspace_overlap_q=compared if defined else None,
+        subspace_overlap=subspace_overlap(ux_q, uy_q) if defined else None,
+        subspace_overlap_chance=compared / d if defined else None,
+        subspace_overlap_p=overlap_p_value(ux_q, uy_q, seed) if defined else None,
         overlap_q=curve,
         overlap_curve=[subspace_overlap(ux[:, :k], uy[:, :k]) for k in curve],
         source_effective_rank=effective_rank(ly),

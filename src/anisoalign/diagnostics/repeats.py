@@ -12,6 +12,20 @@ WORTH_TELLING = 0.01
 """Share of repeated rows below which no figure changes enough to speak of."""
 MOSTLY = 0.5
 """Share of repeated sources from which figures by neighbours are those of the copies."""
+BY_NEIGHBOURS = frozenset(
+    (
+        "neighbour_consistency",
+        "target_penetration",
+        "target_coverage",
+        "balance",
+        "recall_at_1",
+        "recall_at_10",
+        "reverse_recall_at_1",
+        "reverse_recall_at_10",
+        "mixed_recall_at_10",
+    )
+)
+"""Those figures, by their keys in records."""
 _NOISE = 2e-5
 """Root mean square that coordinates may be off: of a text encoded in two batches they are, by a few millionths.
 
@@ -131,14 +145,38 @@ def warn_of_repeats_in_recall(target: Float[np.ndarray, "n d"]) -> None:
         )
 
 
+def mostly_repeat(rows: Float[np.ndarray, "n d"]) -> int:
+    """How many rows repeat another where most do, as prompts of classes do; else 0, few repeats being no matter.
+
+    Examples
+    --------
+    >>> mostly_repeat(np.eye(2)[[0, 1, 0, 0, 1]]), mostly_repeat(np.eye(3)[[0, 1, 2, 0]])
+    (3, 0)
+    """
+    repeats = count_repeats(rows)
+    return repeats if repeats > MOSTLY * len(rows) else 0
+
+
 def warn_of_repeated_sources(source: Float[np.ndarray, "n d"]) -> None:
     """Warn that most sources repeat, as prompts of classes do, and of what is not told then."""
-    repeats = count_repeats(source)
-    if repeats > MOSTLY * len(source):
+    repeats = mostly_repeat(source)
+    if repeats:
         _warn(
             f"{_counted(repeats, source, 'source')}: the nearest rows of each are its own copies, so that penetration, "
-            "Ω, recall and mixed recall hardly tell one method from another; where rows of one source are views of one "
-            "thing, they also lie on both sides of a split; give each source one row, or go by label transfer"
+            "coverage, Ω, recall and mixed recall hardly tell one method from another; where rows of one source are "
+            "views of one thing, they also lie on both sides of a split; give each source one row, or go by label "
+            "transfer"
+        )
+
+
+def warn_of_repeats_in_controls(source: Float[np.ndarray, "n d"]) -> None:
+    """Warn that most sources repeat where known moves of them are measured, and of what these do not tell then."""
+    repeats = mostly_repeat(source)
+    if repeats:
+        _warn(
+            f"{_counted(repeats, source, 'source')}: the nearest rows of each are its own copies, so that the Ω, "
+            "penetration and coverage of the diagnostic transforms are no scale to read others against; give each "
+            "source one row"
         )
 
 

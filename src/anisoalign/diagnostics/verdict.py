@@ -90,13 +90,16 @@ def _outranked(gap: GapReport, within: float) -> str:
 
 def _shape(gap: GapReport) -> str:
     shared = "are not shown to share directions"
-    if gap.subspace_overlap is None:
-        shared = f"cannot be compared in {gap.q} leading directions (too few distinct rows)"
+    if gap.subspace_overlap is None or gap.subspace_overlap_chance is None:
+        shared = (
+            f"cannot be compared in {gap.q} leading directions (too few distinct rows; where no q is named, as many "
+            "are compared as they span)"
+        )
     else:
         amount = amount_shared(gap.subspace_overlap, gap.subspace_overlap_chance, gap.subspace_overlap_p)
         if amount != "none of":
             shared = f"share {amount} their leading directions"
-        shared += f" (overlap {gap.subspace_overlap:.2f}, chance {gap.subspace_overlap_chance:.2f})"
+        shared += f" (overlap {gap.subspace_overlap:.2f}{_fewer(gap)}, chance {gap.subspace_overlap_chance:.2f})"
     if gap.residual_ratio is None or gap.residual_effective_dimension is None:
         return (
             f"The sets {shared}, and after the means are matched their covariances still differ by "
@@ -106,6 +109,12 @@ def _shape(gap: GapReport) -> str:
         f"The sets {shared}; matching the means leaves {gap.residual_ratio:.0%} of the distance between pairs"
         f"{_within(gap)} ({gap.residual_anisotropy:.0f} times the mean energy along its main direction)."
     )
+
+
+def _fewer(gap: GapReport) -> str:
+    """The directions compared, where rows span fewer than are compared by default."""
+    size = gap.subspace_overlap_q
+    return "" if size is None or size >= gap.q else f" in {size}, all that distinct rows span"
 
 
 def _within(gap: GapReport) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from anisoalign.diagnostics.measures import fixed
 from anisoalign.diagnostics.verdict import amount_shared
 from anisoalign.report.choosing import KEPT, Advice, balance_of, value_of
 from anisoalign.report.gap_charts import held
 from anisoalign.report.rivals import can_trade_off, target_reached
 from anisoalign.report.sentences import alignment_sentences, gap_sentences
-from anisoalign.report.wording import RAW, Record, competing, fixed, many, one, short_name
+from anisoalign.report.wording import RAW, Record, competing, copies_among, directions_compared, many, one, short_name
 
 HALF_WAY = 0.5
 """Share of full mixing from which a method counts as having come half-way."""
@@ -50,7 +52,7 @@ _SHARED = {
 
 def what_kind(gap: Record, source: str, target: str) -> Answer:
     """What the sets share, and what is left once the means agree."""
-    seen, chance = gap.get("subspace_overlap"), gap["subspace_overlap_chance"]
+    seen, chance = gap.get("subspace_overlap"), gap.get("subspace_overlap_chance") or 0.0
     inside = held(gap)
     if seen is None:
         short = "Too few distinct rows to compare directions"
@@ -64,7 +66,7 @@ def what_kind(gap: Record, source: str, target: str) -> Answer:
     if inside is not None:
         short += f", and a {'lopsided' if uneven else 'fairly even'} rest"
     numbers = [
-        (_percent(seen), f"of {gap['q']} leading directions shared (chance {chance:.0%})"),
+        (_percent(seen), f"of {directions_compared(gap)} leading directions shared (chance {chance:.0%})"),
         (_percent(ratio), "of the distance of pairs is left when the means agree"),
     ]
     if inside is not None:
@@ -130,7 +132,11 @@ def what_this_alignment_does(record: Record, source: str, target: str) -> Answer
 
 def which_one(advice: Sequence[Advice], records: Sequence[Record], source: str, target: str) -> Answer:
     """The method to take for each use, why, and what is given up where uses ask for different ones."""
+    if not advice:
+        return Answer("These figures do not tell.", copies_among(records), [])
     first, short = advice[0], by_use(advice)
+    if first.metric != "balance":
+        return Answer(short, [_by_one_figure(first), *copies_among(records)], [])
     if first.method is None:
         why = [f"No method gains on {RAW} in balance what it would cost."]
         return Answer(short, [*why, *_trades(advice, records)], [])
@@ -156,6 +162,17 @@ def which_one(advice: Sequence[Advice], records: Sequence[Record], source: str, 
             f"{first.method}{',' if ':' in first.method else ':'}strength={strength:g} takes it."
         )
     return Answer(short, [*sentences, *_trades(advice, records)], [])
+
+
+def _by_one_figure(advice: Advice) -> str:
+    """What is advised for a use by the number that decides it alone."""
+    said = f"{fixed(advice.value, 3)} in {advice.name}"
+    if advice.method is None:
+        return f"{_begun(advice.purpose)}, no method gains on {RAW}, which have {said}."
+    raw = f", where {RAW} have {fixed(advice.raw, 3)}" if math.isfinite(advice.raw) else ""
+    others = "; ".join(short_name(name) for name in advice.alike)
+    alike = f" Not told apart from it on these rows: {others}." if others else ""
+    return f"{_begun(advice.purpose)}, {short_name(advice.method)} has {said}{raw}.{alike}"
 
 
 def by_use(advice: Sequence[Advice]) -> str:
@@ -263,6 +280,8 @@ def _against_a_simpler(record: Record, records: Sequence[Record]) -> list[str]:
         return []
     fit = record["fit_seconds"] / max(other["fit_seconds"], 1e-9)
     apply = other["transform_rows_per_second"] / max(record["transform_rows_per_second"], 1e-9)
+    if record.get("repeated_sources"):
+        return []  # a balance tells nothing then
     return [
         f"The best of the simpler methods (quicker to fit, no larger) is {short_name(other['method'])}, with a balance "
         f"of {fixed(balance_of(other), 2)} against {fixed(own, 2)}: {short_name(record['method'])} takes {_times(fit)} "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anisoalign.diagnostics.balance import balance
+from anisoalign.diagnostics.repeats import BY_NEIGHBOURS
 from anisoalign.report.wording import Record, competing, many, one
 
 KEPT = "geometry_consistency"
@@ -93,6 +94,8 @@ def value_of(record: Record, metric: str) -> float | None:
 def advise(records: Sequence[Record], source: str = "source", target: str = "target") -> list[Advice]:
     """Advice for every use whose metric was measured, the most general first.
 
+    Where most sources repeat another, none by what goes by neighbours, which are their own copies.
+
     Of the methods within two standard errors of the best the one that is advised in general is taken, else the one
     that keeps most of the source's geometry: where they do equally well, the smallest change is the safest.
 
@@ -104,7 +107,10 @@ def advise(records: Sequence[Record], source: str = "source", target: str = "tar
     """
     found: list[Advice] = []
     words = {"sources": many(source), "targets": many(target), "a_source": one(source)}
+    copies = any(record.get("repeated_sources") for record in records)
     for use, purpose, metric, name in USES:
+        if copies and metric in BY_NEIGHBOURS:
+            continue
         advice = _choose(records, metric, found[0].method if found else None)
         if advice is not None:
             texts = (use.format(**words), purpose.format(**words), metric, name.format(**words))

@@ -8,7 +8,7 @@ import numpy as np
 
 from anisoalign.diagnostics.verdict import energy_within
 from anisoalign.report.drawing import ACROSS, INK, MUTED, PAIRED, SOURCE, TARGET, headline, new_figure, styled
-from anisoalign.report.wording import Record, side_names
+from anisoalign.report.wording import Record, directions_compared, side_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,7 +121,7 @@ def overlap_curve(gap: Record) -> Figure:
     axes.set_xticks(ticks, [str(k) for k in ticks])
     axes.minorticks_off()
     axes.set_ylim(0.0, 1.03)
-    at, seen = gap["q"], gap.get("subspace_overlap")
+    at, seen = directions_compared(gap), gap.get("subspace_overlap")
     if seen is not None:
         axes.plot([at], [seen], marker="D", markersize=8, color=TARGET, linestyle="none", label=f"at q = {at}")
     axes.set_xlabel("q, number of leading directions compared (log scale)")
@@ -132,12 +132,13 @@ def overlap_curve(gap: Record) -> Figure:
 
 
 def _overlap_title(gap: Record) -> str:
-    seen, chance, p = gap.get("subspace_overlap"), gap["subspace_overlap_chance"], gap.get("subspace_overlap_p")
-    if seen is None:
+    seen, chance, p = (gap.get(f"subspace_overlap{part}") for part in ("", "_chance", "_p"))
+    if seen is None or chance is None:
         return f"Too few distinct rows to compare {gap['q']} leading directions"
     if p is not None and p > 0.01:
         return f"The sets share no more leading directions than chance ({seen:.0%}, chance {chance:.0%})"
-    return f"The sets share {seen:.0%} of their {gap['q']} leading directions; chance would be {chance:.0%}"
+    size = directions_compared(gap)
+    return f"The sets share {seen:.0%} of their {size} leading directions; chance would be {chance:.0%}"
 
 
 @styled

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from anisoalign.diagnostics.measures import fixed
 from anisoalign.diagnostics.verdict import amount_shared, energy_within
 from anisoalign.report.plate import Legend, Plate, View
 from anisoalign.report.svg import Chart, Point
-from anisoalign.report.wording import Record, fixed, many, one, short_name
+from anisoalign.report.wording import Record, directions_compared, many, one, short_name
 
 _MERGED = 4  # bins of 0.01 are drawn in fours, which a thousand pairs fill evenly
 
@@ -263,11 +264,11 @@ def overlap(gap: Record, source: str, target: str) -> Plate | None:
     for k, value in zip(ranks, seen, strict=True):
         chart.dot((k, value), "source")
         chart.tip((k, value), f"{k} leading directions: {value:.0%} in common, {k / d:.0%} by chance")
-    at, chance = gap.get("subspace_overlap"), gap["subspace_overlap_chance"]
+    at, size = gap.get("subspace_overlap"), directions_compared(gap)
     title = shared_title(gap)
     if at is not None:
-        chart.dot((gap["q"], at), "source outlined", "diamond", 6)
-        chart.tip((gap["q"], at), f"{gap['q']} leading directions: {at:.0%} in common, {chance:.0%} by chance")
+        chart.dot((size, at), "source outlined", "diamond", 6)
+        chart.tip((size, at), f"{size} leading directions: {at:.0%} in common, {size / d:.0%} by chance")
     words = f"Overlap of the leading directions. {title}."
     return Plate(
         "overlap",
@@ -284,8 +285,8 @@ def overlap(gap: Record, source: str, target: str) -> Plate | None:
 
 def shared_title(gap: Record) -> str:
     """How many of the leading directions are shared, in words and figures that agree."""
-    seen, chance, q = gap.get("subspace_overlap"), gap["subspace_overlap_chance"], gap["q"]
-    if seen is None:
+    seen, chance, q = gap.get("subspace_overlap"), gap.get("subspace_overlap_chance"), directions_compared(gap)
+    if seen is None or chance is None:
         return f"Too few distinct rows to compare {q} leading directions"
     amount = amount_shared(seen, chance, gap.get("subspace_overlap_p"))
     if amount == "none of":

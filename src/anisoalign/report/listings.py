@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from anisoalign.diagnostics.measures import ALIGNED, COMPARED, Measure, present
 from anisoalign.report.answers import seconds, size
 from anisoalign.report.choosing import balance_of, transfer_has_room
 from anisoalign.report.rivals import strength_of
 from anisoalign.report.wording import (
-    ALIGNED,
-    COMPARED,
     CONTROLLED,
     GAP,
     REAL_TARGET,
-    Measure,
     Record,
     competing,
     controls,
+    copies_among,
     in_order,
     many,
-    present,
     side_names,
 )
 
@@ -91,7 +89,7 @@ def _compared(records: Sequence[Record], key: str, caption: str, shown: Collecti
     measures = [m for m in present((BALANCE, *COMPARED), whole) if room or m.key != "closed"]
     kept = [[record for record in group if record["method"] in shown] for group in in_order(whole)]
     groups = [[(str(r["method"]), [_cell(m, r) for m in measures]) for r in group] for group in kept]
-    notes = [_ONE_SPLIT if any(record.get("repeats") == 1 for record in whole) else _MARKED]
+    notes = [_ONE_SPLIT if any(record.get("repeats") == 1 for record in whole) else _MARKED, *copies_among(whole)]
     if any(str(record["method"]).startswith("oracle-") for record in records):
         notes.append(
             "The oracles are simple maps made with pairs, for comparison only: they minimise a distance, which is not "

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anisoalign.diagnostics.measures import fixed
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import writable, write_synced
 from anisoalign.places import expanded
@@ -31,7 +32,7 @@ from anisoalign.report.method_charts import label_transfer, plain_recall, trade_
 from anisoalign.report.phase_charts import compasses, couplings
 from anisoalign.report.plate import Plate
 from anisoalign.report.results import Results
-from anisoalign.report.wording import Record, fixed, many, protocol_line, short_name
+from anisoalign.report.wording import Record, copies_among, many, protocol_line, short_name
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -275,7 +276,7 @@ def _method_section(results: Results, advice: Sequence[Advice], source: str, tar
 
 
 def _choice_section(results: Results, advice: Sequence[Advice], source: str, target: str) -> Section:
-    if not advice:
+    if not advice and not copies_among(results.compare):
         return _unknown("choice", "Which one for me?", f"{_COMPARE} --report page.html")
     answer = answers.which_one(advice, results.compare, source, target)
     repeats = results.compare[0].get("repeats", _ENOUGH)

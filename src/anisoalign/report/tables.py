@@ -7,19 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from anisoalign.diagnostics.measures import ALIGNED, COMPARED, Measure, alignment_title, fixed, present
 from anisoalign.report.wording import (
-    ALIGNED,
-    COMPARED,
     CONTROLLED,
     GAP,
-    NOTHING,
-    Measure,
     Record,
     chosen_strengths,
     controls,
-    fixed,
+    copies_among,
+    directions_compared,
     in_order,
-    present,
     protocol_line,
     side_names,
 )
@@ -53,7 +50,7 @@ def comparison_table(records: Sequence[Record]) -> Table:
     measures = present(COMPARED, records)
     legend = [f"{measure.name.removesuffix(' ↓')} – {measure.words}" for measure in measures]
     marked = {measure.key for measure in measures if any(measure.mark(record) for record in records)}
-    said = [_marks("* best")] if marked else []
+    said = [*([_marks("* best")] if marked else []), *copies_among(records)]
     table = _table(protocol_line(records), "\n".join(["", *said, *legend, *chosen_strengths(records)]))
     table.add_column("method", overflow="fold")
     for measure in measures:
@@ -79,6 +76,7 @@ def comparison_markdown(records: Sequence[Record]) -> str:
     protocol = protocol_line(records)
     marked = any(measure.mark(record) for measure in measures for record in records)
     notes = [protocol[:1].upper() + protocol[1:] + "." if protocol else "", _marks("**bold** best") if marked else ""]
+    notes += copies_among(records)
     return "\n".join([*lines, "", *filter(None, notes), "", *legend, ""])
 
 
@@ -102,8 +100,7 @@ def gap_table(records: Sequence[Record]) -> Table:
 
 def alignment_table(record: Record) -> Table:
     """Metrics of an alignment (`AlignmentReport.to_dict()`) for a terminal, each with what it says."""
-    rows = f"{record['rows_source']:,} source and {record['rows_target']:,} target rows, k = {record['k']}"
-    return _listing(rows, [(m.name, m.number(record), m.words) for m in present(ALIGNED, [record])])
+    return _listing(alignment_title(record), [(m.name, m.number(record), m.words) for m in present(ALIGNED, [record])])
 
 
 def _table(title: str, caption: str, gap: int = 0) -> Table:
@@ -139,9 +136,10 @@ def _listing(title: str, lines: Sequence[tuple[str, str, str]], caption: str = "
 
 def _gap_listing(gap: Record) -> Table:
     names = side_names(gap)
+    size = directions_compared(gap)
     title = (
         f"{names[0]} ({gap['rows_source']:,} rows) against {names[1]} ({gap['rows_target']:,} rows), "
-        f"width {gap['dim']}, q = {gap['q']}"
+        f"width {gap['dim']}, q = {size}" + (", all that the rows span" if size < gap["q"] else "")
     )
     lines = [(m.name, m.number(gap), m.words) for m in present(GAP, [gap])]
     moved = controls(gap)
@@ -159,8 +157,9 @@ def _gap_matrix(records: Sequence[Record]) -> Table:
 
     pairs = {side_names(record): record for record in records}
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
-    chance = {fixed(record.get("subspace_overlap_chance"), 2) for record in records}
-    q = {str(record.get("q", NOTHING)) for record in records}
+    overlapped = [record for record in records if record.get("subspace_overlap") is not None] or records
+    chance = {fixed(record.get("subspace_overlap_chance"), 2) for record in overlapped}
+    q = {str(directions_compared(record)) for record in overlapped}
     table = _table(
         "how far apart the sets lie",
         "above the diagonal: Gμ, distance of centroids (0 none, 2 most)\n"

@@ -2,103 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from anisoalign.diagnostics.measures import ALIGNED, COMPARED, Measure
 
 REALIGN = "realign"
 """The method that is the zero of `closed`."""
 REAL_TARGET = "real-target"
 """The one of `closed`: a classifier trained on real targets."""
-NOTHING = "–"
 RAW = "raw rows"
 """What the page calls the method `identity` everywhere."""
 _UNCOUNTED = frozenset(("audio", "speech", "music", "code"))
 
 Record = Mapping[str, Any]
 
-
-@dataclass(frozen=True)
-class Measure:
-    """A number of a result record: its key there and how people read it.
-
-    Parameters
-    ----------
-    key : str
-        Key in the JSON record.
-    name : str
-        Heading: the Greek name, if it has one, and a word or two.
-    words : str
-        What it says, for a newcomer.
-    decimals : int
-    """
-
-    key: str
-    name: str
-    words: str
-    decimals: int = 3
-
-    def number(self, record: Record) -> str:
-        """The value as text, a dash where it is absent or not finite."""
-        return fixed(record.get(self.key), self.decimals)
-
-    def spread(self, record: Record) -> str:
-        """The standard error as text, empty where one split tells nothing about it."""
-        value = record.get(f"{self.key}_se")
-        if value is None or record.get("repeats", 2) < 2 or record.get(self.key) is None:
-            return ""
-        return fixed(value, self.decimals)
-
-    def mark(self, record: Record) -> str:
-        """Either "best", "within_noise" or empty, as where one split tells no noise."""
-        return record.get(f"{self.key}_mark", "") if record.get("repeats", 2) > 1 else ""
-
-
-COMPARED = (
-    Measure(
-        "geometry_consistency", "Ψ geometry kept", "semantics: correlation of cosines before and after; 1 is all kept"
-    ),
-    Measure(
-        "neighbour_consistency",
-        "Ω neighbours kept",
-        "semantics: share of nearest neighbours that stay; 1 is all kept",
-        2,
-    ),
-    Measure(
-        "target_penetration",
-        "penetration",
-        "target: aligned rows among targets; 1 is as if they were targets",
-        2,
-    ),
-    Measure("target_coverage", "coverage", "target: targets that have aligned rows about them; 1 is all of it", 2),
-    Measure(
-        "uncentered_residual_anisotropy",
-        "residual anisotropy ↓",
-        "how lopsided the differences of pairs on the tested rows are; 1 is even, lower is better. Fewer rows give "
-        "larger values: compare within one table only",
-        1,
-    ),
-    Measure("recall_at_10", "recall @10", "own target among the first ten targets", 2),
-    Measure("mixed_recall_at_10", "mixed R@10", "the same in a pool that also holds all other aligned rows", 2),
-    Measure("label_transfer", "label transfer", "accuracy on real targets of a classifier trained on aligned rows"),
-    Measure("closed", "closed", "share of the way from ReAlign (0) to real targets (1) in label transfer", 2),
-)
-"""Columns of a comparison."""
-
-ALIGNED = (
-    Measure("instance_consistency", "Φ rows kept", "semantics: mean cosine of a source row with its aligned row"),
-    *COMPARED[:2],
-    Measure("centroid_gap", "Δμ centroid gap", "target: distance of the centroids; 0 is none"),
-    *COMPARED[2:5],
-    Measure("paired_cosine", "paired cosine", "mean cosine of an aligned row with its own target"),
-    Measure("recall_at_1", "recall @1", "own target is the nearest target"),
-    COMPARED[5],
-    Measure("reverse_recall_at_1", "reverse recall @1", "the other way: from target to aligned row"),
-    Measure("reverse_recall_at_10", "reverse recall @10", "the other way: from target to aligned row"),
-    *COMPARED[6:8],
-)
-"""Lines of an alignment."""
 
 GAP = (
     Measure("centroid_gap", "Gμ centroid gap", "distance of the two means; 0 is none, 2 the most"),
@@ -175,27 +93,6 @@ def many(name: str) -> str:
     return f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"
 
 
-def fixed(value: float | None, decimals: int) -> str:
-    """A number with a true minus sign, or a dash for none.
-
-    Examples
-    --------
-    >>> fixed(-0.126, 2), fixed(None, 2), fixed(-0.0001, 2)
-    ('−0.13', '–', '0.00')
-    """
-    if value is None or not math.isfinite(value):
-        return NOTHING
-    text = f"{value:.{decimals}f}"
-    if float(text) == 0.0:
-        text = text.removeprefix("-")
-    return text.replace("-", "−")
-
-
-def present(measures: Sequence[Measure], records: Sequence[Record]) -> list[Measure]:
-    """The measures that at least one record holds."""
-    return [measure for measure in measures if any(record.get(measure.key) is not None for record in records)]
-
-
 def competing(record: Record) -> bool:
     """Whether the record is a method's, neither a control's nor that of a map made with pairs."""
     return record.get("kind", "method") == "method"
@@ -209,6 +106,17 @@ def in_order(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
 def side_names(gap: Record) -> tuple[str, str]:
     """Names of the two sets of a diagnosis."""
     return str(gap.get("source", "source")), str(gap.get("target", "target"))
+
+
+def directions_compared(gap: Record) -> int:
+    """Leading directions in which two sets were compared: q, or fewer where rows span fewer.
+
+    Examples
+    --------
+    >>> directions_compared({"q": 51, "subspace_overlap_q": 49}), directions_compared({"q": 51})
+    (49, 51)
+    """
+    return gap.get("subspace_overlap_q", gap["q"])
 
 
 def controls(gap: Record) -> dict[str, dict[str, float]]:
@@ -234,6 +142,16 @@ def protocol_line(records: Sequence[Record]) -> str:
         f"tested on {first['rows_test_source']:,} and {first['rows_test_target']:,} others; k = {first['k']}"
         + ("; the sets were split each by itself" if first.get("split") == "apart" else "")
     )
+
+
+def copies_among(records: Sequence[Record]) -> list[str]:
+    """A sentence where most sources of a comparison repeat another: what its figures do not tell then."""
+    if not any(record.get("repeated_sources") for record in records):
+        return []
+    return [
+        "Most sources repeat another, and the nearest rows of each are its own copies: Ω, penetration, coverage, "
+        "balance and recalls hardly tell one method from another, and none is marked by them."
+    ]
 
 
 def strengths(record: Record) -> str:

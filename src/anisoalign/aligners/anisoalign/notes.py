@@ -30,15 +30,32 @@ def of_strength(model: Any) -> list[str]:
     at = curve["strengths"].index(model.strength_)
     if given["strength"] == "auto":
         found.append(
-            f"chosen on held-out rows: geometry kept {kept[at]:.2f}, target reached {reached[at]:.2f} "
+            f"chosen on {_held_out(curve)}: geometry kept {kept[at]:.2f}, target reached {reached[at]:.2f} "
             f"(ReAlign: {kept[0]:.2f}, {reached[0]:.2f})"
         )
         found.append(recommendation(curve, at))
     return found
 
 
+def _held_out(curve: dict[str, Any]) -> str:
+    """The rows that the strength was chosen on, in words."""
+    repeated = curve.get("repeated_sources", 0)
+    if not repeated:
+        return "held-out rows"
+    return f"held-out rows of only {curve['sources'] - repeated:,} different sources, copies of which were fitted on"
+
+
 def recommendation(curve: dict[str, Any], at: int) -> str:
-    """The method whose balance of geometry kept and target reached is best; a simpler one where little lies between."""
+    """The method whose balance of geometry kept and target reached is best; a simpler one where little lies between.
+
+    None where most sources repeat, since the target reached is told by neighbours.
+    """
+    repeated = curve.get("repeated_sources", 0)  # models that were saved before it was kept have none
+    if repeated:
+        return (
+            f"no method is recommended here: {repeated:,} of {curve['sources']:,} sources repeat another, and among "
+            "copies mixing hardly tells one method from another; compare with labels tells by label transfer"
+        )
     scores = {**curve["rivals"], "realign": curve["score"][0]}
     if at > 0:
         scores["aniso-align"] = curve["score"][at]
