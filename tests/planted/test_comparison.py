@@ -19,7 +19,8 @@ from anisoalign.comparison import (
     split_by_item,
     split_in_step,
 )
-from anisoalign.comparison.items import items_by_ids
+from anisoalign.comparison.comparing import read_in_step
+from anisoalign.comparison.items import items_by_ids, items_of
 from anisoalign.diagnostics.alignment import alignment_metrics
 from anisoalign.diagnostics.label_transfer import cross_fitted_label_transfer, label_transfer
 from anisoalign.embeddings import EmbeddingSet
@@ -264,6 +265,35 @@ def test_ids_that_name_nothing_in_common_do_not_split():
     others = with_ids("images", [f"{i}.jpg" for i in range(100)])
     assert items_by_ids(texts, others, np.arange(150), np.arange(100)) is None
     assert compare(texts, others, methods=["realign"], repeats=1).to_dicts()[0]["split"] == "apart"
+
+
+@pytest.mark.parametrize("sample", [600, 240])  # of the smaller sample two fifths of the ids are in the other
+def test_ids_of_sets_of_one_length_but_in_another_order_split_them(sample):
+    order = np.random.default_rng(1).permutation(600)
+    names = np.array([f"{i}.jpg" for i in range(600)])
+    texts, images = with_ids("texts", names.tolist()), with_ids("images", names[order].tolist())
+    a, b = read_in_step(texts, images, sample, 0, np.dtype(np.float64))
+    part = split(len(a), len(b), 0, items_of(texts, images, a, b, False))
+    text, image = names[a.rows], names[order][b.rows]
+    fitted, tested = set(text[part.fit_source]), set(text[part.test_source])
+    assert not fitted & (set(image[part.fit_target]) | set(image[part.test_target]))
+    assert not tested & set(image[part.fit_target])
+    found = compare(texts, images, methods=["realign"], repeats=1, sample=sample)
+    assert found.protocol["split"] == "by item"
+
+
+@pytest.mark.parametrize(
+    ("texts", "images", "how"),
+    [
+        ([f"{i}.jpg" for i in range(120)], [f"{i}.jpg" for i in range(120)], "in step"),
+        ([f"{i}.txt" for i in range(120)], [f"{i}.jpg" for i in range(119, -1, -1)], "in step"),
+        (list(range(120)), list(range(119, -1, -1)), "in step"),  # two counters
+        ([f"{i}" if i < 90 else f"t{i}" for i in range(120)], [f"{i}" for i in range(120)], "in step"),
+        ([f"{i % 60}" for i in range(120)], [f"{i % 60}" for i in range(120)], "by item"),
+    ],
+)
+def test_sets_of_one_length_are_in_step_where_no_id_says_otherwise(texts, images, how):
+    assert compare(with_ids("a", texts), with_ids("b", images), methods=["realign"], repeats=1).protocol["split"] == how
 
 
 def test_rows_without_an_id_are_items_of_their_own():

@@ -47,7 +47,8 @@ def compare(
     A method that refuses to be fitted on the sets is left out, and stderr says why.
 
     No item gives both its source and its target to a fit: sets of equal length are split in step, pairs with equal
-    targets together, sets of other lengths by the ids that they have in common; without such ids each by itself.
+    targets together, sets of another length or order by the ids that they have in common; without such ids each by
+    itself.
     With --json an array is printed, one flat object a method: every metric, <metric>_se, <metric>_mark (best or
     within_noise), and with labels label_transfer and closed, the share of the way from ReAlign to real targets;
     fit_seconds, transform_rows_per_second and model_bytes; with --report or --results dial_strength and

@@ -41,8 +41,8 @@ def compare(
     Parameters
     ----------
     source, target : array (n, d), tensor, path or EmbeddingSet
-        Where both have the same number of rows, the same row numbers are used and split in step; where numbers
-        differ, by ids, if the sets have ids in common, else each set by itself.
+        Where both have the same number of rows, the same row numbers are used and split in step, unless ids that the
+        sets have in common show another order; then, and where numbers differ, by ids, else each set by itself.
     source_labels, target_labels : sequence, optional
         One label a row.
     sample : int
