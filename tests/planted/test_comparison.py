@@ -317,6 +317,28 @@ def test_pairs_with_equal_targets_stay_together():
     assert (record["rows_fit_source"], record["rows_test_target"], record["split"]) == (96, 48, "by item")
 
 
+def test_one_k_for_all_splits_from_the_one_that_tests_fewest_rows():
+    generator = np.random.default_rng(0)
+    items = np.concatenate([np.zeros(700, int), np.arange(1, 901)])  # where the first is tested, 880 rows are
+    image, text = normalize(generator.normal(size=(901, 4)))[items], normalize(generator.normal(size=(1600, 4)))
+    options = {"paired": True, "methods": ["mean-shift"], "repeats": 2}
+    for seed in (8, 9):  # the first item is tested in the second split, then in the first
+        protocol = compare_rows(text, image, seed=seed, **options).protocol
+        assert (protocol["rows_test_source"], protocol["rows_fit_source"], protocol["k"]) == (181, 360, 10), seed
+        with pytest.raises(aa.InputError, match="k must be between 2 and 180, not 300"):
+            compare_rows(text, image, seed=seed, k=300, **options)
+
+
+def test_a_later_split_with_too_few_rows_is_told_before_any_work():
+    generator = np.random.default_rng(0)
+    items = np.concatenate([np.zeros(60, int), np.arange(1, 41)])
+    image, text = generator.normal(size=(41, 8))[items], generator.normal(size=(100, 8))
+    done = []
+    with pytest.raises(aa.InputError, match="a part of a split has 9 rows, 12 are needed"):
+        compare(text, image, paired=True, methods=["realign"], repeats=4, seed=5, progress=done.append)
+    assert not done
+
+
 def test_labels_learned_from_copies_of_the_tested_image_do_not_count():
     """Random labels of images that stand once for each of five captions: nothing can be learned of them."""
     generator = np.random.default_rng(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -92,11 +93,12 @@ def compare_rows(
     specs = _specs(methods)
     check_whole(k=k, repeats=repeats)
     check_seed(seed)
-    sets = Sets(source, target, paired, source_labels, target_labels, k)
+    sets = Sets(source, target, paired, source_labels, target_labels)
     _check(sets, repeats)
     items = items_of_pairs(target) if paired and items is None else items
     parts = [split(len(source), len(target), seed + number, items) for number in range(repeats)]
-    _check_parts(parts[0], k)
+    rows = _least_rows(parts)
+    sets = replace(sets, k=_neighbours(rows, k))
     if sets.labels is not None and REFERENCE not in specs:
         specs.insert(0, REFERENCE)
     makers = {spec: partial(parse_method, spec) for spec in specs}
@@ -131,19 +133,27 @@ def compare_rows(
         raise InputError("; ".join(f"{name}: {why}" for name, why in refused.items()))
     measured = [entry for name, entry in entries.items() if name not in refused]
     how = "by item" if items is not None else "in step" if len(source) == len(target) else "apart"
-    protocol = {**_lengths(parts[-1], k), "split": how, "repeats": repeats, "seed": seed}
+    protocol = {**rows, "k": sets.k, "split": how, "repeats": repeats, "seed": seed}
     return Comparison([*measured, *([] if sets.labels is None else [real])], protocol, refused)
 
 
-def _lengths(part: Split, k: int | None) -> dict[str, int]:
-    """Rows of each part, and neighbours that are looked at."""
-    return {
-        "rows_fit_source": len(part.fit_source),
-        "rows_fit_target": len(part.fit_target),
-        "rows_test_source": len(part.test_source),
-        "rows_test_target": len(part.test_target),
-        "k": default_k(len(part.test_source), len(part.test_target)) if k is None else k,
-    }
+def _least_rows(parts: Sequence[Split]) -> dict[str, int]:
+    """Rows of each part in the split that has fewest: by item they differ, as items have any number of rows."""
+    names = ("fit_source", "fit_target", "test_source", "test_target")
+    return {f"rows_{name}": min(len(getattr(part, name)) for part in parts) for name in names}
+
+
+def _neighbours(rows: dict[str, int], k: int | None) -> int:
+    """One number of neighbours for all splits; InputError where some split has too few rows for it or at all."""
+    needed = MINIMUM_ROWS // 5
+    if min(rows.values()) < needed:
+        raise InputError(
+            f"too few different items: a part of a split has {min(rows.values())} rows, {needed} are needed"
+        )
+    tested = min(rows["rows_test_source"], rows["rows_test_target"])
+    if k is not None and not 2 <= k < tested:
+        raise InputError(f"k must be between 2 and {tested - 1}, not {k}")
+    return default_k(tested) if k is None else k
 
 
 def steps(methods: int, repeats: int, paired: bool, labelled: bool) -> int:
@@ -177,12 +187,3 @@ def _check(sets: Sets, repeats: int) -> None:
             raise InputError(f"{len(known)} labels for {rows[side]} {side} rows")
     if sets.labels is not None:
         check_labels_meet(*sets.labels)
-
-
-def _check_parts(part: Split, k: int | None) -> None:
-    least = min(map(len, (part.fit_source, part.fit_target, part.test_source, part.test_target)))
-    if least < MINIMUM_ROWS // 5:
-        raise InputError(f"too few different items: a part of a split has {least} rows, {MINIMUM_ROWS // 5} are needed")
-    most = min(len(part.test_source), len(part.test_target)) - 1
-    if k is not None and not 2 <= k <= most:
-        raise InputError(f"k must be between 2 and {most}, not {k}")

@@ -84,7 +84,7 @@ class Comparison:
     ----------
     methods : list of MethodScores
     protocol : dict
-        Rows of each part, repeats, seed, k.
+        Rows of each part (by item, in the split that has fewest), repeats, seed, k.
     refused : dict
         Methods that would not be fitted on these sets, and why; they have no record.
     """
