@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +24,7 @@ from anisoalign.comparison import (
 from anisoalign.comparison.comparing import read_in_step
 from anisoalign.comparison.items import items_by_ids, items_of
 from anisoalign.diagnostics.alignment import alignment_metrics
-from anisoalign.diagnostics.label_transfer import cross_fitted_label_transfer, label_transfer
+from anisoalign.diagnostics.label_transfer import as_text, cross_fitted_label_transfer, label_transfer
 from anisoalign.embeddings import EmbeddingSet
 from anisoalign.embeddings.formats.memory import MemorySource
 from anisoalign.geometry import normalize
@@ -335,7 +337,7 @@ def test_a_later_split_with_too_few_rows_is_told_before_any_work():
     image, text = generator.normal(size=(41, 8))[items], generator.normal(size=(100, 8))
     done = []
     with pytest.raises(aa.InputError, match="a part of a split has 9 rows, 12 are needed"):
-        compare(text, image, paired=True, methods=["realign"], repeats=4, seed=5, progress=done.append)
+        compare_rows(text, image, paired=True, methods=["realign"], repeats=4, seed=5, progress=done.append)
     assert not done
 
 
@@ -358,6 +360,56 @@ def test_labels_are_compared_as_text_and_must_meet():
     )
     with pytest.raises(aa.InputError, match="no source label is a target label"):
         compare_rows(rows, rows, source_labels=["a", "b", "c"] * 30, target_labels=["A", "B", "C"] * 30)
+
+
+def test_labels_of_several_types_in_a_list_are_the_same_as_one_by_one(planted):
+    texts, numbers = [1.0, 2.0] * 149 + ["cat", "cat"], [1, 2] * 149 + ["cat", "cat"]  # together numpy writes "1.0"
+    options = {"methods": ["realign"], "repeats": 1}
+    found = []
+    for source, target in ((texts, numbers), ([str(label) for label in numbers],) * 2):
+        labels = {"source_labels": source, "target_labels": target}
+        compared = compare(planted.source, planted.target, **labels, **options).to_dicts()
+        of_rows = compare_rows(planted.source, planted.target, **labels, **options).to_dicts()
+        assert compared[0]["label_transfer"] == of_rows[0]["label_transfer"]
+        report = aa.evaluate(planted.source, planted.target, planted.source, **labels)
+        found.append((compared[0]["label_transfer"], report.label_transfer))
+    assert found[0] == found[1]
+    assert min(found[0]) > 0.2
+
+
+def test_labels_are_text_whatever_holds_them():
+    labels = ["1", "2", "cat"]
+    for held in (
+        labels,
+        np.array(labels),
+        np.array([1.0, 2, "cat"], object),
+        pd.Series([1, 2, "cat"], index=[7, 8, 9]),
+    ):
+        assert as_text(held).tolist() == labels
+    for held in (torch.tensor([1, 2]), torch.tensor([1.0, 2.0]), range(1, 3), pd.Series([1, 2], index=[7, 8])):
+        assert as_text(held).tolist() == labels[:2]
+
+
+def test_labels_of_pairs_in_a_series_go_by_place(planted):
+    labels = pd.Series(["a", "b"] * 150, index=range(1000, 1300))
+    other = labels.copy()
+    other.iloc[5] = "z"
+    with pytest.raises(aa.InputError, match="row 5 is 'b' in the source, 'z' in the target"):
+        aa.evaluate(*planted[:2], planted.source, paired=True, source_labels=labels, target_labels=other)
+
+
+def test_one_method_that_refuses_is_told_of_however_it_is_named():
+    generator = np.random.default_rng(0)
+    y, x = (normalize(generator.normal(size=(200, 64))) for _ in range(2))
+    told = []
+    for methods in ("aniso-align", ["aniso-align"]):
+        with pytest.raises(aa.InputError, match="aniso-align: ") as raised:
+            compare_rows(y, x, methods=methods, repeats=1)
+        told.append(str(raised.value))
+    assert told[0] == told[1]
+    for none in ([], ()):
+        with pytest.raises(aa.InputError, match="no method is named"):
+            compare_rows(y, x, methods=none)
 
 
 def test_of_unequal_sets_as_many_tested_rows_are_mixed(make_planted):

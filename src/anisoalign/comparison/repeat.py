@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from anisoalign.comparison.split import Split
 from anisoalign.comparison.table import MethodScores
 from anisoalign.diagnostics.alignment import alignment_metrics
 from anisoalign.diagnostics.balance import balance
-from anisoalign.diagnostics.label_transfer import label_transfer
+from anisoalign.diagnostics.label_transfer import Labels, as_text, label_transfer
 from anisoalign.diagnostics.mixing import mixing_of_equals
 from anisoalign.statistics import Moments, Order
 
@@ -30,16 +31,16 @@ class Sets:
     source: np.ndarray
     target: np.ndarray
     paired: bool = False
-    source_labels: Sequence[str] | np.ndarray | None = None
-    target_labels: Sequence[str] | np.ndarray | None = None
+    source_labels: Labels | None = None
+    target_labels: Labels | None = None
     k: int | None = None
 
-    @property
+    @cached_property
     def labels(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Those of both sides, if there are any."""
+        """Those of both sides as text, if there are any."""
         if self.source_labels is None or self.target_labels is None:
             return None
-        return np.asarray(self.source_labels), np.asarray(self.target_labels)
+        return as_text(self.source_labels), as_text(self.target_labels)
 
 
 @dataclass

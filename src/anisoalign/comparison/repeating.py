@@ -16,7 +16,7 @@ from anisoalign.comparison.repeat import Repeat, Sets
 from anisoalign.comparison.split import MINIMUM_ROWS, Split, split
 from anisoalign.comparison.table import CONTROL, METHOD, ORACLE, REAL, REFERENCE, Comparison, MethodScores
 from anisoalign.diagnostics.alignment import default_k
-from anisoalign.diagnostics.label_transfer import check_labels_meet
+from anisoalign.diagnostics.label_transfer import Labels, check_labels_meet
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.arguments import check_seed, check_whole
 
@@ -47,8 +47,8 @@ def compare_rows(
     target: np.ndarray,
     *,
     paired: bool = False,
-    source_labels: Sequence[str] | np.ndarray | None = None,
-    target_labels: Sequence[str] | np.ndarray | None = None,
+    source_labels: Labels | None = None,
+    target_labels: Labels | None = None,
     methods: Sequence[str] | str = DEFAULT_METHODS,
     repeats: int = 30,
     seed: int = 0,
@@ -90,7 +90,7 @@ def compare_rows(
     InputError
         On pairs of unequal length, too few rows, or labels of the wrong length; where each of `methods` refuses.
     """
-    specs = _specs(methods)
+    asked = _specs(methods)
     check_whole(k=k, repeats=repeats)
     check_seed(seed)
     sets = Sets(source, target, paired, source_labels, target_labels)
@@ -99,8 +99,8 @@ def compare_rows(
     parts = [split(len(source), len(target), seed + number, items) for number in range(repeats)]
     rows = _least_rows(parts)
     sets = replace(sets, k=_neighbours(rows, k))
-    if sets.labels is not None and REFERENCE not in specs:
-        specs.insert(0, REFERENCE)
+    added = [REFERENCE] if sets.labels is not None and REFERENCE not in asked else []
+    specs = [*added, *asked]
     makers = {spec: partial(parse_method, spec) for spec in specs}
     for make in makers.values():
         make()  # a misspelt method is found before anything is fitted
@@ -129,7 +129,7 @@ def compare_rows(
         if sets.labels is not None:
             repeat.measure_real(real)
             done(REAL)
-    if all(spec in refused for spec in methods):  # what was added beside them is no answer
+    if all(spec in refused for spec in asked):  # what was added beside them is no answer
         raise InputError("; ".join(f"{name}: {why}" for name, why in refused.items()))
     measured = [entry for name, entry in entries.items() if name not in refused]
     how = "by item" if items is not None else "in step" if len(source) == len(target) else "apart"
@@ -167,6 +167,8 @@ def _specs(methods: Sequence[str] | str) -> list[str]:
     for spec in specs:
         if not isinstance(spec, str):
             raise InputError(f"methods are named, as 'realign' or 'c3:noise=0.05', not given as {spec!r}")
+    if not specs:
+        raise InputError("no method is named: give at least one, as 'realign' or 'c3:noise=0.05'")
     return list(dict.fromkeys(specs))
 
 

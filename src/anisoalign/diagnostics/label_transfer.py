@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 from anisoalign.diagnostics.repeats import distinct
 from anisoalign.embeddings import InputError
 
-Labels = Sequence[Any] | np.ndarray
-"""One a row: strings, or numbers, which are compared as text."""
+Labels = Collection[Any]
+"""One a row, in a list, an array, a tensor or a Series: strings, or numbers, which are compared as text."""
 C = 30.0
 """Inverse regularisation of the logistic regression, as in the protocol."""
 SHARED = 1 << 32
@@ -66,6 +66,8 @@ def as_text(labels: Labels) -> np.ndarray:
     >>> as_text([1, "1", 1.0, "cat"]).tolist()
     ['1', '1', '1', 'cat']
     """
+    if not isinstance(labels, list | tuple):  # of these numpy would make one type, and 1.0 of a 1 beside it
+        labels = np.asarray(labels)
     return np.asarray([_text(label) for label in labels])
 
 
@@ -107,7 +109,7 @@ def cross_fitted_label_transfer(
     tested with a classifier that saw its own text. Equal targets, as of an image that stands once for each of its
     captions, are in the same fold.
     """
-    labels, item = np.asarray(labels), distinct(target)
+    labels, item = as_text(labels), distinct(target)
     folds = min(folds, int(item.max()) + 1)
     fold = (np.random.default_rng(seed).permutation(item.max() + 1) % folds)[item]
     hits = 0.0
