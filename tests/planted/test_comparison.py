@@ -101,6 +101,19 @@ def test_means_errors_and_marks_by_hand(by_hand):
     json.dumps(by_hand.to_dicts(), allow_nan=False)
 
 
+def test_more_than_a_perfect_mixture_is_not_marked_as_better():
+    values = {"a": [0.99, 1.0, 1.0], "clumps": [1.1, 1.3, 1.2], "behind": [0.8, 0.8, 0.81]}
+    methods = [MethodScores(name) for name in values]
+    for entry in methods:
+        for value in values[entry.method]:
+            entry.add({"target_penetration": value, "recall_at_1": value})
+    found = {record["method"]: record for record in Comparison(methods, {}).to_dicts()}
+    assert found["a"].get("target_penetration_mark") == "within_noise"
+    assert found["clumps"]["target_penetration"] == pytest.approx(1.2)  # told as it was measured
+    assert "target_penetration_mark" not in found["behind"]
+    assert "recall_at_1_mark" not in found["a"]
+
+
 def test_closed_by_hand(by_hand):
     found = {record["method"]: record for record in by_hand.to_dicts()}
     # Room: mean real 0.95 − mean ReAlign 0.55 = 0.4; a gains 0.2, 0.2, 0.1, 0.2 of it.

@@ -30,6 +30,9 @@ DIRECTIONS = {
 }
 """Metrics of a comparison and which way is better."""
 
+_NO_BETTER_ABOVE_ONE = ("target_penetration", "target_coverage")
+"""Metrics that a perfect mixture brings to 1 and clumps beyond: what is above counts as 1 for the marks."""
+
 DIAL_METRICS = ("geometry_consistency", "target_penetration", "target_coverage", "balance")
 """What is kept along a method's dial, and with pairs recall in the plain and in the mixed pool."""
 
@@ -97,7 +100,8 @@ class Comparison:
         """One flat record a method: every metric's mean, its standard error as `<metric>_se`, and its mark.
 
         `<metric>_mark` is "best", or "within_noise" where the difference to the best, paired by repeat, is
-        within two standard errors. Of a single repeat, whose spread is unknown, there are neither errors nor marks.
+        within two standard errors; for it penetration and coverage above 1 count as 1.
+        Of a single repeat, whose spread is unknown, there are neither errors nor marks.
         `closed` is the share of the gap from ReAlign to real targets in label
         transfer that the method closes, left out where real targets are not above ReAlign by two standard errors. Where
         dials were turned, `dial_strength` is a list of strengths, `dial_<metric>` the means there, over the first
@@ -168,8 +172,11 @@ class Comparison:
         return float(np.mean(gains)), standard_error(gains)
 
     def _marks(self, metric: str) -> dict[str, str]:
+        most = 1.0 if metric in _NO_BETTER_ABOVE_ONE else np.inf
         rivals = {
-            e.method: np.asarray(e.scores[metric]) for e in self.methods if e.kind == METHOD and metric in e.scores
+            e.method: np.minimum(e.scores[metric], most)
+            for e in self.methods
+            if e.kind == METHOD and metric in e.scores
         }
         if len(rivals) < 2 or min(map(len, rivals.values())) < 2:
             return {}
