@@ -403,6 +403,39 @@ def test_labels_are_text_whatever_holds_them():
         assert as_text(held).tolist() == labels[:2]
 
 
+def test_a_rare_label_costs_only_the_splits_that_lack_it(planted):
+    y, x, _ = planted
+    labels = ["a"] * 296 + ["b"] * 4
+    options = {"methods": ["mean-shift"], "repeats": 6}
+    parts = [split(300, 300, seed) for seed in range(6)]
+    kept = [all(len({labels[i] for i in rows}) == 2 for rows in (p.fit_source, p.fit_target)) for p in parts]
+    assert 0 < sum(kept) < 6
+    with pytest.warns(UserWarning, match=f"{6 - sum(kept)} of 6 splits have only one label left.* 296 of 300 rows"):
+        found = compare_rows(y, x, source_labels=labels, target_labels=labels, **options)
+    for name in ("mean-shift", "realign", "real-target"):
+        assert len(found.scores_of(name, "label_transfer")) == sum(kept)
+    assert len(found.scores_of("mean-shift", "centroid_gap")) == 6
+    alone = ["a"] * 299 + ["b"]
+    with pytest.warns(UserWarning, match="6 of 6 splits .* there is none"):
+        records = compare_rows(y, x, source_labels=alone, target_labels=alone, **options).to_dicts()
+    assert [record["method"] for record in records] == ["realign", "mean-shift"]
+    assert not any("label_transfer" in record for record in records)
+    with pytest.warns(UserWarning, match="1 of 5 folds have only one label left"):
+        report = aa.evaluate(y, x, y, paired=True, source_labels=alone)
+    assert report.label_transfer is not None
+
+
+def test_one_label_for_all_rows_is_refused_before_any_work(planted):
+    y, x, labels = planted
+    done = []
+    with pytest.raises(aa.InputError, match="two different labels: all 300 target rows that are used are '1'"):
+        compare_rows(y, x, source_labels=labels, target_labels=[1] * 300, progress=done.append)
+    assert not done
+    for held in ({"source_labels": [1] * 300, "target_labels": labels}, {"target_labels": [1] * 300, "paired": True}):
+        with pytest.raises(aa.InputError, match="two different labels: all 300"):
+            aa.evaluate(y, x, y, **held)
+
+
 def test_labels_of_pairs_in_a_series_go_by_place(planted):
     labels = pd.Series(["a", "b"] * 150, index=range(1000, 1300))
     other = labels.copy()

@@ -45,11 +45,15 @@ class Sets:
 
 @dataclass
 class Repeat:
-    """A split of the sets, with the moments that all methods are fitted from, taken once."""
+    """A split of the sets, with the moments that all methods are fitted from, taken once.
+
+    `labelled` says whether label transfer is measured.
+    """
 
     sets: Sets
     part: Split
     seed: int
+    labelled: bool = False
     moments: dict[Order, tuple[Moments, Moments]] = field(default_factory=dict)
     seconds: dict[Order, float] = field(default_factory=dict)
     turned: set[tuple] = field(default_factory=set)
@@ -90,7 +94,7 @@ class Repeat:
         for strength, other in self._along_the_dial(model) if dial else ():
             scores.turn(strength, self._scores(self._transform(other, self.test_y, first=len(self.fit_y)), target))
         found = self._scores(aligned, target)
-        if self.sets.labels is not None:
+        if self.labelled and self.sets.labels is not None:
             found["label_transfer"] = self._label_transfer(
                 self._transform(model, self.fit_y, first=0), self.sets.labels[0][self.part.fit_source], target
             )

@@ -16,7 +16,13 @@ from anisoalign.comparison.repeat import Repeat, Sets
 from anisoalign.comparison.split import MINIMUM_ROWS, Split, split
 from anisoalign.comparison.table import CONTROL, METHOD, ORACLE, REAL, REFERENCE, Comparison, MethodScores
 from anisoalign.diagnostics.alignment import default_k
-from anisoalign.diagnostics.label_transfer import Labels, check_labels_meet
+from anisoalign.diagnostics.label_transfer import (
+    Labels,
+    can_teach,
+    check_can_teach,
+    check_labels_meet,
+    warn_of_rare_labels,
+)
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.arguments import check_seed, check_whole
 
@@ -111,8 +117,9 @@ def compare_rows(
     real = MethodScores(REAL, ORACLE)
     refused: dict[str, str] = {}
     done = progress or (lambda name: None)
+    labelled = _labelled(sets, parts)
     for number, part in enumerate(parts):
-        repeat = Repeat(sets, part, seed + number)
+        repeat = Repeat(sets, part, seed + number, labelled[number])
         for name in (name for name in makers if name not in refused):
             model = makers[name]()
             try:
@@ -126,7 +133,7 @@ def compare_rows(
                 raise InputError(f"{name}: {error}") from error
             repeat.measure(model, entries[name], dials and number < DIAL_REPEATS)
             done(name)
-        if sets.labels is not None:
+        if labelled[number]:
             repeat.measure_real(real)
             done(REAL)
     if all(spec in refused for spec in asked):  # what was added beside them is no answer
@@ -134,7 +141,19 @@ def compare_rows(
     measured = [entry for name, entry in entries.items() if name not in refused]
     how = "by item" if items is not None else "in step" if len(source) == len(target) else "apart"
     protocol = {**rows, "k": sets.k, "split": how, "repeats": repeats, "seed": seed}
-    return Comparison([*measured, *([] if sets.labels is None else [real])], protocol, refused)
+    return Comparison([*measured, *([real] if any(labelled) else [])], protocol, refused)
+
+
+def _labelled(sets: Sets, parts: Sequence[Split]) -> list[bool]:
+    """In which splits label transfer is measured: of all methods and of real targets, or `closed` had no pairs."""
+    if sets.labels is None:
+        return [False] * len(parts)
+    y, x = sets.labels
+    found = [can_teach(y[part.fit_source]) and can_teach(x[part.fit_target]) for part in parts]
+    if not all(found):
+        rare = min((y, x), key=lambda labels: len(labels) - np.unique(labels, return_counts=True)[1].max())
+        warn_of_rare_labels(rare, found.count(False), len(found), "splits")
+    return found
 
 
 def _least_rows(parts: Sequence[Split]) -> dict[str, int]:
@@ -189,3 +208,5 @@ def _check(sets: Sets, repeats: int) -> None:
             raise InputError(f"{len(known)} labels for {rows[side]} {side} rows")
     if sets.labels is not None:
         check_labels_meet(*sets.labels)
+        for side, known in zip(rows, sets.labels, strict=True):
+            check_can_teach(side, known)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics, residual_spectrum
-from anisoalign.diagnostics.label_transfer import Labels, as_text
+from anisoalign.diagnostics.label_transfer import Labels, as_text, check_can_teach
 from anisoalign.diagnostics.repeats import warn_of_repeated_sources, warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
 from anisoalign.embeddings.arguments import check_labels, check_seed, check_whole
@@ -102,6 +102,10 @@ def evaluate(
         raise InputError(f"too few rows to evaluate: {len(rows_y)} source and {len(rows_x)} target rows")
     if k is not None and not 2 <= k < min(len(rows_y), len(rows_x)):
         raise InputError(f"k must be between 2 and {min(len(rows_y), len(rows_x)) - 1}, not {k}")
+    if labels_y is not None:
+        check_can_teach("source", labels_y[rows_y])
+    elif labels_x is not None:
+        check_can_teach("target", labels_x[rows_x])
     precision = float64_below(len(rows_y), dtype)
     targets, moved = x.take(rows_x, precision).values, z.take(rows_z, precision).values
     sources = y.take(rows_y, precision).values
