@@ -1,11 +1,14 @@
 """Cosines of sampled pairs, and their histograms: of the sets they say, and of their pairs alone."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 import anisoalign as aa
 from anisoalign.diagnostics.alignment import geometry_consistency
-from anisoalign.diagnostics.cosines import BINS, CosineHistogram, angle_divergence, row_pairs
+from anisoalign.diagnostics.cosines import BINS, CosineHistogram, CosineTally, angle_divergence, row_pairs
+from anisoalign.embeddings import open_embeddings
 
 ROWS, SAMPLED = 6_000, 1_000_000
 
@@ -103,6 +106,46 @@ def test_histograms_within_sets_and_of_pairs_are_those_of_numpy(sets):
     p, q = (np.array(h) / sum(h) for h in (gap.histogram_within_source, gap.histogram_within_target))
     middle, entropy = (p + q) / 2, lambda share: -sum(s * np.log2(s) for s in share if s > 0)
     assert gap.angle_divergence == pytest.approx(entropy(middle) - entropy(p) / 2 - entropy(q) / 2)
+
+
+def test_cosines_of_pairs_counted_in_tiles_are_those_of_all_and_none_is_kept(sets):
+    y, x = (np.tile(rows, (400, 1)) for rows in sets)
+    x += 0.1 * np.random.default_rng(0).normal(size=x.shape)
+    x = unit(x)
+    cosines = np.einsum("ij,ij->i", y, x)
+    tally = CosineTally()
+    for start in range(0, len(cosines), 1009):
+        tally.add(cosines[start : start + 1009])
+    found, expected = tally.histogram(), CosineHistogram.of(cosines)
+    assert (found.mean, found.std) == pytest.approx((expected.mean, expected.std), abs=1e-14)
+    np.testing.assert_array_equal(found.counts, expected.counts)
+    alike = CosineTally()
+    for _ in range(3):
+        alike.add(np.ones(5))
+    assert (alike.histogram().mean, alike.histogram().std) == (1.0, 0.0)
+    many = aa.diagnose(y, x, paired=True)
+    assert (many.paired_cosine, many.paired_cosine_std) == pytest.approx((expected.mean, expected.std), abs=1e-12)
+    assert many.histogram_paired == expected.counts.tolist()
+
+
+def test_what_a_paired_diagnosis_keeps_does_not_grow_with_the_rows(monkeypatch):
+    monkeypatch.setattr("anisoalign.diagnostics.diagnosing.HISTOGRAM_ROWS", 50)
+    kept = []
+    for rows in (1_200_000, 3_600_000):
+        source = np.ones((rows, 2), np.float32)
+        tracemalloc.start()
+        aa.diagnose(source, source, paired=True, dtype="float32")
+        kept.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert kept[1] < kept[0] + 2.4e6  # a byte for each further row
+
+
+def test_of_pairs_in_part_unusable_histograms_are_of_those_that_both_sides_keep(sets):
+    y, x = (rows.copy() for rows in sets)
+    y[[3, 50]], x[[7, 50, 59]] = np.nan, 0.0
+    good = np.setdiff1d(np.arange(60), [3, 7, 50, 59])
+    dropping = (open_embeddings(rows, bad_rows="drop") for rows in (y, x))
+    assert aa.diagnose(*dropping, paired=True) == aa.diagnose(y[good], x[good], paired=True)
 
 
 def test_the_histogram_across_is_a_sample_of_the_pairs_that_do_not_belong_together(sets):

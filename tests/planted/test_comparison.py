@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,9 +21,10 @@ from anisoalign.comparison import (
     split_by_item,
     split_in_step,
 )
-from anisoalign.comparison.items import items_by_ids
+from anisoalign.comparison.comparing import read_in_step
+from anisoalign.comparison.items import items_by_ids, items_of
 from anisoalign.diagnostics.alignment import alignment_metrics
-from anisoalign.diagnostics.label_transfer import cross_fitted_label_transfer, label_transfer
+from anisoalign.diagnostics.label_transfer import as_text, cross_fitted_label_transfer, label_transfer
 from anisoalign.embeddings import EmbeddingSet
 from anisoalign.embeddings.formats.memory import MemorySource
 from anisoalign.geometry import normalize
@@ -96,6 +99,19 @@ def test_means_errors_and_marks_by_hand(by_hand):
         assert not [key for key in found[name] if key.endswith("_mark")]
     assert all(record["repeats"] == 4 and record["schema_version"] == 1 for record in found.values())
     json.dumps(by_hand.to_dicts(), allow_nan=False)
+
+
+def test_more_than_a_perfect_mixture_is_not_marked_as_better():
+    values = {"a": [0.99, 1.0, 1.0], "clumps": [1.1, 1.3, 1.2], "behind": [0.8, 0.8, 0.81]}
+    methods = [MethodScores(name) for name in values]
+    for entry in methods:
+        for value in values[entry.method]:
+            entry.add({"target_penetration": value, "recall_at_1": value})
+    found = {record["method"]: record for record in Comparison(methods, {}).to_dicts()}
+    assert found["a"].get("target_penetration_mark") == "within_noise"
+    assert found["clumps"]["target_penetration"] == pytest.approx(1.2)  # told as it was measured
+    assert "target_penetration_mark" not in found["behind"]
+    assert "recall_at_1_mark" not in found["a"]
 
 
 def test_closed_by_hand(by_hand):
@@ -266,6 +282,35 @@ def test_ids_that_name_nothing_in_common_do_not_split():
     assert compare(texts, others, methods=["realign"], repeats=1).to_dicts()[0]["split"] == "apart"
 
 
+@pytest.mark.parametrize("sample", [600, 240])  # of the smaller sample two fifths of the ids are in the other
+def test_ids_of_sets_of_one_length_but_in_another_order_split_them(sample):
+    order = np.random.default_rng(1).permutation(600)
+    names = np.array([f"{i}.jpg" for i in range(600)])
+    texts, images = with_ids("texts", names.tolist()), with_ids("images", names[order].tolist())
+    a, b = read_in_step(texts, images, sample, 0, np.dtype(np.float64))
+    part = split(len(a), len(b), 0, items_of(texts, images, a, b, False))
+    text, image = names[a.rows], names[order][b.rows]
+    fitted, tested = set(text[part.fit_source]), set(text[part.test_source])
+    assert not fitted & (set(image[part.fit_target]) | set(image[part.test_target]))
+    assert not tested & set(image[part.fit_target])
+    found = compare(texts, images, methods=["realign"], repeats=1, sample=sample)
+    assert found.protocol["split"] == "by item"
+
+
+@pytest.mark.parametrize(
+    ("texts", "images", "how"),
+    [
+        ([f"{i}.jpg" for i in range(120)], [f"{i}.jpg" for i in range(120)], "in step"),
+        ([f"{i}.txt" for i in range(120)], [f"{i}.jpg" for i in range(119, -1, -1)], "in step"),
+        (list(range(120)), list(range(119, -1, -1)), "in step"),  # two counters
+        ([f"{i}" if i < 90 else f"t{i}" for i in range(120)], [f"{i}" for i in range(120)], "in step"),
+        ([f"{i % 60}" for i in range(120)], [f"{i % 60}" for i in range(120)], "by item"),
+    ],
+)
+def test_sets_of_one_length_are_in_step_where_no_id_says_otherwise(texts, images, how):
+    assert compare(with_ids("a", texts), with_ids("b", images), methods=["realign"], repeats=1).protocol["split"] == how
+
+
 def test_rows_without_an_id_are_items_of_their_own():
     names = [f"{i}.jpg" for i in range(60)]
     texts, images = with_ids("texts", ["0.jpg", None, *names, None]), with_ids("images", names[::-1])
@@ -287,6 +332,28 @@ def test_pairs_with_equal_targets_stay_together():
     assert (record["rows_fit_source"], record["rows_test_target"], record["split"]) == (96, 48, "by item")
 
 
+def test_one_k_for_all_splits_from_the_one_that_tests_fewest_rows():
+    generator = np.random.default_rng(0)
+    items = np.concatenate([np.zeros(700, int), np.arange(1, 901)])  # where the first is tested, 880 rows are
+    image, text = normalize(generator.normal(size=(901, 4)))[items], normalize(generator.normal(size=(1600, 4)))
+    options = {"paired": True, "methods": ["mean-shift"], "repeats": 2}
+    for seed in (8, 9):  # the first item is tested in the second split, then in the first
+        protocol = compare_rows(text, image, seed=seed, **options).protocol
+        assert (protocol["rows_test_source"], protocol["rows_fit_source"], protocol["k"]) == (181, 360, 10), seed
+        with pytest.raises(aa.InputError, match="k must be between 2 and 180, not 300"):
+            compare_rows(text, image, seed=seed, k=300, **options)
+
+
+def test_a_later_split_with_too_few_rows_is_told_before_any_work():
+    generator = np.random.default_rng(0)
+    items = np.concatenate([np.zeros(60, int), np.arange(1, 41)])
+    image, text = generator.normal(size=(41, 8))[items], generator.normal(size=(100, 8))
+    done = []
+    with pytest.raises(aa.InputError, match="a part of a split has 9 rows, 12 are needed"):
+        compare_rows(text, image, paired=True, methods=["realign"], repeats=4, seed=5, progress=done.append)
+    assert not done
+
+
 def test_labels_learned_from_copies_of_the_tested_image_do_not_count():
     """Random labels of images that stand once for each of five captions: nothing can be learned of them."""
     generator = np.random.default_rng(0)
@@ -306,6 +373,89 @@ def test_labels_are_compared_as_text_and_must_meet():
     )
     with pytest.raises(aa.InputError, match="no source label is a target label"):
         compare_rows(rows, rows, source_labels=["a", "b", "c"] * 30, target_labels=["A", "B", "C"] * 30)
+
+
+def test_labels_of_several_types_in_a_list_are_the_same_as_one_by_one(planted):
+    texts, numbers = [1.0, 2.0] * 149 + ["cat", "cat"], [1, 2] * 149 + ["cat", "cat"]  # together numpy writes "1.0"
+    options = {"methods": ["realign"], "repeats": 1}
+    found = []
+    for source, target in ((texts, numbers), ([str(label) for label in numbers],) * 2):
+        labels = {"source_labels": source, "target_labels": target}
+        compared = compare(planted.source, planted.target, **labels, **options).to_dicts()
+        of_rows = compare_rows(planted.source, planted.target, **labels, **options).to_dicts()
+        assert compared[0]["label_transfer"] == of_rows[0]["label_transfer"]
+        report = aa.evaluate(planted.source, planted.target, planted.source, **labels)
+        found.append((compared[0]["label_transfer"], report.label_transfer))
+    assert found[0] == found[1]
+    assert min(found[0]) > 0.2
+
+
+def test_labels_are_text_whatever_holds_them():
+    labels = ["1", "2", "cat"]
+    for held in (
+        labels,
+        np.array(labels),
+        np.array([1.0, 2, "cat"], object),
+        pd.Series([1, 2, "cat"], index=[7, 8, 9]),
+    ):
+        assert as_text(held).tolist() == labels
+    for held in (torch.tensor([1, 2]), torch.tensor([1.0, 2.0]), range(1, 3), pd.Series([1, 2], index=[7, 8])):
+        assert as_text(held).tolist() == labels[:2]
+
+
+def test_a_rare_label_costs_only_the_splits_that_lack_it(planted):
+    y, x, _ = planted
+    labels = ["a"] * 296 + ["b"] * 4
+    options = {"methods": ["mean-shift"], "repeats": 6}
+    parts = [split(300, 300, seed) for seed in range(6)]
+    kept = [all(len({labels[i] for i in rows}) == 2 for rows in (p.fit_source, p.fit_target)) for p in parts]
+    assert 0 < sum(kept) < 6
+    with pytest.warns(UserWarning, match=f"{6 - sum(kept)} of 6 splits have only one label left.* 296 of 300 rows"):
+        found = compare_rows(y, x, source_labels=labels, target_labels=labels, **options)
+    for name in ("mean-shift", "realign", "real-target"):
+        assert len(found.scores_of(name, "label_transfer")) == sum(kept)
+    assert len(found.scores_of("mean-shift", "centroid_gap")) == 6
+    alone = ["a"] * 299 + ["b"]
+    with pytest.warns(UserWarning, match="6 of 6 splits .* there is none"):
+        records = compare_rows(y, x, source_labels=alone, target_labels=alone, **options).to_dicts()
+    assert [record["method"] for record in records] == ["realign", "mean-shift"]
+    assert not any("label_transfer" in record for record in records)
+    with pytest.warns(UserWarning, match="1 of 5 folds have only one label left"):
+        report = aa.evaluate(y, x, y, paired=True, source_labels=alone)
+    assert report.label_transfer is not None
+
+
+def test_one_label_for_all_rows_is_refused_before_any_work(planted):
+    y, x, labels = planted
+    done = []
+    with pytest.raises(aa.InputError, match="two different labels: all 300 target rows that are used are '1'"):
+        compare_rows(y, x, source_labels=labels, target_labels=[1] * 300, progress=done.append)
+    assert not done
+    for held in ({"source_labels": [1] * 300, "target_labels": labels}, {"target_labels": [1] * 300, "paired": True}):
+        with pytest.raises(aa.InputError, match="two different labels: all 300"):
+            aa.evaluate(y, x, y, **held)
+
+
+def test_labels_of_pairs_in_a_series_go_by_place(planted):
+    labels = pd.Series(["a", "b"] * 150, index=range(1000, 1300))
+    other = labels.copy()
+    other.iloc[5] = "z"
+    with pytest.raises(aa.InputError, match="row 5 is 'b' in the source, 'z' in the target"):
+        aa.evaluate(*planted[:2], planted.source, paired=True, source_labels=labels, target_labels=other)
+
+
+def test_one_method_that_refuses_is_told_of_however_it_is_named():
+    generator = np.random.default_rng(0)
+    y, x = (normalize(generator.normal(size=(200, 64))) for _ in range(2))
+    told = []
+    for methods in ("aniso-align", ["aniso-align"]):
+        with pytest.raises(aa.InputError, match="aniso-align: ") as raised:
+            compare_rows(y, x, methods=methods, repeats=1)
+        told.append(str(raised.value))
+    assert told[0] == told[1]
+    for none in ([], ()):
+        with pytest.raises(aa.InputError, match="no method is named"):
+            compare_rows(y, x, methods=none)
 
 
 def test_of_unequal_sets_as_many_tested_rows_are_mixed(make_planted):

@@ -49,7 +49,8 @@ def compare(
     A method that refuses to be fitted on the sets is left out, and stderr says why.
 
     No item gives both its source and its target to a fit: sets of equal length are split in step, pairs with equal
-    targets together, sets of other lengths by the ids that they have in common; without such ids each by itself.
+    targets together, sets of another length or order by the ids that they have in common; without such ids each by
+    itself.
     With --json an array is printed, one flat object a method: every metric, <metric>_se, <metric>_mark (best or
     within_noise), and with labels label_transfer and closed, the share of the way from ReAlign to real targets;
     where most sources repeat another, repeated_sources says how many, and what goes by neighbours has no marks;

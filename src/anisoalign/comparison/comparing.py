@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from anisoalign.aligners.origins import open_sets
 from anisoalign.comparison.items import items_of
 from anisoalign.comparison.repeating import compare_rows
 from anisoalign.comparison.table import Comparison
+from anisoalign.diagnostics.label_transfer import Labels, as_text
 from anisoalign.diagnostics.repeats import warn_of_repeated_sources, warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, Tile
 from anisoalign.embeddings.arguments import check_labels, check_seed, check_whole
@@ -20,8 +20,6 @@ from anisoalign.statistics import float64_below
 
 SAMPLE_ROWS = 20_000
 """Rows a side that are used, a seeded sample where there are more."""
-
-Labels = Sequence[str] | np.ndarray
 
 
 def compare(
@@ -41,8 +39,8 @@ def compare(
     Parameters
     ----------
     source, target : array (n, d), tensor, path or EmbeddingSet
-        Where both have the same number of rows, the same row numbers are used and split in step; where numbers
-        differ, by ids, if the sets have ids in common, else each set by itself.
+        Where both have the same number of rows, the same row numbers are used and split in step, unless ids that the
+        sets have in common show another order; then, and where numbers differ, by ids, else each set by itself.
     source_labels, target_labels : sequence, optional
         One label a row.
     sample : int
@@ -85,8 +83,8 @@ def compare(
     return compare_rows(
         a.values,
         b.values,
-        source_labels=None if source_labels is None else np.asarray(source_labels)[a.rows],
-        target_labels=None if target_labels is None else np.asarray(target_labels)[b.rows],
+        source_labels=None if source_labels is None else as_text(source_labels)[a.rows],
+        target_labels=None if target_labels is None else as_text(target_labels)[b.rows],
         items=items_of(y, x, a, b, options.get("paired", False)),
         seed=seed,
         **options,

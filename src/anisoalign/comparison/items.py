@@ -30,10 +30,22 @@ def items_of_pairs(target: Float[np.ndarray, "n d"]) -> Items:
 
 
 def items_of(y: EmbeddingSet, x: EmbeddingSet, a: Tile, b: Tile, paired: bool) -> Items | None:
-    """Items of rows `a` of set y and `b` of set x: by pairs, else by ids in sets of other length; None if not known."""
+    """Items of rows `a` of set y and `b` of set x: by pairs, else by ids; None if not known, or each its row's number.
+
+    Sets of equal length are in step unless ids show that rows have other partners, or that items have several rows.
+    """
     if paired:
         return items_of_pairs(b.values)
-    return None if y.rows == x.rows else items_by_ids(y, x, a.rows, b.rows)
+    items = items_by_ids(y, x, a.rows, b.rows)
+    return None if y.rows == x.rows and items is not None and _in_step(items) else items
+
+
+def _in_step(items: Items) -> bool:
+    """Whether row i of both may be one item: no item is in other rows of one set than of the other, or in several."""
+    apart = items.source != items.target
+    if apart.any():  # rows that only one set knows by name may still be partners
+        return not np.isin(items.source[apart], items.target[apart]).any()
+    return len(np.unique(items.source)) == len(items.source)
 
 
 def items_by_ids(
@@ -41,9 +53,9 @@ def items_by_ids(
 ) -> Items | None:
     """Items of rows by the ids of both sets, None where ids do not tell.
 
-    They tell where at least half of the ids of the smaller set are in the other, and enough to be split. If all of
-    them are whole numbers, an id must also repeat, as an image's does among captions: mere counters meet and name
-    nothing.
+    They tell where at least half of the ids of the smaller set are in the other, and enough to be split; of a sample
+    half of those that it would have in common by chance. If all of them are whole numbers, an id must also repeat, as
+    an image's does among captions: mere counters meet and name nothing.
 
     Parameters
     ----------
@@ -56,7 +68,8 @@ def items_by_ids(
     y, x = ids_y.keys, ids_x.keys
     known = [np.unique(keys[keys != NO_ID]) for keys in (y, x)]
     shared = len(np.intersect1d(*known, assume_unique=True))
-    if shared < max(MINIMUM_ROWS, _SHARED * min(map(len, known))):
+    drawn = min(len(y) / source.rows, len(x) / target.rows)
+    if shared < max(MINIMUM_ROWS, _SHARED * drawn * min(map(len, known))):
         return None
     repeat = any(len(ids) < (keys != NO_ID).sum() for ids, keys in zip(known, (y, x), strict=True))
     if ids_y.whole and ids_x.whole and not repeat:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from anisoalign.comparison.split import Split
 from anisoalign.comparison.table import MethodScores
 from anisoalign.diagnostics.alignment import alignment_metrics
 from anisoalign.diagnostics.balance import balance
-from anisoalign.diagnostics.label_transfer import label_transfer
+from anisoalign.diagnostics.label_transfer import Labels, as_text, label_transfer
 from anisoalign.diagnostics.mixing import mixing_of_equals
 from anisoalign.statistics import Moments, Order
 
@@ -30,25 +31,29 @@ class Sets:
     source: np.ndarray
     target: np.ndarray
     paired: bool = False
-    source_labels: Sequence[str] | np.ndarray | None = None
-    target_labels: Sequence[str] | np.ndarray | None = None
+    source_labels: Labels | None = None
+    target_labels: Labels | None = None
     k: int | None = None
 
-    @property
+    @cached_property
     def labels(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Those of both sides, if there are any."""
+        """Those of both sides as text, if there are any."""
         if self.source_labels is None or self.target_labels is None:
             return None
-        return np.asarray(self.source_labels), np.asarray(self.target_labels)
+        return as_text(self.source_labels), as_text(self.target_labels)
 
 
 @dataclass
 class Repeat:
-    """A split of the sets, with the moments that all methods are fitted from, taken once."""
+    """A split of the sets, with the moments that all methods are fitted from, taken once.
+
+    `labelled` says whether label transfer is measured.
+    """
 
     sets: Sets
     part: Split
     seed: int
+    labelled: bool = False
     moments: dict[Order, tuple[Moments, Moments]] = field(default_factory=dict)
     seconds: dict[Order, float] = field(default_factory=dict)
     turned: set[tuple] = field(default_factory=set)
@@ -89,7 +94,7 @@ class Repeat:
         for strength, other in self._along_the_dial(model) if dial else ():
             scores.turn(strength, self._scores(self._transform(other, self.test_y, first=len(self.fit_y)), target))
         found = self._scores(aligned, target)
-        if self.sets.labels is not None:
+        if self.labelled and self.sets.labels is not None:
             found["label_transfer"] = self._label_transfer(
                 self._transform(model, self.fit_y, first=0), self.sets.labels[0][self.part.fit_source], target
             )

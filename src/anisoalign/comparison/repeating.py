@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,7 +16,13 @@ from anisoalign.comparison.repeat import Repeat, Sets
 from anisoalign.comparison.split import MINIMUM_ROWS, Split, split
 from anisoalign.comparison.table import CONTROL, METHOD, ORACLE, REAL, REFERENCE, Comparison, MethodScores
 from anisoalign.diagnostics.alignment import default_k
-from anisoalign.diagnostics.label_transfer import check_labels_meet
+from anisoalign.diagnostics.label_transfer import (
+    Labels,
+    can_teach,
+    check_can_teach,
+    check_labels_meet,
+    warn_of_rare_labels,
+)
 from anisoalign.diagnostics.repeats import mostly_repeat
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.arguments import check_seed, check_whole
@@ -47,8 +54,8 @@ def compare_rows(
     target: np.ndarray,
     *,
     paired: bool = False,
-    source_labels: Sequence[str] | np.ndarray | None = None,
-    target_labels: Sequence[str] | np.ndarray | None = None,
+    source_labels: Labels | None = None,
+    target_labels: Labels | None = None,
     methods: Sequence[str] | str = DEFAULT_METHODS,
     repeats: int = 30,
     seed: int = 0,
@@ -90,16 +97,17 @@ def compare_rows(
     InputError
         On pairs of unequal length, too few rows, or labels of the wrong length; where each of `methods` refuses.
     """
-    specs = _specs(methods)
+    asked = _specs(methods)
     check_whole(k=k, repeats=repeats)
     check_seed(seed)
-    sets = Sets(source, target, paired, source_labels, target_labels, k)
+    sets = Sets(source, target, paired, source_labels, target_labels)
     _check(sets, repeats)
     items = items_of_pairs(target) if paired and items is None else items
     parts = [split(len(source), len(target), seed + number, items) for number in range(repeats)]
-    _check_parts(parts[0], k)
-    if sets.labels is not None and REFERENCE not in specs:
-        specs.insert(0, REFERENCE)
+    rows = _least_rows(parts)
+    sets = replace(sets, k=_neighbours(rows, k))
+    added = [REFERENCE] if sets.labels is not None and REFERENCE not in asked else []
+    specs = [*added, *asked]
     makers = {spec: partial(parse_method, spec) for spec in specs}
     for make in makers.values():
         make()  # a misspelt method is found before anything is fitted
@@ -110,8 +118,9 @@ def compare_rows(
     real = MethodScores(REAL, ORACLE)
     refused: dict[str, str] = {}
     done = progress or (lambda name: None)
+    labelled = _labelled(sets, parts)
     for number, part in enumerate(parts):
-        repeat = Repeat(sets, part, seed + number)
+        repeat = Repeat(sets, part, seed + number, labelled[number])
         for name in (name for name in makers if name not in refused):
             model = makers[name]()
             try:
@@ -125,28 +134,48 @@ def compare_rows(
                 raise InputError(f"{name}: {error}") from error
             repeat.measure(model, entries[name], dials and number < DIAL_REPEATS)
             done(name)
-        if sets.labels is not None:
+        if labelled[number]:
             repeat.measure_real(real)
             done(REAL)
-    if all(spec in refused for spec in methods):  # what was added beside them is no answer
+    if all(spec in refused for spec in asked):  # what was added beside them is no answer
         raise InputError("; ".join(f"{name}: {why}" for name, why in refused.items()))
     measured = [entry for name, entry in entries.items() if name not in refused]
     how = "by item" if items is not None else "in step" if len(source) == len(target) else "apart"
-    protocol = {**_lengths(parts[-1], k), "split": how, "repeats": repeats, "seed": seed}
+    protocol = {**rows, "k": sets.k, "split": how, "repeats": repeats, "seed": seed}
     repeated = mostly_repeat(source)
     protocol |= {"repeated_sources": repeated} if repeated else {}
-    return Comparison([*measured, *([] if sets.labels is None else [real])], protocol, refused)
+    return Comparison([*measured, *([real] if any(labelled) else [])], protocol, refused)
 
 
-def _lengths(part: Split, k: int | None) -> dict[str, int]:
-    """Rows of each part, and neighbours that are looked at."""
-    return {
-        "rows_fit_source": len(part.fit_source),
-        "rows_fit_target": len(part.fit_target),
-        "rows_test_source": len(part.test_source),
-        "rows_test_target": len(part.test_target),
-        "k": default_k(len(part.test_source), len(part.test_target)) if k is None else k,
-    }
+def _labelled(sets: Sets, parts: Sequence[Split]) -> list[bool]:
+    """In which splits label transfer is measured: of all methods and of real targets, or `closed` had no pairs."""
+    if sets.labels is None:
+        return [False] * len(parts)
+    y, x = sets.labels
+    found = [can_teach(y[part.fit_source]) and can_teach(x[part.fit_target]) for part in parts]
+    if not all(found):
+        rare = min((y, x), key=lambda labels: len(labels) - np.unique(labels, return_counts=True)[1].max())
+        warn_of_rare_labels(rare, found.count(False), len(found), "splits")
+    return found
+
+
+def _least_rows(parts: Sequence[Split]) -> dict[str, int]:
+    """Rows of each part in the split that has fewest: by item they differ, as items have any number of rows."""
+    names = ("fit_source", "fit_target", "test_source", "test_target")
+    return {f"rows_{name}": min(len(getattr(part, name)) for part in parts) for name in names}
+
+
+def _neighbours(rows: dict[str, int], k: int | None) -> int:
+    """One number of neighbours for all splits; InputError where some split has too few rows for it or at all."""
+    needed = MINIMUM_ROWS // 5
+    if min(rows.values()) < needed:
+        raise InputError(
+            f"too few different items: a part of a split has {min(rows.values())} rows, {needed} are needed"
+        )
+    tested = min(rows["rows_test_source"], rows["rows_test_target"])
+    if k is not None and not 2 <= k < tested:
+        raise InputError(f"k must be between 2 and {tested - 1}, not {k}")
+    return default_k(tested) if k is None else k
 
 
 def steps(methods: int, repeats: int, paired: bool, labelled: bool) -> int:
@@ -160,6 +189,8 @@ def _specs(methods: Sequence[str] | str) -> list[str]:
     for spec in specs:
         if not isinstance(spec, str):
             raise InputError(f"methods are named, as 'realign' or 'c3:noise=0.05', not given as {spec!r}")
+    if not specs:
+        raise InputError("no method is named: give at least one, as 'realign' or 'c3:noise=0.05'")
     return list(dict.fromkeys(specs))
 
 
@@ -180,12 +211,5 @@ def _check(sets: Sets, repeats: int) -> None:
             raise InputError(f"{len(known)} labels for {rows[side]} {side} rows")
     if sets.labels is not None:
         check_labels_meet(*sets.labels)
-
-
-def _check_parts(part: Split, k: int | None) -> None:
-    least = min(map(len, (part.fit_source, part.fit_target, part.test_source, part.test_target)))
-    if least < MINIMUM_ROWS // 5:
-        raise InputError(f"too few different items: a part of a split has {least} rows, {MINIMUM_ROWS // 5} are needed")
-    most = min(len(part.test_source), len(part.test_target)) - 1
-    if k is not None and not 2 <= k <= most:
-        raise InputError(f"k must be between 2 and {most}, not {k}")
+        for side, known in zip(rows, sets.labels, strict=True):
+            check_can_teach(side, known)

@@ -31,6 +31,9 @@ DIRECTIONS = {
 }
 """Metrics of a comparison and which way is better."""
 
+_NO_BETTER_ABOVE_ONE = ("target_penetration", "target_coverage")
+"""Metrics that a perfect mixture brings to 1 and clumps beyond: what is above counts as 1 for the marks."""
+
 DIAL_METRICS = ("geometry_consistency", "target_penetration", "target_coverage", "balance")
 """What is kept along a method's dial, and with pairs recall in the plain and in the mixed pool."""
 
@@ -85,7 +88,8 @@ class Comparison:
     ----------
     methods : list of MethodScores
     protocol : dict
-        Rows of each part, repeats, seed, k; where most sources repeat another, how many: `repeated_sources`.
+        Rows of each part (by item, in the split that has fewest), repeats, seed, k; where most sources repeat another,
+        how many: `repeated_sources`.
     refused : dict
         Methods that would not be fitted on these sets, and why; they have no record.
     """
@@ -98,7 +102,8 @@ class Comparison:
         """One flat record a method: every metric's mean, its standard error as `<metric>_se`, and its mark.
 
         `<metric>_mark` is "best", or "within_noise" where the difference to the best, paired by repeat, is
-        within two standard errors. Of a single repeat, whose spread is unknown, there are neither errors nor marks.
+        within two standard errors; for it penetration and coverage above 1 count as 1.
+        Of a single repeat, whose spread is unknown, there are neither errors nor marks.
         Where most sources repeat another there are no marks by what goes by neighbours, which are their own copies.
         `closed` is the share of the gap from ReAlign to real targets in label
         transfer that the method closes, left out where real targets are not above ReAlign by two standard errors. Where
@@ -172,8 +177,11 @@ class Comparison:
     def _marks(self, metric: str) -> dict[str, str]:
         if self.protocol.get("repeated_sources") and metric in BY_NEIGHBOURS:
             return {}
+        most = 1.0 if metric in _NO_BETTER_ABOVE_ONE else np.inf
         rivals = {
-            e.method: np.asarray(e.scores[metric]) for e in self.methods if e.kind == METHOD and metric in e.scores
+            e.method: np.minimum(e.scores[metric], most)
+            for e in self.methods
+            if e.kind == METHOD and metric in e.scores
         }
         if len(rivals) < 2 or min(map(len, rivals.values())) < 2:
             return {}

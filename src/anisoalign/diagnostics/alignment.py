@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from anisoalign.diagnostics.cosines import cosines_of_pairs, row_pairs
-from anisoalign.diagnostics.label_transfer import check_labels_meet, cross_fitted_label_transfer, label_transfer
+from anisoalign.diagnostics.label_transfer import Labels, check_labels_meet, cross_fitted_label_transfer, label_transfer
 from anisoalign.diagnostics.measures import alignment_text
 from anisoalign.diagnostics.mixing import mixing
 from anisoalign.diagnostics.neighbours import neighbours, ranks_of
@@ -139,8 +138,8 @@ def alignment_metrics(
     aligned: Float[np.ndarray, "m d"],
     *,
     paired: bool = False,
-    source_labels: Sequence[str] | np.ndarray | None = None,
-    target_labels: Sequence[str] | np.ndarray | None = None,
+    source_labels: Labels | None = None,
+    target_labels: Labels | None = None,
     k: int | None = None,
     seed: int = 0,
 ) -> AlignmentReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -40,6 +40,42 @@ class CosineHistogram:
     def paired(cls, x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n d"]) -> CosineHistogram:
         """Of rows of one number."""
         return cls.of(np.einsum("nd,nd->n", x, y))
+
+
+@dataclass
+class CosineTally:
+    """A `CosineHistogram` of cosines that come a tile at a time, none of which is kept.
+
+    Deviations are squared about the mean of their tile, so that cosines nearly all alike lose no digits.
+
+    Examples
+    --------
+    >>> tally = CosineTally()
+    >>> for tile in ([0.5, 0.7], [0.9]):
+    ...     tally.add(np.array(tile))
+    >>> round(tally.histogram().mean, 12), int(tally.histogram().counts.sum())
+    (0.7, 3)
+    """
+
+    counts: Int[np.ndarray, " bins"] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    number: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, cosines: Float[np.ndarray, " n"]) -> None:
+        """Count one tile."""
+        if not len(cosines):
+            return
+        self.counts += CosineHistogram.of(cosines).counts
+        mean, variance = np.mean(cosines, dtype=np.float64), np.var(cosines, dtype=np.float64)
+        number, step = self.number + len(cosines), float(mean - self.mean)
+        self.squares += len(cosines) * (float(variance) + step**2 * self.number / number)
+        self.mean += step * len(cosines) / number
+        self.number = number
+
+    def histogram(self) -> CosineHistogram:
+        """Of all that were counted."""
+        return CosineHistogram(self.counts, self.mean, (self.squares / self.number) ** 0.5)
 
 
 def row_pairs(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

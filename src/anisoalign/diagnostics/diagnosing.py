@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from anisoalign.diagnostics.cosines import CosineHistogram, angle_divergence
+from anisoalign.diagnostics.cosines import CosineHistogram, CosineTally, angle_divergence
 from anisoalign.diagnostics.gap import GapReport, add_pairs, gap_from_moments
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings, paired_tiles
 from anisoalign.embeddings.arguments import check_seed, check_whole
@@ -81,7 +81,7 @@ def diagnose(
     else:
         moments = [measure(s, "full", dtype=dtype, progress=progress) for s in (y, x)]
         report = gap_from_moments(*moments, q=q, seed=seed)
-    return _add_histograms(report, y, x, seed)
+    return _add_histograms(report, *_samples(y, x, paired, seed), seed)
 
 
 def _diagnose_paired(
@@ -90,14 +90,14 @@ def _diagnose_paired(
     precision = float64_below(y.rows, dtype)
     roundings = [rounding_of(s.dtype) for s in (y, x)]
     source, target, residual = (Moments.empty(y.dim, rounding=r) for r in (*roundings, max(roundings)))
-    distance, cosines = 0.0, []
+    distance, cosines = 0.0, CosineTally()
     for a, b in _tiles(y, x, precision, progress):
         source.update(a)
         target.update(b)
         difference = b - a
         residual.update(difference)
         distance += float(np.linalg.norm(difference, axis=1).sum(dtype=np.float64))
-        cosines.append(np.einsum("ij,ij->i", a, b))
+        cosines.add(np.einsum("ij,ij->i", a, b))
     check_ids(y, x)  # only now is it known which rows are dropped
     offset = residual.mean.astype(precision)
     centered = 0.0
@@ -105,7 +105,7 @@ def _diagnose_paired(
         centered += float(np.linalg.norm(b - a - offset, axis=1).sum(dtype=np.float64))
     report = gap_from_moments(source, target, q=q, seed=seed)
     report = add_pairs(report, source, target, residual, distance / source.n, centered / source.n)
-    histogram = CosineHistogram.of(np.concatenate(cosines))
+    histogram = cosines.histogram()
     return replace(
         report,
         paired_cosine=histogram.mean,
@@ -123,8 +123,15 @@ def _tiles(
             progress(2 * len(a))
 
 
-def _add_histograms(report: GapReport, y: EmbeddingSet, x: EmbeddingSet, seed: int) -> GapReport:
-    a, b = (s.sample(HISTOGRAM_ROWS, seed, np.float64) for s in (y, x))
+def _samples(y: EmbeddingSet, x: EmbeddingSet, paired: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of both sets for the histograms; of pairs those that the passes kept of both."""
+    rows_y, rows_x = (s.sample_rows(HISTOGRAM_ROWS, seed) for s in (y, x))
+    if paired:
+        rows_y = rows_x = np.setdiff1d(rows_y, [row.global_row for s in (y, x) for row in s.dropped])
+    return y.take(rows_y, np.float64).values, x.take(rows_x, np.float64).values
+
+
+def _add_histograms(report: GapReport, a: np.ndarray, b: np.ndarray, seed: int) -> GapReport:
     within_y, within_x = (CosineHistogram.within(rows) for rows in (a, b))
     return replace(
         report,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics, residual_spectrum
-from anisoalign.diagnostics.label_transfer import as_text
+from anisoalign.diagnostics.label_transfer import Labels, as_text, check_can_teach
 from anisoalign.diagnostics.repeats import warn_of_repeated_sources, warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
 from anisoalign.embeddings.arguments import check_labels, check_seed, check_whole
@@ -24,8 +23,6 @@ SAMPLE_ROWS = 20_000
 UNEQUAL = 0.25
 """How much longer one set may be before penetration and coverage need a word."""
 _ALIGN_AGAIN = "row i of aligned must come from row i of the source: align this source again"
-
-Labels = Sequence[str] | np.ndarray
 
 
 def evaluate(
@@ -91,19 +88,24 @@ def evaluate(
     check_labels("target", target_labels, x.rows)
     if not paired and (source_labels is None) != (target_labels is None):
         raise InputError("label transfer needs labels for both sides where rows are not paired")
-    if paired and source_labels is not None and target_labels is not None:
-        apart = np.flatnonzero(as_text(source_labels) != as_text(target_labels))
+    labels_y, labels_x = (None if labels is None else as_text(labels) for labels in (source_labels, target_labels))
+    if paired and labels_y is not None and labels_x is not None:
+        apart = np.flatnonzero(labels_y != labels_x)
         if len(apart):
             i = int(apart[0])
             raise InputError(
-                f"paired rows must share a label: row {i} is {source_labels[i]!r} in the source, "
-                f"{target_labels[i]!r} in the target"
+                f"paired rows must share a label: row {i} is {str(labels_y[i])!r} in the source, "
+                f"{str(labels_x[i])!r} in the target"
             )
     rows_y, rows_x, rows_z = matching_rows(y, x, z, paired, sample, seed)
     if min(len(rows_y), len(rows_x)) < 12:
         raise InputError(f"too few rows to evaluate: {len(rows_y)} source and {len(rows_x)} target rows")
     if k is not None and not 2 <= k < min(len(rows_y), len(rows_x)):
         raise InputError(f"k must be between 2 and {min(len(rows_y), len(rows_x)) - 1}, not {k}")
+    if labels_y is not None:
+        check_can_teach("source", labels_y[rows_y])
+    elif labels_x is not None:
+        check_can_teach("target", labels_x[rows_x])
     precision = float64_below(len(rows_y), dtype)
     targets, moved = x.take(rows_x, precision).values, z.take(rows_z, precision).values
     sources = y.take(rows_y, precision).values
@@ -121,8 +123,8 @@ def evaluate(
         targets,
         moved,
         paired=paired,
-        source_labels=None if source_labels is None else np.asarray(source_labels)[rows_y],
-        target_labels=None if target_labels is None else np.asarray(target_labels)[rows_x],
+        source_labels=None if labels_y is None else labels_y[rows_y],
+        target_labels=None if labels_x is None else labels_x[rows_x],
         k=k,
         seed=seed,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 from anisoalign.diagnostics.repeats import distinct
 from anisoalign.embeddings import InputError
 
-Labels = Sequence[Any] | np.ndarray
-"""One a row: strings, or numbers, which are compared as text."""
+Labels = Collection[Any]
+"""One a row, in a list, an array, a tensor or a Series: strings, or numbers, which are compared as text."""
 C = 30.0
 """Inverse regularisation of the logistic regression, as in the protocol."""
 SHARED = 1 << 32
@@ -48,7 +48,7 @@ def label_transfer(
 
     train_labels, test_labels = as_text(train_labels), as_text(test_labels)
     classes = len(np.unique(train_labels))
-    if classes < 2:
+    if not can_teach(train_labels):
         raise InputError("label transfer needs at least two different labels among the training rows")
     threads = 1 if train.size * classes < SHARED else None
     with threadpool_limits(limits=threads, user_api="blas"), warnings.catch_warnings():
@@ -66,6 +66,8 @@ def as_text(labels: Labels) -> np.ndarray:
     >>> as_text([1, "1", 1.0, "cat"]).tolist()
     ['1', '1', '1', 'cat']
     """
+    if not isinstance(labels, list | tuple):  # of these numpy would make one type, and 1.0 of a 1 beside it
+        labels = np.asarray(labels)
     return np.asarray([_text(label) for label in labels])
 
 
@@ -94,24 +96,67 @@ def check_labels_meet(source_labels: Labels, target_labels: Labels) -> None:
         )
 
 
+def can_teach(labels: Labels) -> bool:
+    """Whether there are two different labels, so that one can be told from another.
+
+    Examples
+    --------
+    >>> can_teach(["cat", "dog", "cat"]), can_teach(["1", 1])
+    (True, False)
+    """
+    return len(np.unique(as_text(labels))) > 1
+
+
+def check_can_teach(side: str, labels: Labels) -> None:
+    """Raise InputError where all labels of the rows that are used are the same.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_can_teach("source", ["cat", "cat"])
+    ... except InputError as error:
+    ...     print(error)
+    label transfer needs at least two different labels: all 2 source rows that are used are 'cat'; leave labels out
+    """
+    if not can_teach(labels):
+        raise InputError(
+            f"label transfer needs at least two different labels: all {len(labels):,} {side} rows that are used are "
+            f"{str(as_text(labels)[0])!r}; leave labels out"
+        )
+
+
+def warn_of_rare_labels(labels: Labels, without: int, parts: int, what: str) -> None:
+    """Warn, once for all of them, of parts that train on one label only, and of the few rows of the others."""
+    names, counts = np.unique(as_text(labels), return_counts=True)
+    most = int(counts.argmax())
+    left = "; there is none" if without == parts else f"; it is the mean over the other {parts - without}"
+    warnings.warn(
+        f"{without} of {parts} {what} have only one label left to train on and give no label transfer{left}: "
+        f"{counts[most]:,} of {counts.sum():,} rows are {str(names[most])!r}; leave labels out, or use more rows of "
+        "others",
+        stacklevel=2,
+    )
+
+
 def cross_fitted_label_transfer(
     aligned: Float[np.ndarray, "n d"],
     target: Float[np.ndarray, "n d"],
     labels: Labels,
     folds: int = 5,
     seed: int = 0,
-) -> float:
+) -> float | None:
     """Label transfer where row i of both sets is the same item; in [0, 1].
 
     Trained on the aligned rows of all folds but one and tested on the targets of that one, so no target is
     tested with a classifier that saw its own text. Equal targets, as of an image that stands once for each of its
-    captions, are in the same fold.
+    captions, are in the same fold. A fold without which only one label is left is passed over, with a warning; None
+    where that is so of each.
     """
-    labels, item = np.asarray(labels), distinct(target)
+    labels, item = as_text(labels), distinct(target)
     folds = min(folds, int(item.max()) + 1)
     fold = (np.random.default_rng(seed).permutation(item.max() + 1) % folds)[item]
-    hits = 0.0
-    for held in range(folds):
-        test = fold == held
-        hits += test.sum() * label_transfer(aligned[~test], labels[~test], target[test], labels[test])
-    return hits / len(labels)
+    tests = [test for test in (fold == held for held in range(folds)) if can_teach(labels[~test])]
+    if len(tests) < folds:
+        warn_of_rare_labels(labels, folds - len(tests), folds, "folds")
+    hits = sum(t.sum() * label_transfer(aligned[~t], labels[~t], target[t], labels[t]) for t in tests)
+    return float(hits / sum(t.sum() for t in tests)) if tests else None

@@ -1,6 +1,6 @@
 """Arguments that are of the wrong kind, told before any work."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def check_seed(seed: Any) -> None:
         raise InputError(f"seed must be a whole number of at least 0, not {seed!r}")
 
 
-def check_labels(side: str, labels: Sequence[Any] | np.ndarray | None, rows: int) -> None:
+def check_labels(side: str, labels: Collection[Any] | None, rows: int) -> None:
     """Raise InputError where labels are not one a row; a path is none, though it has letters to count.
 
     Examples

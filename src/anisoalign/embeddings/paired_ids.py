@@ -97,14 +97,16 @@ def check_ids(
 def id_keys(es: EmbeddingSet, rows: np.ndarray | None = None) -> Ids | None:
     """Ids of ascending rows as numbers, of all by default, dropped ones included; None where there are none."""
     count = es.rows if rows is None else len(rows)
-    keys, whole, found = np.full(count, NO_ID, np.int64), True, False
+    keys: np.ndarray | None = None
+    whole = True
     for shard in es.shards:
         ends = np.array([shard.first_row, shard.first_row + shard.rows])
         low, high = ends if rows is None else np.searchsorted(rows, ends)
         ids = es.shard_ids(shard.index) if low < high else None
         if ids is None:
             continue
-        found = True
+        if keys is None:  # not before: sets without ids may be long
+            keys = np.full(count, NO_ID, np.int64)
         if rows is not None:
             ids = ids.take(pa.array(rows[low:high] - shard.first_row))
         for start in range(0, len(ids), _BLOCK):
@@ -112,7 +114,7 @@ def id_keys(es: EmbeddingSet, rows: np.ndarray | None = None) -> Ids | None:
             at = low + start
             keys[at : at + len(texts)] = np.fromiter(map(hash, texts), np.int64, len(texts))
             whole = whole and all(text.isdecimal() for text in texts if text)
-    return Ids(keys, whole) if found else None
+    return None if keys is None else Ids(keys, whole)
 
 
 def _as_text(value: Any) -> str:
