@@ -47,11 +47,25 @@ def compare(
         Rows a side that are used at most.
     dtype : {"auto", "float32", "float64"}
         Precision of fits, maps and metrics; "auto" is float64 up to 200,000 rows used.
+    seed : int
+        Of the sample and of the first split; the others have the next ones.
     force : bool
         Compare although the sets say that they come from different encoders.
     **options
-        Of `compare_rows`: ``paired``, ``methods``, ``repeats``, ``k``, ``progress``. With pairs a warning tells where
-        target rows repeat, and such pairs stay together in every split.
+        Of `compare_rows`:
+
+        - ``paired`` (bool, False): row i of both is one item; adds the metrics that need pairs, and the oracles. A
+          warning tells where target rows repeat, and such pairs stay together in every split.
+        - ``methods`` (sequence of str, all): ``NAME`` or ``NAME:param=value,...``.
+        - ``repeats`` (int, 30): splits.
+        - ``k`` (int): neighbours; 20, or 10 below 500 rows a side of the tested part.
+        - ``dials`` (bool, False): also measure every method that has a strength along it.
+        - ``progress`` (callable): called with the name of each method after each repeat of it.
+
+    Returns
+    -------
+    Comparison
+        Means and standard errors over the repeats, one record a method; ``to_dicts()`` gives the JSON.
 
     Raises
     ------

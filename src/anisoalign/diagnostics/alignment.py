@@ -31,6 +31,8 @@ class AlignmentReport(Record):
 
     Attributes
     ----------
+    rows_source, rows_target, k : int
+        Rows that were measured, and the number of neighbours looked at.
     instance_consistency : float
         Φ, mean cosine of a source row with its aligned row.
     geometry_consistency : float

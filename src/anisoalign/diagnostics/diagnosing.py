@@ -51,6 +51,12 @@ def diagnose(
     progress : callable, optional
         Called with the number of rows of each tile read.
 
+    Returns
+    -------
+    GapReport
+        Every figure as a field, None where it needs pairs and there are none; prints as a short verdict, and
+        ``to_dict()`` gives the JSON.
+
     Raises
     ------
     InputError

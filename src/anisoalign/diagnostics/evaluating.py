@@ -55,7 +55,17 @@ def evaluate(
     k : int, optional
         Neighbours; 20, or 10 below 500 rows a side.
     sample : int
-        Rows measured at most.
+        Rows a side measured at most; of more a seeded sample, of pairs the same ones.
+    dtype : {"auto", "float32", "float64"}
+        Precision in which rows are read and measured; "auto" is float64 up to 200,000 rows measured.
+    seed : int
+        Of that sample, of the pairs of rows that Ψ is taken over where there are too many, and of the folds of label
+        transfer.
+
+    Returns
+    -------
+    AlignmentReport
+        Every metric as a field, None where it needs pairs or labels that were not given; ``to_dict()`` gives the JSON.
 
     Raises
     ------

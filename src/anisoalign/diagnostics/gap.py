@@ -33,6 +33,8 @@ class GapReport(Record):
 
     Attributes
     ----------
+    rows_source, rows_target, dim, q : int
+        Rows read of both sets, their width d, and the size of the principal subspaces compared.
     centroid_gap : float
         Gμ = ‖μx − μy‖, in [0, 2].
     covariance_gap : float
@@ -48,6 +50,10 @@ class GapReport(Record):
         None, as the size, where the q asked for is beyond the numerical rank of a set.
     overlap_q, overlap_curve : list
         O_q at q = 1, 2, 4, ….
+    source_effective_rank, target_effective_rank : float
+        exp of the entropy of λ / Σλ: how many directions a set uses.
+    source_power_law_exponent, target_power_law_exponent : float or None
+        Slope of log λ against log rank.
     source_mean_energy, target_mean_energy : float
         ‖μ‖², the share of every unit row that is the same for all.
     centroid_cosine : float
@@ -55,6 +61,12 @@ class GapReport(Record):
     paired_cosine_limit : float
         The largest mean paired cosine that any pairing of rows with these moments could have:
         μx·μy + tr (Σx^½ Σy Σx^½)^½.
+    within_source_cosine, within_target_cosine : float
+        Mean cosine of different rows of one set, of a sample of 4,000 rows at most.
+    angle_divergence : float
+        Jensen–Shannon divergence, in bits, of the histograms of angles within both sets.
+    paired_cosine, paired_cosine_std : float, with pairs
+        Mean and standard deviation of x_i·y_i.
     paired_distance, centered_paired_distance, residual_ratio : float, with pairs
         Mean ‖x − y‖, mean ‖(x − μx) − (y − μy)‖, and the second over the first.
     residual_anisotropy, residual_effective_dimension : float, with pairs
@@ -63,12 +75,17 @@ class GapReport(Record):
         tr Σr / (Gμ² + tr Σr).
     residual_coverage, residual_coverage_chance : float, with pairs
         tr(P_U Σr) / tr Σr for the joint frame U of rank 2q, and its level r/d.
-    residual_energy : list, with pairs
+    residual_energy_k, residual_energy : list, with pairs
         E(K): share of residual energy in the K leading directions, at the K of `residual_energy_k`.
     spectrum_k, source_spectrum, target_spectrum : list
         Eigenvalues of both covariances at the ranks of `spectrum_k`, about evenly spaced on a log scale.
     residual_spectrum : list, with pairs
-        Eigenvalues of the residual covariance over their mean, at the same ranks; 1 throughout is isotropic.
+        Eigenvalues of the residual covariance over their mean, at the ranks of `residual_energy_k`; 1 throughout is
+        isotropic.
+    histogram_within_source, histogram_within_target, histogram_across : list of int
+        Counts of cosines in 200 bins of [−1, 1], of a sample of 4,000 rows a side at most.
+    histogram_paired : list of int, with pairs
+        The same of x_i·y_i, of all pairs.
     """
 
     rows_source: int
