@@ -117,8 +117,15 @@ def test_a_set_remembers_that_it_lies_in_a_common_frame(planted, tmp_path, write
     rows.provenance = about
     model = aa.ReAlign(frame="common").fit(planted.source, planted.target)
     model.transform(rows, tmp_path / "z")
-    text = json.dumps(aa.open_embeddings(tmp_path / "z").provenance)
-    assert '"frame": "common"' in text
+    aligned = aa.open_embeddings(tmp_path / "z")
+    assert '"frame": "common"' in json.dumps(aligned.provenance)
+    targets = aa.open_embeddings(planted.target.astype(np.float32))
+    targets.provenance = {**about, "modality": "image"}
+    with pytest.warns(UserWarning, match="the aligned rows lie in a common frame, the targets do not"):
+        aa.evaluate(rows, targets, aligned)
+    model.provenance_["target"]["provenance"] = targets.provenance
+    model.targets().transform(targets, tmp_path / "x")
+    aa.evaluate(rows, aa.open_embeddings(tmp_path / "x"), aligned)  # a warning would be an error
 
 
 def test_a_comparison_holds_rows_against_targets_of_their_frame(planted):

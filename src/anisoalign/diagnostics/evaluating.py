@@ -15,7 +15,7 @@ from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
 from anisoalign.embeddings.arguments import check_labels, check_seed, check_whole
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.pairs import check_paired
-from anisoalign.embeddings.provenance import warn_of_encoders
+from anisoalign.embeddings.provenance import warn_of_encoders, warn_of_frames
 from anisoalign.statistics import check_widths, float64_below
 
 SAMPLE_ROWS = 20_000
@@ -89,6 +89,7 @@ def evaluate(
     x = open_embeddings(target, name="target")
     z = open_embeddings(aligned, name="aligned")
     warn_of_encoders(*((rows.name, rows.provenance) for rows in (y, x, z)))
+    warn_of_frames(x.provenance, z.provenance)
     check_widths(y, x)
     if z.dim != x.dim:
         raise InputError(f"aligned has width {z.dim}, target has width {x.dim}")

@@ -113,6 +113,30 @@ def warn_of_encoders(*sets: tuple[str, Provenance | None]) -> None:
             )
 
 
+def frame_of(provenance: Provenance) -> str:
+    """Return the frame that a set lies in: "common" where each side is less its own mean, else "target".
+
+    Examples
+    --------
+    >>> frame_of({"encoder": "hf:clip", "aligned_by": {"method": "realign", "frame": "common"}})
+    'common'
+    """
+    by = provenance.get("aligned_by")
+    return str(by.get("frame", "target")) if isinstance(by, dict) else "target"
+
+
+def warn_of_frames(target: Provenance | None, aligned: Provenance | None) -> None:
+    """Warn where aligned rows say that they lie in another frame than the targets that they are held against."""
+    if target is None or aligned is None or frame_of(target) == frame_of(aligned):
+        return
+    there, here = ("targets", "aligned rows") if frame_of(aligned) == "target" else ("aligned rows", "targets")
+    warnings.warn(
+        f"the {there} lie in a common frame, the {here} do not, so that their means are far apart: transform both with "
+        "--frame common, the targets with --side target too, or neither",
+        stacklevel=1,
+    )
+
+
 def in_words(provenance: Provenance) -> str:
     """Return how messages call an encoder, with what tells it from another of its name.
 
