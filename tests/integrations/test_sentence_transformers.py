@@ -60,6 +60,14 @@ def test_texts_are_aligned_and_images_are_left(clip, raw, pictures, method):
     assert model.get_embedding_dimension() == 16
 
 
+def test_in_a_common_frame_both_sides_are_mapped(clip, raw, pictures):
+    texts, images = raw
+    aligner = aa.ReAlign(frame="common").fit(source=texts, target=images)
+    model = appended(clip, aligner)
+    np.testing.assert_allclose(model.encode(WORDS), aligner.transform(texts), atol=1e-5)
+    np.testing.assert_allclose(model.encode(pictures), aligner.targets().transform(images), atol=1e-5)
+
+
 def test_a_batch_about_one_thing_is_no_drift(clip, raw):
     texts, images = raw
     with pytest.warns(AlignmentWarning):

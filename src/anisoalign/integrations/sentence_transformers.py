@@ -20,6 +20,8 @@ ALIGNER = "aligner"
 class Align(Module):
     """Align the sentence embeddings of one modality; those of others pass as they are.
 
+    Of an aligner in a common frame others are mapped as its targets, so that both sides lie in one frame.
+
     Parameters
     ----------
     aligner : Aligner
@@ -46,6 +48,7 @@ class Align(Module):
         super().__init__()
         aligner._check_fitted()
         self.aligner, self.modality = aligner, modality
+        self._others = aligner.targets() if aligner.fitted_frame == "common" else None
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Replace `sentence_embedding`, (batch, d), by unit aligned rows where they are of the modality.
@@ -62,12 +65,12 @@ class Align(Module):
             features["sentence_embedding"] = self._aligned(rows)
             return features
         chosen = rows_of(self.modality, features).to(rows.device)
-        if chosen.all():
-            features["sentence_embedding"] = self._aligned(rows)
-        elif chosen.any():
-            moved = rows.clone()
+        moved = rows.clone()
+        if chosen.any():
             moved[chosen] = self._aligned(rows[chosen])
-            features["sentence_embedding"] = moved
+        if self._others is not None and not chosen.all():
+            moved[~chosen] = transform_given(self._others, rows[~chosen]).to(rows.dtype)
+        features["sentence_embedding"] = moved
         return features
 
     def _aligned(self, rows: Tensor) -> Tensor:
