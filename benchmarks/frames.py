@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from anisoalign.aligners.registry import parse_method
-from protocol import Part, mean_and_error, parser, quiet, real, say, scores, transforming, world, write
+from protocol import Part, mean_and_error, parser, pools, quiet, real, rounded, say, scores, transforming, world, write
 
 METHODS = ("mean-shift", "realign", "gaussian-transport:strength=0.5", "aniso-align", "aniso-align:strength=1")
 KEYS = (
@@ -64,6 +64,13 @@ def summary(frames: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     return made
 
 
+def spread(y: np.ndarray, x: np.ndarray) -> dict[str, float]:
+    """Standard deviation over targets of each term of a cosine: of either mean, and of what the query says."""
+    terms = {"target_mean": x @ x.mean(axis=0), "source_mean": x @ y.mean(axis=0)}
+    query = (x - x.mean(axis=0)) @ (y[:2_000] - y.mean(axis=0)).T
+    return {**{name: rounded(float(term.std())) for name, term in terms.items()}, "query": rounded(float(query.std()))}
+
+
 def main() -> None:
     parser(__doc__).parse_args()
     quiet()
@@ -72,7 +79,7 @@ def main() -> None:
         "coco_clip": real("coco_clip", 20),
         "world": world(5, 3_000),
     }
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {"spread": {name: spread(y, x) for name, y, x in pools("fashion_clip", "coco_clip")}}
     for name, parts in sets.items():
         if made := measure(parts):
             results[name] = made
