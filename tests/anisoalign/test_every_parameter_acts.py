@@ -19,6 +19,7 @@ CHANGED = {
     "strength": (0.4, DEFAULT),
     "terms": ("init", DEFAULT),
     "rank": (4, DEFAULT),
+    "frame": ("common", DEFAULT),
     "shrinkage": (0.5, DEFAULT),
     "rotation": ("means", DEFAULT),
     "initial": ("radial", DEFAULT),
