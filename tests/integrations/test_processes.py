@@ -18,7 +18,7 @@ VARIANTS = {
         "aniso-align:strength=1.0",
         "terms=init+guide+refine+prior+phase+support+structure",
         "prior_steps=200",
-        "refine_steps=100",
+        "refine_steps=200",
     ),
     "auto": ("aniso-align",),
 }
