@@ -12,7 +12,7 @@ from anisoalign.aligners.anisoalign.readers import idle_parameters, unread
 from anisoalign.aligners.anisoalign.refinement import Bounds
 from anisoalign.aligners.anisoalign.rotation import ROTATIONS
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
-from anisoalign.aligners.base import FRAMES, at_least, in_unit_interval, is_number
+from anisoalign.aligners.base import FRAMES, at_least, in_unit_interval, is_number, one_of
 from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
 from anisoalign.geometry.frame import resolve_rank
@@ -62,8 +62,7 @@ def check_settings(model: Any) -> None:
     """Raise ValueError for a parameter out of range, before any work."""
     parse_terms(model.terms)
     for name, allowed in _CHOICES.items():
-        if getattr(model, name) not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(model, name)!r}")
+        one_of(name, getattr(model, name), allowed)
     if model.strength != "auto":
         if isinstance(model.strength, str):
             raise ValueError(f"strength must lie in [0, 1] or be 'auto', not {model.strength!r}")
