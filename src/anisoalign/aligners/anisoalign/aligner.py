@@ -19,6 +19,7 @@ from anisoalign.aligners.anisoalign.correction import Correction
 from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
 from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_prior, of_strength
+from anisoalign.aligners.anisoalign.path import Move, Scaled, on_rows, shifted
 from anisoalign.aligners.anisoalign.polar_fit import Whole
 from anisoalign.aligners.anisoalign.premise import (
     check_drift,
@@ -30,7 +31,7 @@ from anisoalign.aligners.anisoalign.premise import (
 from anisoalign.aligners.anisoalign.settings import check_settings, has_polar, parse_terms, unread_settings
 from anisoalign.aligners.anisoalign.span import Span, narrow
 from anisoalign.aligners.anisoalign.strength import NODES
-from anisoalign.aligners.base import Aligner, Mapping, Progress, in_unit_interval, torch_dtype
+from anisoalign.aligners.base import Aligner, Mapping, Progress, TileMapping, in_unit_interval, torch_dtype
 from anisoalign.aligners.estimator import not_fitted
 from anisoalign.aligners.origins import open_sets, origins
 from anisoalign.embeddings import InputError, RemotePath, Tile, open_embeddings, operations_alone
@@ -398,11 +399,11 @@ class AnisoAlign(Aligner):
 
     def _mapped_means(self, dtype: np.dtype) -> Callable[[Tile], Moments]:
         """Make, for one worker, the mean of what a tile is mapped to before calibration."""
-        move = self.correction().at(self.strength_, torch_dtype(dtype))
+        move = self.correction().move(self.strength_, torch_dtype(dtype))
 
         def summary(tile: Tile) -> Moments:
-            unit = torch.from_numpy(tile.values if tile.scale is None else tile.values * tile.scale[:, None])
-            return Moments(len(unit), move(unit).mean(dim=0).double().numpy(), None)
+            moved = move(scaled(tile)).rows_()
+            return Moments(len(moved), moved.mean(dim=0).double().numpy(), None)
 
         return summary
 
@@ -432,39 +433,48 @@ class AnisoAlign(Aligner):
     def mapping(self, dtype: np.dtype) -> Mapping:
         """Blend of anchor and correction at the strength in use, centred on μx.
 
-        Made once for a precision, since putting it together takes longer than mapping a row, and made again when an
-        attribute is set. It holds no scratch memory, so threads may share it.
+        Put together once for a precision, since that takes longer than mapping a row, and again when an attribute is
+        set. It holds no scratch memory, so threads may share it.
         """
-        maps = self.__dict__.setdefault("_maps", {})
-        if dtype not in maps:
-            maps[dtype] = self._mapping(dtype)
-        return maps[dtype]
+        move = on_rows(self._move(dtype))
+        return lambda rows, numbers: move(rows)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self.__dict__.pop("_maps", None)
+        self.__dict__.pop("_moves", None)
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
-        self.__dict__.pop("_maps", None)
+        self.__dict__.pop("_moves", None)
         super().__delattr__(name)
 
     def __getstate__(self) -> dict[str, Any]:
         state = cast(dict[str, Any], super().__getstate__())
-        return {name: value for name, value in state.items() if name != "_maps"}
+        return {name: value for name, value in state.items() if name != "_moves"}
 
-    def _mapping(self, dtype: np.dtype) -> Mapping:
+    @property
+    def takes_undivided(self) -> bool:
+        """Rows are made unit on the way: their norms go into the first product."""
+        return True
+
+    def tile_mapping(self, dtype: np.dtype, first_row: int = 0, out_dtype: str = "float32") -> TileMapping:
+        """`mapping` of a tile read undivided."""
+        move = self._move(dtype)
+        return lambda tile: move(scaled(tile)).rows_()
+
+    def _move(self, dtype: np.dtype) -> Move:
+        """The map of scaled rows, made once for a precision."""
+        moves = self.__dict__.setdefault("_moves", {})
+        if dtype not in moves:
+            moves[dtype] = self._made_move(torch_dtype(dtype))
+        return moves[dtype]
+
+    def _made_move(self, dtype: torch.dtype) -> Move:
         self._check_fitted()
         if self.calibration_mean_ is None:
             raise not_fitted("AnisoAlign is not calibrated; call calibrate(source) first")
-        kind = torch_dtype(dtype)
-        move = self.correction().at(self.strength_, kind)
-        shift = torch.as_tensor(self._centre() - self.calibration_mean_, dtype=kind)
-
-        def apply(rows: Tensor, numbers: np.ndarray) -> Tensor:
-            moved = move(rows).add_(shift)
-            return moved.div_(torch.linalg.vector_norm(moved, dim=1, keepdim=True).clamp_min_(1e-12))
-
-        return apply
+        move = self.correction().move(self.strength_, dtype)
+        shift = torch.as_tensor(self._centre() - self.calibration_mean_, dtype=dtype)
+        return lambda rows: shifted(move(rows), shift)
 
     def transform(
         self, source: Any, out: str | Path | RemotePath | None = None, *, return_bound: bool = False, **options: Any
@@ -539,3 +549,9 @@ class AnisoAlign(Aligner):
         correction = self.correction()
         angles = [angle_bound(correction.relative_bounds(block)).sum(dim=0) for block in blocks(torch.from_numpy(rows))]
         return torch.cat(angles).clamp_max(math.pi).numpy()
+
+
+def scaled(tile: Tile) -> Scaled:
+    """A tile's rows, with what each is to be multiplied with where it was read undivided."""
+    values = torch.from_numpy(tile.values)
+    return Scaled.of(values) if tile.scale is None else Scaled(values, torch.from_numpy(tile.scale)[:, None])

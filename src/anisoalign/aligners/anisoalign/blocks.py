@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anisoalign.aligners.anisoalign.path import RowMap, in_turn
+from anisoalign.aligners.anisoalign.path import Move, in_turn, on_rows
 from anisoalign.statistics import Moments
 
 BLOCK = 1024
@@ -20,7 +20,7 @@ BLOCK = 1024
 class Part(Protocol):
     """A fitted map of rows that can be had in a precision."""
 
-    def at(self, dtype: torch.dtype) -> RowMap:
+    def move(self, dtype: torch.dtype) -> Move:
         """The map in a precision."""
         ...
 
@@ -57,7 +57,7 @@ def along(parts: Sequence[Part], rows: Float[Tensor, "n d"]) -> Iterator[Float[T
     >>> [len(block) for block in along([], torch.eye(3).repeat(1_000, 1))]
     [1024, 1024, 952]
     """
-    move = in_turn([part.at(torch.float64) for part in parts])
+    move = on_rows(in_turn([part.move(torch.float64) for part in parts]))
     return (move(block) for block in blocks(rows))
 
 

@@ -20,10 +20,13 @@ from anisoalign.aligners.anisoalign.path import (
     Dial,
     Guide,
     Leg,
+    Move,
     RowMap,
+    Scaled,
     Start,
     blend,
     in_turn,
+    on_rows,
     visit,
 )
 from anisoalign.aligners.anisoalign.polar_stage import PolarStage
@@ -90,18 +93,22 @@ class Correction:
 
     def legs(self, dtype: torch.dtype) -> list[Leg]:
         """Their maps in a precision."""
-        return [Leg(route.origin, in_turn([part.at(dtype) for part in route.parts])) for route in self.routes()]
+        return [Leg(route.origin, in_turn([part.move(dtype) for part in route.parts])) for route in self.routes()]
 
-    def at(self, strength: float, dtype: torch.dtype) -> RowMap:
+    def move(self, strength: float, dtype: torch.dtype) -> Move:
         """The map at a strength in [0, 1]; 0 is ReAlign before its calibration."""
         legs, (station, share) = self.legs(dtype), self.dial.between(strength)
 
-        def apply(rows: Tensor) -> Tensor:
-            seen: dict[int, Tensor] = {}
+        def apply(rows: Scaled) -> Scaled:
+            seen: dict[int, Scaled] = {}
             start = visit(legs, station, rows, seen)
             return start if share == 0.0 else blend(start, visit(legs, station + 1, rows, seen), share)
 
         return apply
+
+    def at(self, strength: float, dtype: torch.dtype) -> RowMap:
+        """The map of rows as they are."""
+        return on_rows(self.move(strength, dtype))
 
     def means(
         self, rows: Tensor, strengths: Iterable[float], centre: Float[np.ndarray, " d"] | None = None
@@ -115,13 +122,12 @@ class Correction:
         total = torch.zeros(len(places), rows.shape[1], dtype=torch.float64)
         off = 0.0 if centre is None else torch.from_numpy(centre) - mean_of(blocks(rows), rows.shape[1])
         for block in blocks(rows):  # its rows at every station are kept while it is measured
-            block = block + off
-            seen: dict[int, Tensor] = {}
+            here, seen = Scaled.of(block + off), dict[int, Scaled]()
             for line, (station, share) in zip(total, places, strict=True):
-                now = visit(legs, station, block, seen)
+                now = visit(legs, station, here, seen)
                 if share > 0.0:
-                    now = blend(now, visit(legs, station + 1, block, seen), share)
-                line += now.sum(dim=0)
+                    now = blend(now, visit(legs, station + 1, here, seen), share)
+                line += now.scale[:, 0] @ now.values
         return (total / len(rows)).numpy()
 
     def acts_at(self, strength: float) -> bool:

@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anisoalign.geometry.sphere import normalize_
+from anisoalign.geometry.sphere import inverse_norms
 
 ROTATED, TRANSPORTED = 0.2, 0.5
 """Strengths at which the rotation and the transport are complete; the guided step follows up to 1."""
 
 Arrays = dict[str, np.ndarray]
+
+
+class Scaled(NamedTuple):
+    """Rows `scale` · `values`: their division by norms is left to the next operation, which saves a sweep."""
+
+    values: Float[Tensor, "m d"]
+    scale: Float[Tensor, "m 1"]
+
+    @classmethod
+    def of(cls, rows: Float[Tensor, "m d"]) -> Scaled:
+        """Rows as they are."""
+        return cls(rows, rows.new_ones(len(rows), 1))
+
+    @classmethod
+    def on_sphere(cls, rows: Float[Tensor, "m d"]) -> Scaled:
+        """Rows divided by their norms; a zero row stays zero."""
+        return cls(rows, inverse_norms(rows))
+
+    def rows(self) -> Float[Tensor, "m d"]:
+        """The rows, in memory of their own."""
+        return self.values * self.scale
+
+    def rows_(self) -> Float[Tensor, "m d"]:
+        """The rows, in the memory of their values."""
+        return self.values.mul_(self.scale)
+
+
 RowMap = Callable[[Tensor], Tensor]
+Move = Callable[[Scaled], Scaled]
+"""A map that leaves its argument as it is; the values of what it returns are its own."""
+
+
+def on_rows(move: Move) -> RowMap:
+    """The same of rows as they are."""
+    return lambda rows: move(Scaled.of(rows)).rows_()
 
 
 @dataclass(frozen=True)
@@ -27,16 +62,21 @@ class Affine:
     bias: Float[np.ndarray, " d"]
     shift: Float[np.ndarray, " d"] | None = None
 
-    def at(self, dtype: torch.dtype) -> RowMap:
+    def move(self, dtype: torch.dtype) -> Move:
         """The map in a precision."""
         weight, bias = torch.as_tensor(self.weight, dtype=dtype), torch.as_tensor(self.bias, dtype=dtype)
         shift = None if self.shift is None else torch.as_tensor(self.shift, dtype=dtype)
 
-        def apply(rows: Tensor) -> Tensor:
-            moved = normalize_(torch.addmm(bias, rows, weight.T))
-            return moved if shift is None else normalize_(moved.add_(shift))
+        def apply(rows: Scaled) -> Scaled:
+            moved = torch.mm(rows.values, weight.T)
+            landed = Scaled.on_sphere(torch.addcmul(bias, moved, rows.scale, out=moved))
+            return landed if shift is None else shifted(landed, shift)
 
         return apply
+
+    def at(self, dtype: torch.dtype) -> RowMap:
+        """The map of rows as they are."""
+        return on_rows(self.move(dtype))
 
 
 @dataclass(frozen=True)
@@ -60,19 +100,33 @@ class Guide:
 
     def delta(self, dtype: torch.dtype) -> RowMap:
         """The bounded step δ of unit rows."""
-        estimate = Affine(self.weight, self.bias).at(dtype)
+        step = self._step(dtype)
+        return lambda rows: step(Scaled.of(rows), rows).rows_()
 
-        def apply(rows: Tensor) -> Tensor:
-            delta = estimate(rows).sub_(rows).mul_(self.step)
-            length = torch.linalg.vector_norm(delta, dim=1, keepdim=True)
-            return delta.mul_(self.bound / length.clamp_min(self.bound))
+    def _step(self, dtype: torch.dtype) -> Callable[[Scaled, Tensor], Scaled]:
+        """δ of rows that are given scaled and as they are."""
+        estimate = Affine(self.weight, self.bias).move(dtype)
+
+        def apply(scaled: Scaled, rows: Tensor) -> Scaled:
+            way = estimate(scaled).rows_().sub_(rows)
+            length = torch.linalg.vector_norm(way, dim=1, keepdim=True).mul_(self.step)
+            return Scaled(way, self.step * self.bound / length.clamp_min_(self.bound))
+
+        return apply
+
+    def move(self, dtype: torch.dtype) -> Move:
+        """The map in a precision."""
+        step = self._step(dtype)
+
+        def apply(scaled: Scaled) -> Scaled:
+            rows = scaled.rows()
+            return Scaled.on_sphere(rows.addcmul_(*step(scaled, rows)))
 
         return apply
 
     def at(self, dtype: torch.dtype) -> RowMap:
-        """The map in a precision."""
-        delta = self.delta(dtype)
-        return lambda rows: normalize_(delta(rows).add_(rows))
+        """The map of rows as they are."""
+        return on_rows(self.move(dtype))
 
 
 @dataclass(frozen=True)
@@ -83,11 +137,14 @@ class Start:
     target_mean: Float[np.ndarray, " d"]
     scale: float
 
-    def at(self, dtype: torch.dtype) -> RowMap:
+    def move(self, dtype: torch.dtype) -> Move:
         """The map in a precision."""
-        mean = torch.as_tensor(self.source_mean, dtype=dtype)
-        target = torch.as_tensor(self.target_mean, dtype=dtype)
-        return lambda rows: normalize_((rows - mean).mul_(self.scale).add_(target))
+        bias = torch.as_tensor(self.target_mean - self.scale * self.source_mean, dtype=dtype)
+        return lambda rows: Scaled.on_sphere(torch.addcmul(bias, rows.values, rows.scale, value=self.scale))
+
+    def at(self, dtype: torch.dtype) -> RowMap:
+        """The map of rows as they are."""
+        return on_rows(self.move(dtype))
 
     def rotated(self, rotation: Float[np.ndarray, "d d"]) -> Affine:
         """Norm(μx + s R (y − μy))."""
@@ -129,10 +186,10 @@ class Leg:
     """How a station is reached: by a move from the source rows, or from those at an earlier station."""
 
     origin: int | None
-    move: RowMap
+    move: Move
 
 
-def visit(legs: list[Leg], station: int, rows: Tensor, seen: dict[int, Tensor]) -> Tensor:
+def visit(legs: list[Leg], station: int, rows: Scaled, seen: dict[int, Scaled]) -> Scaled:
     """Rows at a station; what was `seen` on the way there is not computed twice."""
     if station not in seen:
         leg = legs[station]
@@ -140,10 +197,10 @@ def visit(legs: list[Leg], station: int, rows: Tensor, seen: dict[int, Tensor]) 
     return seen[station]
 
 
-def in_turn(steps: list[RowMap]) -> RowMap:
+def in_turn(steps: Sequence[Move]) -> Move:
     """The steps, one after the other."""
 
-    def apply(rows: Tensor) -> Tensor:
+    def apply(rows: Scaled) -> Scaled:
         for step in steps:
             rows = step(rows)
         return rows
@@ -151,6 +208,14 @@ def in_turn(steps: list[RowMap]) -> RowMap:
     return apply
 
 
-def blend(start: Tensor, end: Tensor, share: float) -> Tensor:
+def blend(start: Scaled, end: Scaled, share: float) -> Scaled:
     """Norm((1 − u) a + u b): a point between two stations, from the rows at both."""
-    return start if share == 0.0 else normalize_(torch.lerp(start, end, share))
+    if share == 0.0:
+        return start
+    mixed = start.values * (start.scale * (1 - share))
+    return Scaled.on_sphere(mixed.addcmul_(end.values, end.scale, value=share))
+
+
+def shifted(rows: Scaled, shift: Float[Tensor, " d"]) -> Scaled:
+    """Norm(z + shift), in the memory of the rows' values."""
+    return Scaled.on_sphere(torch.addcmul(shift, rows.values, rows.scale, out=rows.values))

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anisoalign.aligners.anisoalign.guarantee import block_factor, relative_bound
-from anisoalign.aligners.anisoalign.path import Arrays, RowMap
+from anisoalign.aligners.anisoalign.path import Arrays, Move, RowMap, Scaled
 from anisoalign.aligners.anisoalign.quantile_map import RadialMap
 from anisoalign.aligners.anisoalign.refinement import Bounds, Polar, Refinement, bounded, compose, outside
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings, ScorePrior
@@ -105,7 +105,7 @@ class PolarStage:
         return compose(polar, basis) + (centre @ basis) @ basis.T
 
     def at(self, dtype: torch.dtype) -> RowMap:
-        """The map of unit rows in a precision."""
+        """The map of rows as they are, in a precision."""
         stage = self.cast(dtype)
 
         def apply(rows: Tensor) -> Tensor:
@@ -113,6 +113,11 @@ class PolarStage:
                 return normalize_(stage.unnormalised(stage.refine(stage.initialise(rows))))
 
         return apply
+
+    def move(self, dtype: torch.dtype) -> Move:
+        """The map in a precision."""
+        apply = self.at(dtype)
+        return lambda rows: Scaled.of(apply(rows.rows()))
 
     def relative_bound(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """ε of each row, of the refinement alone (docs/how-anisoalign-works.md); 0 without a refinement."""
