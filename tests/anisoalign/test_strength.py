@@ -161,7 +161,10 @@ def test_a_fit_that_nobody_waits_for_ends_before_its_next_part(make_planted, mon
         aligned_at(AnisoAlign(rotation="full"), sample_of(normalize(source), normalize(target)), NODES, leaving)
 
 
-@pytest.mark.parametrize(("terms", "rows", "at_once"), [("init", 400, 3), ("init+refine", 400, 1), ("init", 9000, 1)])
-def test_folds_that_train_networks_or_hold_many_rows_are_fitted_one_by_one(monkeypatch, terms, rows, at_once):
+@pytest.mark.parametrize(
+    ("terms", "rows", "dim", "at_once"),
+    [("init", 400, 512, 3), ("init+refine", 400, 512, 1), ("init", 9000, 512, 1), ("init", 5000, 1024, 1)],
+)
+def test_folds_that_train_networks_or_hold_many_values_are_fitted_one_by_one(monkeypatch, terms, rows, dim, at_once):
     monkeypatch.setattr(chosen_strength, "cores", lambda: 3)
-    assert chosen_strength.folds_at_once(AnisoAlign(terms=terms), rows) == at_once
+    assert chosen_strength.folds_at_once(AnisoAlign(terms=terms), rows, dim) == at_once

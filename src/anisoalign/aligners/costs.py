@@ -58,7 +58,7 @@ def estimate(
         sampled = sampled_bytes(model, y.rows, target_rows, d, dtype)
         operations += sampled_work(model, y.rows, target_rows, d).products
         most_rows = min(model.fit_rows, max(y.rows, target_rows))
-        longest = sampled_work(model, y.rows, target_rows, d, folds_at_once(model, most_rows))
+        longest = sampled_work(model, y.rows, target_rows, d, folds_at_once(model, most_rows, d))
         seconds += seconds_of(longest, d, flop_rate * precision.itemsize / 8 / cores())
     tiles = 2 * cores() * tile_rows(d) * d * precision.itemsize
     return {

@@ -98,7 +98,7 @@ def _fit_work(spec: str, model: Aligner, rows: int, dim: int) -> Work:
             check_settings(model)
         except ValueError as error:
             raise InputError(f"{spec}: {error}") from error
-        return sampled_work(model, rows, rows, dim, folds_at_once(model, rows))
+        return sampled_work(model, rows, rows, dim, folds_at_once(model, rows, dim))
     return Work(2 * rows * dim * dim, CLOSED_FORM * dim**3) if model.order == "full" else Work()
 
 

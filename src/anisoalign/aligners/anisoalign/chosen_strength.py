@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from anisoalign.aligners.anisoalign.correction_fit import Sample
 
 SMALL = 8192
-"""Rows of a sample up to which folds are fitted side by side: more would need the memory of several fits."""
+"""Rows of a sample up to which one is small."""
+SMALL_VALUES = SMALL * 512
+"""Values of a sample up to which folds are fitted side by side: more would need the memory of several large fits."""
 QUICK_PRIOR_STEPS = 300
 """Longest Stage I of a fit that is only measured."""
 
@@ -54,17 +56,17 @@ def chosen_strength(model: AnisoAlign, whole: Sample) -> tuple[float, dict[str, 
         return aligned
 
     names, rows = [rival.name for rival in _rivals()], (whole.rows_y, whole.rows_x)
-    workers = folds_at_once(model, max(map(len, rows)))
+    workers = folds_at_once(model, *max(values.shape for values in rows))
     choice = choose_strength(*rows, fit, int(model.seed), names, workers, leaving)
     return (DEFAULT, None) if choice is None else (choice.strength, choice.to_dict())
 
 
-def folds_at_once(model: AnisoAlign, rows: int) -> int:
-    """Folds that are fitted side by side, of a sample of so many rows.
+def folds_at_once(model: AnisoAlign, rows: int, dim: int) -> int:
+    """Folds that are fitted side by side, of a sample of so many rows of so many values.
 
     One where networks are trained: processes that train one together must do the same things in the same order.
     """
-    return 1 if rows > SMALL or "refine" in parse_terms(model.terms) else min(FOLDS, cores())
+    return 1 if rows * dim > SMALL_VALUES or "refine" in parse_terms(model.terms) else min(FOLDS, cores())
 
 
 def _rivals() -> tuple[Aligner, ...]:

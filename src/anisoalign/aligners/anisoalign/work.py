@@ -102,7 +102,7 @@ def sampled_bytes(model: Any, source_rows: int, target_rows: int, dim: int, dtyp
         coupled = _coupled(y) * _coupled(x) + 2 * (_coupled(y) + _coupled(x)) * dim
     if "refine" in parse_terms(model.terms):
         stages = 3 * (y + x) * dim  # as float64, in polar coordinates, and both once more as float32
-    fits = folds_at_once(model, max(y, x)) if model.strength == "auto" and min(y, x) >= FEWEST else 1
+    fits = folds_at_once(model, max(y, x), dim) if model.strength == "auto" and min(y, x) >= FEWEST else 1
     return samples + 8 * fits * (max(coupled, stages) + HELD_MATRICES * dim**2)
 
 
