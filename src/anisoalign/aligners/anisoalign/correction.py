@@ -126,7 +126,8 @@ class Correction:
             for line, (station, share) in zip(total, places, strict=True):
                 now = visit(legs, station, here, seen)
                 if share > 0.0:
-                    now = blend(now, visit(legs, station + 1, here, seen), share)
+                    kept = Scaled(now.values.clone(), now.scale)
+                    now = blend(kept, visit(legs, station + 1, here, seen), share)
                 line += now.scale[:, 0] @ now.values
         return (total / len(rows)).numpy()
 

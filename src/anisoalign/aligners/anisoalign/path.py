@@ -209,10 +209,8 @@ def in_turn(steps: Sequence[Move]) -> Move:
 
 
 def blend(start: Scaled, end: Scaled, share: float) -> Scaled:
-    """Norm((1 − u) a + u b): a point between two stations, from the rows at both."""
-    if share == 0.0:
-        return start
-    mixed = start.values * (start.scale * (1 - share))
+    """Norm((1 − u) a + u b): a point between two stations, in the memory of the rows at the first."""
+    mixed = start.values.mul_(start.scale * (1 - share))
     return Scaled.on_sphere(mixed.addcmul_(end.values, end.scale, value=share))
 
 
