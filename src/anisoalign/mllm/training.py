@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +17,7 @@ from torch import nn
 
 from anisoalign.aligners import Aligner
 from anisoalign.embeddings import InputError
-from anisoalign.embeddings.atomic import replace_folder, writable
+from anisoalign.embeddings.atomic import replace_folder, sync_file, writable
 from anisoalign.mllm import checkpoint
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.draws import hash_of, seeded
@@ -58,8 +59,9 @@ class TrainLog:
     Attributes
     ----------
     records : list of dict
-        One a step: `step`, `epoch`, `loss`, `lr`, `gradient_norm`, `answer_tokens`, `truncated` (conversations
-        that lost their end to `max_length`), `padding` (share of positions), `seconds`.
+        One a step, but for those that a power cut took from the log: `step`, `epoch`, `loss`, `lr`, `gradient_norm`,
+        `answer_tokens`, `truncated` (conversations that lost their end to `max_length`), `padding` (share of
+        positions), `seconds`.
     resumed_at : int
         Steps that an earlier run had done.
     left_out : Unusable
@@ -333,6 +335,12 @@ class _Run:
         self.processes.wait()
         if self.processes.main:
             checkpoint.write_log(self._partial, self.log.records)
+            if len(self.log.records) < step:
+                warnings.warn(
+                    f"{self._partial / checkpoint.LOG} had {len(self.log.records)} records of the {step} steps done, "
+                    "as after a power cut; the others are lost, which changes nothing of what is learned",
+                    stacklevel=1,
+                )
         return step
 
     def _open_log(self) -> AbstractContextManager[Callable[[dict[str, Any]], None]]:
@@ -342,6 +350,7 @@ class _Run:
 
     def _checkpoint(self, step: int) -> None:
         if self._partial is not None and self.processes.main:
+            sync_file(self._partial / checkpoint.LOG)  # a state must not outlive the records of its steps
             checkpoint.save_state(self._partial, step, self.plan, self.parameters, self.optimizer)
         self.processes.wait()
 
@@ -368,6 +377,7 @@ class _Run:
         """Turn the unfinished folder into the result."""
         if self._partial is not None and self.out is not None and self.processes.main:
             write(self.model, self._partial)
+            sync_file(self._partial / checkpoint.LOG)
             state = (checkpoint.STATE, TRACKED)
             for file in (*(self._partial / name for name in state), *self._partial.glob("state-*.safetensors")):
                 file.unlink(missing_ok=True)

@@ -72,6 +72,41 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights(world, make_model, 
     assert same(weights(load_mllm(tmp_path / "broken", device="cpu")), weights(whole))
 
 
+@pytest.mark.parametrize(("end", "kept"), [("torn", 3), ("zeros", 3), ("again", 4), ("gone", 0)])
+def test_a_run_whose_log_a_power_cut_tore_goes_on_to_the_same_weights(world, make_model, tmp_path, end, kept):
+    settings = StageSettings(checkpoint_every=2, **STAGE)
+    data = world.folder / "talks.json", world.folder / "text.npy"
+    whole, resumed = make_model(), make_model()
+    straight = train(whole, *data, settings, out=tmp_path / "straight")
+    with pytest.raises(Killed):
+        train(make_model(), *data, settings, out=tmp_path / "broken", progress=kill_at(7))
+    path = tmp_path / "broken.partial" / "log.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    torn = {
+        "torn": [*lines[:3], lines[3][:20]],
+        "zeros": [*lines[:3], bytes(len(lines[3])) + b"\n", *lines[4:]],
+        "again": [*lines[:4], lines[2], *lines[4:]],
+        "gone": [],
+    }[end]
+    path.write_bytes(b"".join(torn))
+    with pytest.warns(UserWarning, match=f"log.jsonl had {kept} records of the 6 steps done"):
+        log = train(resumed, *data, settings, out=tmp_path / "broken")
+    steps = [*range(1, kept + 1), *range(7, 11)]
+    lines = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [record["step"] for record in log.records] == steps
+    assert log.losses == [straight.losses[step - 1] for step in steps]
+    assert same(weights(whole), weights(resumed))
+
+
+def test_the_log_is_synced_before_each_state(world, make_model, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr("anisoalign.mllm.training.sync_file", lambda path: done.append(path.name))
+    monkeypatch.setattr("anisoalign.mllm.checkpoint.save_state", lambda folder, step, *state: done.append(step))
+    data = world.folder / "talks.json", world.folder / "text.npy"
+    train(make_model(), *data, StageSettings(checkpoint_every=4, **STAGE), out=tmp_path / "out")
+    assert done == ["log.jsonl", 4, "log.jsonl", 8, "log.jsonl"]
+
+
 def test_the_division_of_a_batch_does_not_change_the_loss(world, make_model):
     ids = [t["id"] for t in world.talks]
     logs = [
