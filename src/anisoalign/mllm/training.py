@@ -51,6 +51,9 @@ _NO_MATTER = (
 )
 """Settings that may change where a run goes on: where data lie (their content may not), and how work is divided."""
 
+_IN_A_ROW = 5
+"""Steps skipped one after the other that end a run: one may be due to its batch, several are due to the weights."""
+
 
 @dataclass
 class TrainLog:
@@ -61,7 +64,8 @@ class TrainLog:
     records : list of dict
         One a step, but for those that a power cut took from the log: `step`, `epoch`, `loss`, `lr`, `gradient_norm`,
         `answer_tokens`, `truncated` (conversations that lost their end to `max_length`), `padding` (share of
-        positions), `seconds`.
+        positions), `seconds`; and `skipped`, true, of a step whose loss or gradient was not finite, which moved no
+        weight: its `loss` and `gradient_norm` are None.
     resumed_at : int
         Steps that an earlier run had done.
     left_out : Unusable
@@ -79,8 +83,13 @@ class TrainLog:
 
     @property
     def losses(self) -> list[float]:
-        """Loss of every step, in nats a token."""
-        return [record["loss"] for record in self.records]
+        """Loss of every step but those skipped, in nats a token."""
+        return [record["loss"] for record in self.records if not record.get("skipped")]
+
+    @property
+    def skipped(self) -> int:
+        """Steps whose loss or gradient was not finite."""
+        return sum(record.get("skipped", False) for record in self.records)
 
 
 def train(
@@ -124,7 +133,7 @@ def train(
     ------
     InputError
         For data that do not fit each other or the model, an unfinished run of other settings, or a loss that is not
-        finite. Files that were there are left as they were.
+        finite in five steps one after the other; fewer are skipped. Files that were there are left as they were.
     """
     settings = settings or StageSettings.pretraining()
     settings = settings if noise is None else replace(settings, noise=noise)
@@ -217,7 +226,8 @@ class _Run:
                 write_line(record)
                 track(record)
                 if self.progress is not None:
-                    self.progress(step + 1, self.order.steps, record["loss"])
+                    self.progress(step + 1, self.order.steps, math.nan if record["loss"] is None else record["loss"])
+                self._check_skipped()
                 if (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < self.order.steps:
                     self._checkpoint(step + 1)
 
@@ -251,30 +261,49 @@ class _Run:
                 (total / answers).backward()
             loss += float(total.detach())
         loss = self.processes.summed([loss])[0] / answers
-        norm = self._update()
+        norm = self._update(math.isfinite(loss))
+        # JSON knows no NaN: what is not finite is null.
+        done = {"loss": loss, "gradient_norm": norm}
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise InputError(f"{self.name}: the loss of step {step + 1} is not finite; a lower learning rate may help")
+            done = {"loss": None, "gradient_norm": None, "skipped": True}
         return {
             "step": step + 1,
             "epoch": round((step + 1) / self.order.per_epoch, 6),
-            "loss": loss,
+            **done,
             "lr": share * float(self.settings.lr or 0),
-            "gradient_norm": norm,
             "answer_tokens": int(answers),
             "truncated": int(truncated),
             "padding": round(1 - real / positions, 6),
             "seconds": round(time.perf_counter() - started, 4),
         }
 
-    def _update(self) -> float:
-        """Sum gradients over processes, bound them, move the weights; return the norm of the gradient."""
+    def _check_skipped(self) -> None:
+        """Raise InputError where the last steps were all skipped: in every process at once, as each has all records.
+
+        Those that the run had skipped before it was interrupted are in the log, and count.
+        """
+        last = self.log.records[-_IN_A_ROW:]
+        enough = len(last) == _IN_A_ROW or last[-1]["step"] == self.order.steps  # a short run may learn nothing at all
+        if not enough or not all(record.get("skipped") for record in last):
+            return
+        kept = "" if self._partial is None else f"; {self._partial} keeps its settings, so remove it to begin anew"
+        raise InputError(
+            f"{self.name}: the loss of {len(last)} step(s) one after the other, up to step {last[-1]['step']}, is not "
+            f"finite; a lower learning rate or precision = 'no' may help{kept}"
+        )
+
+    def _update(self, finite: bool) -> float:
+        """Sum gradients over processes, bound them, move the weights; return the norm of the gradient.
+
+        Weights stay where they are if the loss or the norm is not finite.
+        """
         values = list(self.parameters.values())
         for value in values:
             if value.grad is None:  # no picture in the whole step
                 value.grad = torch.zeros_like(value)
         self.processes.sum_gradients(values)
         norm = float(nn.utils.clip_grad_norm_(values, self.settings.clip or math.inf))
-        if math.isfinite(norm):
+        if finite and math.isfinite(norm):
             self.optimizer.step()
         self.optimizer.zero_grad()
         return norm

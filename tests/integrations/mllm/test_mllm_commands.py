@@ -188,6 +188,25 @@ def test_two_processes_agree_with_one(world, saved_lm, run, kind, learns):
         np.testing.assert_allclose(two, one, rtol=1e-4)
 
 
+def test_two_processes_skip_the_step_that_one_skips(world, saved_lm):
+    settings = write_settings(world, saved_lm("llama"))
+    np.save(world.folder / "row.npy", world.image[7])
+    changes = ("side=image", f"embeddings={world.folder / 'image.npy'}", "aligner=", "noise=0")
+    call = [part for change in changes for part in ("--set", f"stages.pretrain.{change}")]
+    call = [world.folder / "row.npy", "train", settings, "--stage", "pretrain", *call, "--out"]
+    found = []
+    for processes in (1, 2):
+        out = world.folder / str(processes)
+        program = COMMAND.with_name("poisoned_processes.py")
+        ended = anisoalign(*call, out, processes=processes, program=program)
+        assert "1 step(s) skipped, whose loss was not finite" in ended.stderr
+        lines = [json.loads(line) for line in (out / "pretrain" / "log.jsonl").read_text().splitlines()]
+        found.append([line["loss"] or 0.0 for line in lines])
+        assert [line["loss"] is None for line in lines] == [line.get("skipped", False) for line in lines]
+    assert found[0].count(0.0) == found[1].count(0.0) == 1
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
+
+
 def test_two_processes_agree_with_one_where_parts_have_no_picture(world, saved_lm, run):
     settings = write_settings(world, saved_lm("llama"))
     talks = [

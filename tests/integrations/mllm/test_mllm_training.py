@@ -1,6 +1,7 @@
 """Training: what learns and what does not, resumption to the last bit, losses that do not see how a batch is cut."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -105,6 +106,49 @@ def test_the_log_is_synced_before_each_state(world, make_model, tmp_path, monkey
     data = world.folder / "talks.json", world.folder / "text.npy"
     train(make_model(), *data, StageSettings(checkpoint_every=4, **STAGE), out=tmp_path / "out")
     assert done == ["log.jsonl", 4, "log.jsonl", 8, "log.jsonl"]
+
+
+def poisoned(model, *steps):
+    """A model whose loss is not finite in some steps, each a single batch."""
+    done, forward = [0], model.forward
+
+    def broken(*given, **named):
+        found = forward(*given, **named)
+        done[0] += 1
+        found.loss_sum = found.loss_sum * (float("inf") if done[0] in steps else 1.0)
+        return found
+
+    model.forward = broken
+    return model
+
+
+def test_single_steps_that_are_not_finite_are_skipped(world, make_model, tmp_path):
+    settings = StageSettings(checkpoint_every=4, **{**STAGE, "micro_batch": 8})
+    data = world.folder / "talks.json", world.folder / "text.npy"
+    whole, resumed, shown = make_model(), make_model(), []
+    log = train(
+        poisoned(whole, 3, 4, 5, 6), *data, settings, out=tmp_path / "o", progress=lambda *now: shown.append(now[2])
+    )
+    lines = [json.loads(line) for line in (tmp_path / "o" / "log.jsonl").read_text().splitlines()]
+    assert lines == log.records
+    assert [line["step"] for line in lines if line.get("skipped")] == [3, 4, 5, 6]
+    assert (lines[2]["loss"], lines[2]["gradient_norm"], log.skipped, len(log.losses)) == (None, None, 4, 6)
+    assert [np.isnan(loss) for loss in shown] == [line.get("skipped", False) for line in lines]
+    assert all(torch.isfinite(value).all() for value in weights(whole).values())
+    with pytest.raises(Killed):
+        train(poisoned(make_model(), 3, 4, 5, 6), *data, settings, out=tmp_path / "b", progress=kill_at(5))
+    again = train(poisoned(resumed, 1, 2), *data, settings, out=tmp_path / "b")  # from step 5
+    assert (again.resumed_at, again.losses) == (4, log.losses)
+    assert same(weights(whole), weights(resumed))
+
+
+def test_steps_skipped_before_an_interruption_count(world, make_model, tmp_path):
+    settings = StageSettings(checkpoint_every=1, **{**STAGE, "micro_batch": 8})
+    data = world.folder / "talks.json", world.folder / "text.npy"
+    with pytest.raises(Killed):
+        train(poisoned(make_model(), 3, 4, 5, 6), *data, settings, out=tmp_path / "b", progress=kill_at(7))
+    with pytest.raises(InputError, match=r"the loss of 5 step\(s\) one after the other, up to step 7, is not finite"):
+        train(poisoned(make_model(), 1), *data, settings, out=tmp_path / "b")
 
 
 def test_the_division_of_a_batch_does_not_change_the_loss(world, make_model):
@@ -499,13 +543,19 @@ class TestRefused:
         with pytest.raises(InputError, match=r"no conversation that can be used: 1 .*\n  id '000': the first 100 of"):
             train(make_model(), [long(0)], (world.text, [t["id"] for t in world.talks]), settings)
 
-    def test_a_loss_that_is_not_finite(self, world, make_model, tmp_path):
+    @pytest.mark.parametrize(("size", "steps"), [(8, 5), (40, 2)])  # of ten steps, and of two
+    def test_losses_that_are_not_finite_one_after_the_other(self, world, make_model, tmp_path, size, steps):
         model = make_model()
         with torch.no_grad():
             model.lm.lm_head.weight[0, 0] = float("nan")
-        with pytest.raises(InputError, match="the loss of step 1 is not finite"):
-            train(model, world.talks, (world.text, [t["id"] for t in world.talks]), out=tmp_path / "o")
+        data, settings = (world.talks, (world.text, [t["id"] for t in world.talks])), {**STAGE, "batch_size": size}
+        message = rf"the loss of {steps} step\(s\) one after the other, up to step {steps}, is not finite"
+        with pytest.raises(InputError, match=f"{message}; .* may help; .*o.partial keeps its settings, so remove it"):
+            train(model, *data, StageSettings(**settings), out=tmp_path / "o")
         assert not (tmp_path / "o").exists()
+        shutil.rmtree(tmp_path / "o.partial")  # what is advised is not refused
+        settings = {**settings, "lr": 1e-3, "precision": "no"}
+        assert train(make_model(), *data, StageSettings(**settings), out=tmp_path / "o").skipped == 0
 
 
 def _left_open(world):
