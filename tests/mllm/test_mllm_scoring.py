@@ -98,6 +98,22 @@ def test_true_and_false_are_yes_and_no():
     ]
 
 
+@pytest.mark.parametrize(("answer", "truth"), [("true", True), ("True.", True), ("Yes.", True), ("FALSE", False)])
+def test_true_and_false_may_be_written_and_said(answer, truth):
+    asked = ask(*[{"answer": answer}] * 4)
+    assert {one.kind for one in asked} == {"yes/no"}
+    right, wrong = (["True", "yes."], ["False.", "no"]) if truth else (["False.", "no"], ["True", "yes."])
+    found = summarise(asked, [*right, *wrong]).kinds["yes/no"]
+    assert (found["accuracy"], found["unanswered"]) == (0.5, 0)
+    assert summarise(asked[:2], right).kinds["yes/no"]["accuracy"] == 1
+
+
+def test_what_is_said_with_more_words_than_yes_or_no_is_matched_exactly():
+    assert {one.kind for one in ask({"answer": "no one"}, {"answer": "true north"}, {"answers": ["yes", "no"]})} == {
+        "exact"
+    }
+
+
 def test_a_number_is_a_choice_or_the_number_of_one():
     asked = ask(
         {"choices": [1999, 2001], "answer": 2001},

@@ -151,15 +151,16 @@ def _said(value: Any) -> str:
 def _kind(choices: tuple[str, ...], answers: tuple[str, ...]) -> str:
     if choices:
         return "choice"
-    return "yes/no" if len(answers) == 1 and answers[0].strip().lower() in ("yes", "no") else "exact"
+    single = len(answers) == 1 and len(words(answers[0])) == 1
+    return "yes/no" if single and yes_or_no(answers[0]) is not None else "exact"
 
 
 def yes_or_no(text: str) -> bool | None:
-    """What an answer says: its first word decides; None if that is neither.
+    """What an answer says: its first word decides, true as yes and false as no; None if it is none of these.
 
     Examples
     --------
-    >>> yes_or_no("Yes, there is."), yes_or_no("no"), yes_or_no("perhaps")
+    >>> yes_or_no("Yes, there is."), yes_or_no("False."), yes_or_no("perhaps")
     (True, False, None)
     """
-    return {"yes": True, "no": False}.get(next(iter(words(text)), ""))
+    return {"yes": True, "true": True, "no": False, "false": False}.get(next(iter(words(text)), ""))
