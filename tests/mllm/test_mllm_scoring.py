@@ -1,5 +1,6 @@
 """Captions and answers scored: hand-worked values and what must hold whatever is said. No language model."""
 
+import json
 import math
 
 import pytest
@@ -125,6 +126,24 @@ def test_a_number_is_a_choice_or_the_number_of_one():
         {"choices": [4.0, 2.0], "answer": 4},
     )
     assert [one.answers for one in asked] == [("2001",), ("2001",), ("blue",), ("2",), ("2",), ("1.5",), ("4.0",)]
+
+
+def test_spaces_around_a_choice_are_not_said():
+    (one,) = ask({"choices": ["red ", "\tdark blue\n"], "answer": " red"})
+    assert (one.choices, one.answers, one.kind) == (("red", "dark blue"), ("red",), "choice")
+
+
+def test_a_choice_that_cannot_be_scored_is_refused_with_its_line(tmp_path):
+    good = {"id": 0, "question": "q", "choices": ["red", "blue"], "answer": "red"}
+    path = tmp_path / "bench.jsonl"
+    for choices, message in (
+        (["red", " "], "choice 1, counted from 0, is empty"),
+        (["red", "blue", "red "], "choices 0 and 2, counted from 0, are both 'red'"),
+        ("red", "'choices' is a list, not 'red'"),
+    ):
+        path.write_text(json.dumps(good) + "\n" + json.dumps({**good, "choices": choices}) + "\n")
+        with pytest.raises(InputError, match=f"bench.jsonl, line 2: {message}"):
+            read_questions(path)
 
 
 def test_answers_that_are_null_are_not_there():

@@ -98,7 +98,7 @@ def _question(record: Any) -> Question:
     if not isinstance(record, Mapping) or "id" not in record or not isinstance(record.get("question"), str):
         raise InputError("a question needs 'id' and 'question'")
     check_text(record["question"], "the question")
-    choices = tuple(_said(choice) for choice in record.get("choices") or ())
+    choices = _choices(record.get("choices") or ())
     answers = _answers(record, choices)
     kind = record.get("kind") or _kind(choices, answers)
     if kind not in KINDS:
@@ -110,6 +110,22 @@ def _question(record: Any) -> Question:
     if not record["question"].strip():
         raise InputError("the question is empty")
     return Question(str(record["id"]), record["question"], kind, answers, choices, str(record.get("group") or ""))
+
+
+def _choices(given: Any) -> tuple[str, ...]:
+    """The choices as they are said, without spaces around them, which chat templates take away as well.
+
+    An empty one could not be said, and of two that are equal neither could be told from the other.
+    """
+    if not isinstance(given, list | tuple):
+        raise InputError(f"'choices' is a list, not {given!r}")
+    found = tuple(_said(choice) for choice in given)
+    for number, choice in enumerate(found):
+        if not choice:
+            raise InputError(f"choice {number}, counted from 0, is empty")
+        if choice in found[:number]:
+            raise InputError(f"choices {found.index(choice)} and {number}, counted from 0, are both {choice!r}")
+    return found
 
 
 def _answers(record: Mapping[str, Any], choices: tuple[str, ...]) -> tuple[str, ...]:
@@ -142,8 +158,8 @@ def _equals(choice: str, number: int) -> bool:
 
 
 def _said(value: Any) -> str:
-    """An answer or choice as it is said: JSON's true is yes."""
-    said = ("no", "yes")[value] if isinstance(value, bool) else str(value)
+    """An answer or choice as it is said, without spaces around it: JSON's true is yes."""
+    said = ("no", "yes")[value] if isinstance(value, bool) else str(value).strip()
     check_text(said, "an answer or choice")
     return said
 
