@@ -75,6 +75,42 @@ def test_exact_match_looks_past_case_articles_and_punctuation_only():
 
 
 @pytest.mark.parametrize(
+    ("answers", "said", "expected"),
+    [
+        # Of ten sets of nine, nine hold the one dog: 9 · 1/3 / 10.
+        (["cat"] * 9 + ["dog"], "dog", 0.3),
+        (["cat"] * 9 + ["dog"], "A cat.", 1.0),
+        # Two of ten: eight sets hold both, two hold one: (8 · 2/3 + 2 · 1/3) / 10.
+        (["cat"] * 8 + ["dog"] * 2, "dog", 0.6),
+        # Three of ten: seven sets hold all, three hold two: (7 · 1 + 3 · 2/3) / 10.
+        (["cat"] * 7 + ["dog"] * 3, "dog", 0.9),
+        (["cat"] * 6 + ["dog"] * 4, "dog", 1.0),
+        (["cat"] * 10, "dog", 0.0),
+        (["2"] * 10, "two", 1.0),
+        (["two"] * 5 + ["2"] * 5, "2", 1.0),
+        (["don't know"] * 10, "Dont know!", 1.0),
+        (["1000"] * 10, "1,000", 1.0),
+        (["black and white"] * 10, "black-and-white", 1.0),
+        (["3.5"] * 10, "35", 0.0),
+        # Fewer than ten people: of two sets of one, each holds the word once; of three of two, twice.
+        (["cat"] * 2, "cat", 1 / 3),
+        (["cat"] * 3, "cat", 2 / 3),
+        (["cat"] * 4, "cat", 1.0),
+        # Of five sets of four, two hold one dog and three hold two: (2 · 1/3 + 3 · 2/3) / 5.
+        (["cat"] * 3 + ["dog"] * 2, "dog", 8 / 15),
+    ],
+)
+def test_vqa_accuracy_of_hand_worked_answers(answers, said, expected):
+    asked = ask({"answers": answers, "kind": "vqa"})
+    assert summarise(asked, [said]).kinds == {"vqa": {"rows": 1, "accuracy": pytest.approx(expected)}}
+
+
+def test_answers_without_that_kind_are_right_where_any_is_said():
+    asked = ask({"answers": ["cat"] * 9 + ["dog"]})
+    assert summarise(asked, ["dog"]).kinds == {"exact": {"rows": 1, "accuracy": 1.0}}
+
+
+@pytest.mark.parametrize(
     ("answer", "right", "wrong"),
     [
         ("-5", ["-5.", "the -5", "(-5)", "\u22125"], ["5", "- 5", "3-5"]),
@@ -174,6 +210,7 @@ def test_groups_are_scored_apart():
         ({"id": 1, "question": "q", "choices": [1, 2, 3, 4], "answer": 2}, "answer 2 may mean '2' or '3', the choice"),
         ({"id": 1, "question": "q", "choices": ["1.0", "2.0"], "answer": 1}, "answer 1 may mean '1.0' or '2.0'"),
         ({"id": 1, "question": "q", "kind": "yes/no", "answer": "red"}, "must be yes or no"),
+        ({"id": 1, "question": "q", "kind": "vqa", "answer": "red"}, "two 'answers' or more"),
         ({"id": 1, "question": "q", "kind": "essay", "answer": "red"}, "kind is one of"),
     ],
 )

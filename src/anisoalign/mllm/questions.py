@@ -6,9 +6,10 @@ One JSON object a line: `id` of the embedding, `question`, and what is asked for
   multiple choice, by likelihood
 * `answer` yes or no, or true or false: accuracy, precision, recall
 * `answer`, or several `answers` of which any will do: exact match
+* `"kind": "vqa"` with `answers`, one of each of the people asked, usually ten: VQA accuracy
 * `"kind": "caption"` with `answers`, the references: CIDEr-D
 
-and perhaps a `group`. `kind` may be given (`choice`, `yes/no`, `exact`, `caption`) where it should be another.
+and perhaps a `group`. `kind` may be given (`choice`, `yes/no`, `exact`, `vqa`, `caption`) where it should be another.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from anisoalign.mllm.cider import words
 from anisoalign.mllm.records import check_text, first_of
 from anisoalign.places import expanded
 
-KINDS = ("choice", "yes/no", "exact", "caption")
+KINDS = ("choice", "yes/no", "exact", "vqa", "caption")
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Question:
     id : str
         Of the embedding.
     text : str
-    kind : {"choice", "yes/no", "exact", "caption"}
+    kind : {"choice", "yes/no", "exact", "vqa", "caption"}
     answers : tuple of str
-        Those that are right, or references.
+        Those that are right, those of the people asked, or references.
     choices : tuple of str
         Of multiple choice.
     group : str
@@ -107,6 +108,8 @@ def _question(record: Any) -> Question:
         raise InputError("multiple choice needs two 'choices' or more, and 'answer' among them")
     if kind == "yes/no" and (len(answers) != 1 or yes_or_no(answers[0]) is None):
         raise InputError(f"the answer must be yes or no, not {answers!r}")
+    if kind == "vqa" and len(answers) < 2:
+        raise InputError("VQA accuracy needs two 'answers' or more, of different people: each is left out once")
     if not record["question"].strip():
         raise InputError("the question is empty")
     return Question(str(record["id"]), record["question"], kind, answers, choices, str(record.get("group") or ""))

@@ -97,15 +97,16 @@ def test_scoring(trained, world, run):
         {"id": "004", "question": "Which shape?", "choices": ["ring", "star"], "answer": 0, "group": "b"},
         {"id": "005", "question": "What colour?", "answer": "red", "group": "b"},
         {"id": "006", "question": "Describe it.", "answers": ["a red ring"], "kind": "caption", "group": "a"},
+        {"id": "007", "question": "What is it?", "answers": ["ring", "ring", "star"], "kind": "vqa"},
     ]
     (world.folder / "bench.jsonl").write_text("".join(json.dumps(one) + "\n" for one in bench))
     said = world.folder / "said.jsonl"
     call = ["score", trained, world.folder / "bench.jsonl", "--embeddings", world.folder / "image.npy"]
     ended = run(*call, "--json", "--predictions", said)
     found = json.loads(ended.out)
-    assert found["kinds"].keys() == {"choice", "yes/no", "exact", "caption"}
+    assert found["kinds"].keys() == {"choice", "yes/no", "exact", "vqa", "caption"}
     assert found["groups"]["b"]["choice"]["rows"] == 1
-    assert [json.loads(line)["id"] for line in said.read_text().splitlines()] == ["003", "004", "005", "006"]
+    assert [json.loads(line)["id"] for line in said.read_text().splitlines()] == ["003", "004", "005", "006", "007"]
     assert run(*call, "--predictions", said).code == 2  # is not written over
     table = {"key": [talk["id"] for talk in world.talks], "image": list(world.image), "text": list(world.text)}
     pq.write_table(pa.table(table), world.folder / "both.parquet")
