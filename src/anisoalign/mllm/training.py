@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -29,7 +30,7 @@ from anisoalign.mllm.language_models import weights_fingerprint
 from anisoalign.mllm.logging import TRACKED, open_tracker
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.optimizing import make_optimizer
-from anisoalign.mllm.order import Order, learning_rate
+from anisoalign.mllm.order import Order, learning_rate, parts_of
 from anisoalign.mllm.processes import Processes
 from anisoalign.mllm.saving import check_free, write
 from anisoalign.mllm.settings import StageSettings
@@ -192,7 +193,11 @@ class _Run:
         self.data = Joined(talks, store, model.chat, settings.max_length)
         self.order = Order(talks.lengths, settings.batch_size, settings.epochs, settings.seed)
         self.processes = Processes()
+        # Dropout is drawn by a part's place: with it, parts are those that one process would have.
+        self._cut = settings.micro_batch, self.processes.count, not settings.drops
         self.log = TrainLog(left_out=talks.left_out)
+        if self.processes.main:
+            self._warn_of_idle()
 
     def __call__(self) -> TrainLog:
         model, device = self.model, self.processes.device
@@ -231,10 +236,21 @@ class _Run:
                 if (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < self.order.steps:
                     self._checkpoint(step + 1)
 
+    def _warn_of_idle(self) -> None:
+        """Tell of processes that no step gives anything to do."""
+        size, count = min(self.settings.batch_size, len(self.talks)), self.processes.count
+        parts = len(parts_of(np.arange(size), *self._cut))
+        if parts < count:
+            advice = f"micro_batch = {size // count} gives each its part" if size >= count else "fewer would do as well"
+            warnings.warn(
+                f"{self.name}: {count - parts} of {count} processes have nothing to do, as {size} conversations a step "
+                f"make {parts} part(s); {advice}",
+                stacklevel=1,
+            )
+
     def _batches(self, step: int) -> list[tuple[int, Batch]]:
         """Parts of a step's batch that are for this process, with their places in it."""
-        numbers, size = self.order.batch(step), self.settings.micro_batch
-        parts = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+        parts = parts_of(self.order.batch(step), *self._cut)
         mine = range(self.processes.index, len(parts), self.processes.count)
         key = (self.settings.seed, step)
         return [(place, self.data.batch(parts[place], self.settings.noise, key)) for place in mine]

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +27,7 @@ from anisoalign.mllm import (
 )
 from anisoalign.mllm.joined import Joined
 from anisoalign.mllm.planning import plan_training
+from anisoalign.mllm.training import _Run
 
 pytestmark = pytest.mark.integration
 
@@ -159,6 +162,50 @@ def test_the_division_of_a_batch_does_not_change_the_loss(world, make_model):
     ]
     for log in logs[1:]:
         np.testing.assert_allclose(log.losses, logs[0].losses, rtol=1e-4)
+
+
+def shares(world, model, settings, processes, monkeypatch):
+    """Conversations that each of several processes has in the first step, and what the main one warns of."""
+    talks, store = Conversations(world.talks), EmbeddingStore(world.text, ids=[t["id"] for t in world.talks])
+    found = []
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for index in range(processes):
+            one = SimpleNamespace(device=torch.device("cpu"), index=index, count=processes, main=index == 0)
+            monkeypatch.setattr("anisoalign.mllm.training.Processes", lambda one=one: one)
+            batches = _Run(model, talks, store, settings, None, "tune", None)._batches(0)
+            found.append(sum(len(batch.input_ids) for _, batch in batches))
+    return found, [str(one.message) for one in told]
+
+
+def test_processes_share_a_batch_evenly_where_nothing_is_dropped(world, make_model, monkeypatch):
+    sizes = {"batch_size": 8, "micro_batch": 4}
+    for settings in (StageSettings(**sizes), StageSettings(learns="lora", **sizes)):
+        assert shares(world, make_model(), settings, 8, monkeypatch) == ([1] * 8, [])
+        assert shares(world, make_model(), settings, 3, monkeypatch) == ([3, 3, 2], [])
+    assert shares(world, make_model(), StageSettings(batch_size=8, micro_batch=3), 2, monkeypatch) == ([4, 4], [])
+
+
+def test_processes_without_work_are_told_of(world, make_model, monkeypatch):
+    sizes = {"batch_size": 8, "micro_batch": 4}
+    message = "tune: 6 of 8 processes have nothing to do, as 8 conversations a step make 2 part(s); micro_batch = 1 "
+    for settings in (StageSettings(learns="full", **sizes), StageSettings(learns="lora", lora_dropout=0.1, **sizes)):
+        found, (told,) = shares(world, make_model(), settings, 8, monkeypatch)
+        assert found == [4, 4, 0, 0, 0, 0, 0, 0]
+        assert told.startswith(message)
+    found, (told,) = shares(world, make_model(), StageSettings(batch_size=2), 3, monkeypatch)
+    assert (found, "1 of 3 processes" in told, "fewer would do" in told) == ([1, 1, 0], True, True)
+
+
+@pytest.mark.parametrize(("changes", "busy"), [({}, 8), ({"learns": "lora", "lora_dropout": 0.1}, 2)])
+def test_a_plan_counts_the_processes_that_have_work(saved_lm, changes, busy):
+    stage = StageSettings(**{"batch_size": 8, "micro_batch": 4, **changes})
+    settings = TrainSettings(ModelSettings(lm=str(saved_lm("qwen"))), {"a": stage})
+    hours = [
+        plan_training(settings, 16, processes=processes, tflops=1e-8, conversations=1000, tokens=60)[0]["hours"]
+        for processes in (1, 8)
+    ]
+    assert hours[0] / hours[1] == pytest.approx(busy, rel=1e-3)
 
 
 def test_the_loss_is_the_mean_over_answer_tokens(world, make_model):
