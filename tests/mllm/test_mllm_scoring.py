@@ -1,5 +1,6 @@
 """Captions and answers scored: hand-worked values and what must hold whatever is said. No language model."""
 
+import json
 import math
 
 import pytest
@@ -74,6 +75,42 @@ def test_exact_match_looks_past_case_articles_and_punctuation_only():
 
 
 @pytest.mark.parametrize(
+    ("answers", "said", "expected"),
+    [
+        # Of ten sets of nine, nine hold the one dog: 9 · 1/3 / 10.
+        (["cat"] * 9 + ["dog"], "dog", 0.3),
+        (["cat"] * 9 + ["dog"], "A cat.", 1.0),
+        # Two of ten: eight sets hold both, two hold one: (8 · 2/3 + 2 · 1/3) / 10.
+        (["cat"] * 8 + ["dog"] * 2, "dog", 0.6),
+        # Three of ten: seven sets hold all, three hold two: (7 · 1 + 3 · 2/3) / 10.
+        (["cat"] * 7 + ["dog"] * 3, "dog", 0.9),
+        (["cat"] * 6 + ["dog"] * 4, "dog", 1.0),
+        (["cat"] * 10, "dog", 0.0),
+        (["2"] * 10, "two", 1.0),
+        (["two"] * 5 + ["2"] * 5, "2", 1.0),
+        (["don't know"] * 10, "Dont know!", 1.0),
+        (["1000"] * 10, "1,000", 1.0),
+        (["black and white"] * 10, "black-and-white", 1.0),
+        (["3.5"] * 10, "35", 0.0),
+        # Fewer than ten people: of two sets of one, each holds the word once; of three of two, twice.
+        (["cat"] * 2, "cat", 1 / 3),
+        (["cat"] * 3, "cat", 2 / 3),
+        (["cat"] * 4, "cat", 1.0),
+        # Of five sets of four, two hold one dog and three hold two: (2 · 1/3 + 3 · 2/3) / 5.
+        (["cat"] * 3 + ["dog"] * 2, "dog", 8 / 15),
+    ],
+)
+def test_vqa_accuracy_of_hand_worked_answers(answers, said, expected):
+    asked = ask({"answers": answers, "kind": "vqa"})
+    assert summarise(asked, [said]).kinds == {"vqa": {"rows": 1, "accuracy": pytest.approx(expected)}}
+
+
+def test_answers_without_that_kind_are_right_where_any_is_said():
+    asked = ask({"answers": ["cat"] * 9 + ["dog"]})
+    assert summarise(asked, ["dog"]).kinds == {"exact": {"rows": 1, "accuracy": 1.0}}
+
+
+@pytest.mark.parametrize(
     ("answer", "right", "wrong"),
     [
         ("-5", ["-5.", "the -5", "(-5)", "\u22125"], ["5", "- 5", "3-5"]),
@@ -98,6 +135,22 @@ def test_true_and_false_are_yes_and_no():
     ]
 
 
+@pytest.mark.parametrize(("answer", "truth"), [("true", True), ("True.", True), ("Yes.", True), ("FALSE", False)])
+def test_true_and_false_may_be_written_and_said(answer, truth):
+    asked = ask(*[{"answer": answer}] * 4)
+    assert {one.kind for one in asked} == {"yes/no"}
+    right, wrong = (["True", "yes."], ["False.", "no"]) if truth else (["False.", "no"], ["True", "yes."])
+    found = summarise(asked, [*right, *wrong]).kinds["yes/no"]
+    assert (found["accuracy"], found["unanswered"]) == (0.5, 0)
+    assert summarise(asked[:2], right).kinds["yes/no"]["accuracy"] == 1
+
+
+def test_what_is_said_with_more_words_than_yes_or_no_is_matched_exactly():
+    assert {one.kind for one in ask({"answer": "no one"}, {"answer": "true north"}, {"answers": ["yes", "no"]})} == {
+        "exact"
+    }
+
+
 def test_a_number_is_a_choice_or_the_number_of_one():
     asked = ask(
         {"choices": [1999, 2001], "answer": 2001},
@@ -109,6 +162,24 @@ def test_a_number_is_a_choice_or_the_number_of_one():
         {"choices": [4.0, 2.0], "answer": 4},
     )
     assert [one.answers for one in asked] == [("2001",), ("2001",), ("blue",), ("2",), ("2",), ("1.5",), ("4.0",)]
+
+
+def test_spaces_around_a_choice_are_not_said():
+    (one,) = ask({"choices": ["red ", "\tdark blue\n"], "answer": " red"})
+    assert (one.choices, one.answers, one.kind) == (("red", "dark blue"), ("red",), "choice")
+
+
+def test_a_choice_that_cannot_be_scored_is_refused_with_its_line(tmp_path):
+    good = {"id": 0, "question": "q", "choices": ["red", "blue"], "answer": "red"}
+    path = tmp_path / "bench.jsonl"
+    for choices, message in (
+        (["red", " "], "choice 1, counted from 0, is empty"),
+        (["red", "blue", "red "], "choices 0 and 2, counted from 0, are both 'red'"),
+        ("red", "'choices' is a list, not 'red'"),
+    ):
+        path.write_text(json.dumps(good) + "\n" + json.dumps({**good, "choices": choices}) + "\n")
+        with pytest.raises(InputError, match=f"bench.jsonl, line 2: {message}"):
+            read_questions(path)
 
 
 def test_answers_that_are_null_are_not_there():
@@ -139,6 +210,7 @@ def test_groups_are_scored_apart():
         ({"id": 1, "question": "q", "choices": [1, 2, 3, 4], "answer": 2}, "answer 2 may mean '2' or '3', the choice"),
         ({"id": 1, "question": "q", "choices": ["1.0", "2.0"], "answer": 1}, "answer 1 may mean '1.0' or '2.0'"),
         ({"id": 1, "question": "q", "kind": "yes/no", "answer": "red"}, "must be yes or no"),
+        ({"id": 1, "question": "q", "kind": "vqa", "answer": "red"}, "two 'answers' or more"),
         ({"id": 1, "question": "q", "kind": "essay", "answer": "red"}, "kind is one of"),
     ],
 )

@@ -53,7 +53,7 @@ def score(
     lm: LmOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Ask a trained model the questions of a benchmark; print accuracy, precision and recall, CIDEr-D, by group."""
+    """Ask a trained model the questions of a benchmark; print accuracies, precision and recall, CIDEr-D, by group."""
     checks.check_extra("mllm")
     checks.check_file(predictions)
     from anisoalign.devices import find_device

@@ -100,12 +100,33 @@ def restore(
 
 
 def read_log(folder: Path, steps: int) -> list[dict[str, Any]]:
-    """Records of the first `steps` steps; what an interrupted run wrote after its last state is dropped."""
+    """Records of the first `steps` steps; what an interrupted run wrote after its last state is dropped.
+
+    After a power cut the end of the log may be torn or missing although the state is whole. Reading stops at the first
+    line that is no record of a later step than the one before it: what stands behind it cannot be trusted.
+    """
     path = folder / LOG
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()[:steps]
-    return [json.loads(line) for line in lines]
+    found: list[dict[str, Any]] = []
+    last = 0
+    for line in path.read_bytes().split(b"\n"):
+        record = _record(line)
+        if record is None or not last < record["step"] <= steps:
+            break
+        found.append(record)
+        last = record["step"]
+    return found
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The record that a line of the log holds, or None where it holds none."""
+    try:
+        record = json.loads(line)
+    except ValueError:  # bytes that are no text are one, too
+        return None
+    whole = isinstance(record, dict) and isinstance(record.get("step"), int) and {"loss", "truncated"} <= record.keys()
+    return record if whole else None
 
 
 def write_log(folder: Path, records: list[dict[str, Any]]) -> None:

@@ -46,7 +46,7 @@ def open_tracker(
     run = library.init(project=PROJECT, **called, resume="allow", config=asdict(settings))
     try:
         yield lambda record: run.log(
-            {key: value for key, value in record.items() if key != "step"}, step=record["step"]
+            {key: value for key, value in record.items() if key != "step" and value is not None}, step=record["step"]
         )
     finally:
         run.finish()

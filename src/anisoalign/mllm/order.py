@@ -68,6 +68,35 @@ class Order:
         return numbers[np.argsort(self.lengths[numbers], kind="stable")]
 
 
+def parts_of(numbers: np.ndarray, size: int, processes: int = 1, freely: bool = False) -> list[np.ndarray]:
+    """A step's conversations in parts of at most `size`, which the processes take in turn.
+
+    Cut `freely`, they are as many parts as all processes have to work on evenly, as far as the conversations suffice.
+    Otherwise the parts are the same for any number of processes, some of which may have less to do, or nothing.
+
+    Examples
+    --------
+    >>> [len(part) for part in parts_of(np.arange(8), 3)], [len(part) for part in parts_of(np.arange(8), 4, 8, True)]
+    ([3, 3, 2], [1, 1, 1, 1, 1, 1, 1, 1])
+    """
+    whole = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+    if not freely or len(whole) % processes == 0:
+        return whole
+    return np.array_split(numbers, min(-(-len(whole) // processes) * processes, len(numbers)))
+
+
+def share_of_busiest(numbers: np.ndarray, size: int, processes: int, freely: bool) -> float:
+    """Share of a step's conversations that go through the process which has most of them.
+
+    Examples
+    --------
+    >>> share_of_busiest(np.arange(8), 4, 8, False), share_of_busiest(np.arange(8), 4, 8, True)
+    (0.5, 0.125)
+    """
+    parts = parts_of(numbers, size, processes, freely)
+    return max(sum(map(len, parts[first::processes])) for first in range(processes)) / len(numbers)
+
+
 def learning_rate(step: int, steps: int, warmup: float) -> float:
     """Share of the highest learning rate at a step: a rise over the warm-up, then half a cosine down towards 0.
 

@@ -18,7 +18,7 @@ from anisoalign.mllm.adapters import check_stages
 from anisoalign.mllm.chat import Chat, Tokens
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.language_models import lm_config, load_tokenizer, without_weights
-from anisoalign.mllm.order import Order
+from anisoalign.mllm.order import Order, share_of_busiest
 from anisoalign.mllm.projector import Projector
 from anisoalign.mllm.settings import ModelSettings, StageSettings, TrainSettings
 
@@ -56,7 +56,7 @@ def plan_training(
     width : int
         Of the embeddings.
     processes : int
-        That train together, one a GPU; each holds the whole model.
+        That train together, one a GPU; each holds the whole model. Hours are those of the one that has most to do.
     tflops : float
         That each sustains.
     conversations : int or dict, optional
@@ -129,6 +129,9 @@ def _stage(
     seen = round(stage.epochs * count * mean)
     operations = seen * (passes * sizes["multiplied"] + attention)
     steps = Order(np.empty(count, np.int8), stage.batch_size, stage.epochs, 0).steps
+    # All wait for the process that has most to do.
+    batch = np.arange(min(stage.batch_size, count))
+    share = share_of_busiest(batch, stage.micro_batch, processes, not stage.drops)
     return {
         "learns": stage.learns,
         "lm_parameters": sizes["lm"],
@@ -144,7 +147,7 @@ def _stage(
         "operations": round(operations),
         "processes": processes,
         "tflops_each": tflops,
-        "hours": round(operations / (tflops * 1e12 * processes) / 3600, 2),
+        "hours": round(operations * share / (tflops * 1e12) / 3600, 2),
     }
 
 

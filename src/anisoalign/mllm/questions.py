@@ -6,9 +6,10 @@ One JSON object a line: `id` of the embedding, `question`, and what is asked for
   multiple choice, by likelihood
 * `answer` yes or no, or true or false: accuracy, precision, recall
 * `answer`, or several `answers` of which any will do: exact match
+* `"kind": "vqa"` with `answers`, one of each of the people asked, usually ten: VQA accuracy
 * `"kind": "caption"` with `answers`, the references: CIDEr-D
 
-and perhaps a `group`. `kind` may be given (`choice`, `yes/no`, `exact`, `caption`) where it should be another.
+and perhaps a `group`. `kind` may be given (`choice`, `yes/no`, `exact`, `vqa`, `caption`) where it should be another.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from anisoalign.mllm.cider import words
 from anisoalign.mllm.records import check_text, first_of
 from anisoalign.places import expanded
 
-KINDS = ("choice", "yes/no", "exact", "caption")
+KINDS = ("choice", "yes/no", "exact", "vqa", "caption")
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Question:
     id : str
         Of the embedding.
     text : str
-    kind : {"choice", "yes/no", "exact", "caption"}
+    kind : {"choice", "yes/no", "exact", "vqa", "caption"}
     answers : tuple of str
-        Those that are right, or references.
+        Those that are right, those of the people asked, or references.
     choices : tuple of str
         Of multiple choice.
     group : str
@@ -98,7 +99,7 @@ def _question(record: Any) -> Question:
     if not isinstance(record, Mapping) or "id" not in record or not isinstance(record.get("question"), str):
         raise InputError("a question needs 'id' and 'question'")
     check_text(record["question"], "the question")
-    choices = tuple(_said(choice) for choice in record.get("choices") or ())
+    choices = _choices(record.get("choices") or ())
     answers = _answers(record, choices)
     kind = record.get("kind") or _kind(choices, answers)
     if kind not in KINDS:
@@ -107,9 +108,27 @@ def _question(record: Any) -> Question:
         raise InputError("multiple choice needs two 'choices' or more, and 'answer' among them")
     if kind == "yes/no" and (len(answers) != 1 or yes_or_no(answers[0]) is None):
         raise InputError(f"the answer must be yes or no, not {answers!r}")
+    if kind == "vqa" and len(answers) < 2:
+        raise InputError("VQA accuracy needs two 'answers' or more, of different people: each is left out once")
     if not record["question"].strip():
         raise InputError("the question is empty")
     return Question(str(record["id"]), record["question"], kind, answers, choices, str(record.get("group") or ""))
+
+
+def _choices(given: Any) -> tuple[str, ...]:
+    """The choices as they are said, without spaces around them, which chat templates take away as well.
+
+    An empty one could not be said, and of two that are equal neither could be told from the other.
+    """
+    if not isinstance(given, list | tuple):
+        raise InputError(f"'choices' is a list, not {given!r}")
+    found = tuple(_said(choice) for choice in given)
+    for number, choice in enumerate(found):
+        if not choice:
+            raise InputError(f"choice {number}, counted from 0, is empty")
+        if choice in found[:number]:
+            raise InputError(f"choices {found.index(choice)} and {number}, counted from 0, are both {choice!r}")
+    return found
 
 
 def _answers(record: Mapping[str, Any], choices: tuple[str, ...]) -> tuple[str, ...]:
@@ -142,8 +161,8 @@ def _equals(choice: str, number: int) -> bool:
 
 
 def _said(value: Any) -> str:
-    """An answer or choice as it is said: JSON's true is yes."""
-    said = ("no", "yes")[value] if isinstance(value, bool) else str(value)
+    """An answer or choice as it is said, without spaces around it: JSON's true is yes."""
+    said = ("no", "yes")[value] if isinstance(value, bool) else str(value).strip()
     check_text(said, "an answer or choice")
     return said
 
@@ -151,15 +170,16 @@ def _said(value: Any) -> str:
 def _kind(choices: tuple[str, ...], answers: tuple[str, ...]) -> str:
     if choices:
         return "choice"
-    return "yes/no" if len(answers) == 1 and answers[0].strip().lower() in ("yes", "no") else "exact"
+    single = len(answers) == 1 and len(words(answers[0])) == 1
+    return "yes/no" if single and yes_or_no(answers[0]) is not None else "exact"
 
 
 def yes_or_no(text: str) -> bool | None:
-    """What an answer says: its first word decides; None if that is neither.
+    """What an answer says: its first word decides, true as yes and false as no; None if it is none of these.
 
     Examples
     --------
-    >>> yes_or_no("Yes, there is."), yes_or_no("no"), yes_or_no("perhaps")
+    >>> yes_or_no("Yes, there is."), yes_or_no("False."), yes_or_no("perhaps")
     (True, False, None)
     """
-    return {"yes": True, "no": False}.get(next(iter(words(text)), ""))
+    return {"yes": True, "true": True, "no": False, "false": False}.get(next(iter(words(text)), ""))

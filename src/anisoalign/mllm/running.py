@@ -108,7 +108,8 @@ def run(
         )
         again = f", gone on from step {log.resumed_at}" if log.resumed_at else ""
         cut = f"; {log.truncated} conversations lost their end to max_length" if log.truncated else ""
-        say(f"{name}: {len(log.records)} steps{again}, last loss {log.losses[-1]:.4f}{cut}: {out / name}")
+        bad = f"; {log.skipped} step(s) skipped, whose loss was not finite" if log.skipped else ""
+        say(f"{name}: {len(log.records)} steps{again}, last loss {log.losses[-1]:.4f}{cut}{bad}: {out / name}")
     return out / wanted[-1]
 
 

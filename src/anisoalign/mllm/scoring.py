@@ -22,10 +22,11 @@ from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.questions import KINDS, Question, read_questions, yes_or_no
 from anisoalign.mllm.records import Conversation, Turn
 from anisoalign.mllm.store import EmbeddingStore
+from anisoalign.mllm.vqa import vqa_accuracy
 
 SCHEMA_VERSION = 1
 
-_LENGTHS = {"yes/no": 8, "exact": 32, "caption": 64}
+_LENGTHS = {"yes/no": 8, "exact": 32, "vqa": 32, "caption": 64}
 """New tokens at most, by kind."""
 
 _THOUGHTS = 512
@@ -43,8 +44,8 @@ class Scores:
     ----------
     kinds : dict
         Kind of question -> its metrics over all groups. `choice`: `accuracy`, `chance`. `yes/no`: `accuracy`,
-        `precision`, `recall`, `f1` of yes, `yes_rate`, `unanswered`. `exact`: `accuracy`. `caption`: `cider_d`. Each
-        with `rows`.
+        `precision`, `recall`, `f1` of yes, `yes_rate`, `unanswered`. `exact`: `accuracy`. `vqa`: `accuracy`, of
+        VQAv2. `caption`: `cider_d`. Each with `rows`.
     groups : dict
         Group -> kind -> metrics.
     predictions : list of str
@@ -146,6 +147,8 @@ def _by_kind(
         pairs = [(asked[i], said[i]) for i in mine]
         if kind == "caption":
             metrics: dict[str, Any] = {"cider_d": float(np.mean([cider[i] for i in mine]))}
+        elif kind == "vqa":
+            metrics = {"accuracy": float(np.mean([vqa_accuracy(text, one.answers) for one, text in pairs]))}
         elif kind == "yes/no":
             metrics = _yes_no([(bool(yes_or_no(one.answers[0])), yes_or_no(text)) for one, text in pairs])
         else:

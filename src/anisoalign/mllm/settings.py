@@ -111,7 +111,8 @@ class StageSettings:
     batch_size : int
         Conversations of a step, over all processes.
     micro_batch : int
-        Conversations that go through the model at a time; memory grows with it, results do not depend on it.
+        Conversations that go through the model at a time, or fewer, where several processes would have uneven work and
+        nothing is dropped; memory grows with it, results do not depend on it but for what dropout draws.
     max_length : int
         Tokens of a conversation; longer ones lose their end, which is counted. Each must keep an answer.
     warmup : float
@@ -195,6 +196,14 @@ class StageSettings:
                 raise InputError(f"{name} must be below 1, not {getattr(self, name)!r}")
         if self.aligner and self.side == "image":
             raise InputError("an aligner moves rows of texts; side = 'image' has none")
+
+    @property
+    def drops(self) -> bool:
+        """Whether dropout may be drawn, which is a part of a batch's own: then how a batch is cut makes a difference.
+
+        A language model that learns in full may bring dropout of its own.
+        """
+        return self.learns == "full" or (self.learns == "lora" and self.lora_dropout > 0)
 
     @classmethod
     def pretraining(cls, **changes: Any) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -11,12 +12,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from anisoalign.aligners import Aligner
 from anisoalign.embeddings import InputError
-from anisoalign.embeddings.atomic import replace_folder, writable
+from anisoalign.embeddings.atomic import replace_folder, sync_file, writable
 from anisoalign.mllm import checkpoint
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.draws import hash_of, seeded
@@ -28,7 +30,7 @@ from anisoalign.mllm.language_models import weights_fingerprint
 from anisoalign.mllm.logging import TRACKED, open_tracker
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.optimizing import make_optimizer
-from anisoalign.mllm.order import Order, learning_rate
+from anisoalign.mllm.order import Order, learning_rate, parts_of
 from anisoalign.mllm.processes import Processes
 from anisoalign.mllm.saving import check_free, write
 from anisoalign.mllm.settings import StageSettings
@@ -50,6 +52,9 @@ _NO_MATTER = (
 )
 """Settings that may change where a run goes on: where data lie (their content may not), and how work is divided."""
 
+_IN_A_ROW = 5
+"""Steps skipped one after the other that end a run: one may be due to its batch, several are due to the weights."""
+
 
 @dataclass
 class TrainLog:
@@ -58,8 +63,10 @@ class TrainLog:
     Attributes
     ----------
     records : list of dict
-        One a step: `step`, `epoch`, `loss`, `lr`, `gradient_norm`, `answer_tokens`, `truncated` (conversations
-        that lost their end to `max_length`), `padding` (share of positions), `seconds`.
+        One a step, but for those that a power cut took from the log: `step`, `epoch`, `loss`, `lr`, `gradient_norm`,
+        `answer_tokens`, `truncated` (conversations that lost their end to `max_length`), `padding` (share of
+        positions), `seconds`; and `skipped`, true, of a step whose loss or gradient was not finite, which moved no
+        weight: its `loss` and `gradient_norm` are None.
     resumed_at : int
         Steps that an earlier run had done.
     left_out : Unusable
@@ -77,8 +84,13 @@ class TrainLog:
 
     @property
     def losses(self) -> list[float]:
-        """Loss of every step, in nats a token."""
-        return [record["loss"] for record in self.records]
+        """Loss of every step but those skipped, in nats a token."""
+        return [record["loss"] for record in self.records if not record.get("skipped")]
+
+    @property
+    def skipped(self) -> int:
+        """Steps whose loss or gradient was not finite."""
+        return sum(record.get("skipped", False) for record in self.records)
 
 
 def train(
@@ -122,7 +134,7 @@ def train(
     ------
     InputError
         For data that do not fit each other or the model, an unfinished run of other settings, or a loss that is not
-        finite. Files that were there are left as they were.
+        finite in five steps one after the other; fewer are skipped. Files that were there are left as they were.
     """
     settings = settings or StageSettings.pretraining()
     settings = settings if noise is None else replace(settings, noise=noise)
@@ -181,7 +193,11 @@ class _Run:
         self.data = Joined(talks, store, model.chat, settings.max_length)
         self.order = Order(talks.lengths, settings.batch_size, settings.epochs, settings.seed)
         self.processes = Processes()
+        # Dropout is drawn by a part's place: with it, parts are those that one process would have.
+        self._cut = settings.micro_batch, self.processes.count, not settings.drops
         self.log = TrainLog(left_out=talks.left_out)
+        if self.processes.main:
+            self._warn_of_idle()
 
     def __call__(self) -> TrainLog:
         model, device = self.model, self.processes.device
@@ -215,14 +231,26 @@ class _Run:
                 write_line(record)
                 track(record)
                 if self.progress is not None:
-                    self.progress(step + 1, self.order.steps, record["loss"])
+                    self.progress(step + 1, self.order.steps, math.nan if record["loss"] is None else record["loss"])
+                self._check_skipped()
                 if (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < self.order.steps:
                     self._checkpoint(step + 1)
 
+    def _warn_of_idle(self) -> None:
+        """Tell of processes that no step gives anything to do."""
+        size, count = min(self.settings.batch_size, len(self.talks)), self.processes.count
+        parts = len(parts_of(np.arange(size), *self._cut))
+        if parts < count:
+            advice = f"micro_batch = {size // count} gives each its part" if size >= count else "fewer would do as well"
+            warnings.warn(
+                f"{self.name}: {count - parts} of {count} processes have nothing to do, as {size} conversations a step "
+                f"make {parts} part(s); {advice}",
+                stacklevel=1,
+            )
+
     def _batches(self, step: int) -> list[tuple[int, Batch]]:
         """Parts of a step's batch that are for this process, with their places in it."""
-        numbers, size = self.order.batch(step), self.settings.micro_batch
-        parts = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+        parts = parts_of(self.order.batch(step), *self._cut)
         mine = range(self.processes.index, len(parts), self.processes.count)
         key = (self.settings.seed, step)
         return [(place, self.data.batch(parts[place], self.settings.noise, key)) for place in mine]
@@ -249,30 +277,49 @@ class _Run:
                 (total / answers).backward()
             loss += float(total.detach())
         loss = self.processes.summed([loss])[0] / answers
-        norm = self._update()
+        norm = self._update(math.isfinite(loss))
+        # JSON knows no NaN: what is not finite is null.
+        done = {"loss": loss, "gradient_norm": norm}
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise InputError(f"{self.name}: the loss of step {step + 1} is not finite; a lower learning rate may help")
+            done = {"loss": None, "gradient_norm": None, "skipped": True}
         return {
             "step": step + 1,
             "epoch": round((step + 1) / self.order.per_epoch, 6),
-            "loss": loss,
+            **done,
             "lr": share * float(self.settings.lr or 0),
-            "gradient_norm": norm,
             "answer_tokens": int(answers),
             "truncated": int(truncated),
             "padding": round(1 - real / positions, 6),
             "seconds": round(time.perf_counter() - started, 4),
         }
 
-    def _update(self) -> float:
-        """Sum gradients over processes, bound them, move the weights; return the norm of the gradient."""
+    def _check_skipped(self) -> None:
+        """Raise InputError where the last steps were all skipped: in every process at once, as each has all records.
+
+        Those that the run had skipped before it was interrupted are in the log, and count.
+        """
+        last = self.log.records[-_IN_A_ROW:]
+        enough = len(last) == _IN_A_ROW or last[-1]["step"] == self.order.steps  # a short run may learn nothing at all
+        if not enough or not all(record.get("skipped") for record in last):
+            return
+        kept = "" if self._partial is None else f"; {self._partial} keeps its settings, so remove it to begin anew"
+        raise InputError(
+            f"{self.name}: the loss of {len(last)} step(s) one after the other, up to step {last[-1]['step']}, is not "
+            f"finite; a lower learning rate or precision = 'no' may help{kept}"
+        )
+
+    def _update(self, finite: bool) -> float:
+        """Sum gradients over processes, bound them, move the weights; return the norm of the gradient.
+
+        Weights stay where they are if the loss or the norm is not finite.
+        """
         values = list(self.parameters.values())
         for value in values:
             if value.grad is None:  # no picture in the whole step
                 value.grad = torch.zeros_like(value)
         self.processes.sum_gradients(values)
         norm = float(nn.utils.clip_grad_norm_(values, self.settings.clip or math.inf))
-        if math.isfinite(norm):
+        if finite and math.isfinite(norm):
             self.optimizer.step()
         self.optimizer.zero_grad()
         return norm
@@ -333,6 +380,12 @@ class _Run:
         self.processes.wait()
         if self.processes.main:
             checkpoint.write_log(self._partial, self.log.records)
+            if len(self.log.records) < step:
+                warnings.warn(
+                    f"{self._partial / checkpoint.LOG} had {len(self.log.records)} records of the {step} steps done, "
+                    "as after a power cut; the others are lost, which changes nothing of what is learned",
+                    stacklevel=1,
+                )
         return step
 
     def _open_log(self) -> AbstractContextManager[Callable[[dict[str, Any]], None]]:
@@ -342,6 +395,7 @@ class _Run:
 
     def _checkpoint(self, step: int) -> None:
         if self._partial is not None and self.processes.main:
+            sync_file(self._partial / checkpoint.LOG)  # a state must not outlive the records of its steps
             checkpoint.save_state(self._partial, step, self.plan, self.parameters, self.optimizer)
         self.processes.wait()
 
@@ -368,6 +422,7 @@ class _Run:
         """Turn the unfinished folder into the result."""
         if self._partial is not None and self.out is not None and self.processes.main:
             write(self.model, self._partial)
+            sync_file(self._partial / checkpoint.LOG)
             state = (checkpoint.STATE, TRACKED)
             for file in (*(self._partial / name for name in state), *self._partial.glob("state-*.safetensors")):
                 file.unlink(missing_ok=True)

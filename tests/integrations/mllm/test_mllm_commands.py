@@ -97,15 +97,16 @@ def test_scoring(trained, world, run):
         {"id": "004", "question": "Which shape?", "choices": ["ring", "star"], "answer": 0, "group": "b"},
         {"id": "005", "question": "What colour?", "answer": "red", "group": "b"},
         {"id": "006", "question": "Describe it.", "answers": ["a red ring"], "kind": "caption", "group": "a"},
+        {"id": "007", "question": "What is it?", "answers": ["ring", "ring", "star"], "kind": "vqa"},
     ]
     (world.folder / "bench.jsonl").write_text("".join(json.dumps(one) + "\n" for one in bench))
     said = world.folder / "said.jsonl"
     call = ["score", trained, world.folder / "bench.jsonl", "--embeddings", world.folder / "image.npy"]
     ended = run(*call, "--json", "--predictions", said)
     found = json.loads(ended.out)
-    assert found["kinds"].keys() == {"choice", "yes/no", "exact", "caption"}
+    assert found["kinds"].keys() == {"choice", "yes/no", "exact", "vqa", "caption"}
     assert found["groups"]["b"]["choice"]["rows"] == 1
-    assert [json.loads(line)["id"] for line in said.read_text().splitlines()] == ["003", "004", "005", "006"]
+    assert [json.loads(line)["id"] for line in said.read_text().splitlines()] == ["003", "004", "005", "006", "007"]
     assert run(*call, "--predictions", said).code == 2  # is not written over
     table = {"key": [talk["id"] for talk in world.talks], "image": list(world.image), "text": list(world.text)}
     pq.write_table(pa.table(table), world.folder / "both.parquet")
@@ -186,6 +187,25 @@ def test_two_processes_agree_with_one(world, saved_lm, run, kind, learns):
         one, two = losses(world.folder / "one" / stage), losses(world.folder / "two" / stage)
         assert len(one) == 5
         np.testing.assert_allclose(two, one, rtol=1e-4)
+
+
+def test_two_processes_skip_the_step_that_one_skips(world, saved_lm):
+    settings = write_settings(world, saved_lm("llama"))
+    np.save(world.folder / "row.npy", world.image[7])
+    changes = ("side=image", f"embeddings={world.folder / 'image.npy'}", "aligner=", "noise=0")
+    call = [part for change in changes for part in ("--set", f"stages.pretrain.{change}")]
+    call = [world.folder / "row.npy", "train", settings, "--stage", "pretrain", *call, "--out"]
+    found = []
+    for processes in (1, 2):
+        out = world.folder / str(processes)
+        program = COMMAND.with_name("poisoned_processes.py")
+        ended = anisoalign(*call, out, processes=processes, program=program)
+        assert "1 step(s) skipped, whose loss was not finite" in ended.stderr
+        lines = [json.loads(line) for line in (out / "pretrain" / "log.jsonl").read_text().splitlines()]
+        found.append([line["loss"] or 0.0 for line in lines])
+        assert [line["loss"] is None for line in lines] == [line.get("skipped", False) for line in lines]
+    assert found[0].count(0.0) == found[1].count(0.0) == 1
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
 
 
 def test_two_processes_agree_with_one_where_parts_have_no_picture(world, saved_lm, run):

@@ -1,6 +1,9 @@
 """Training: what learns and what does not, resumption to the last bit, losses that do not see how a batch is cut."""
 
 import json
+import shutil
+import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +27,7 @@ from anisoalign.mllm import (
 )
 from anisoalign.mllm.joined import Joined
 from anisoalign.mllm.planning import plan_training
+from anisoalign.mllm.training import _Run
 
 pytestmark = pytest.mark.integration
 
@@ -72,6 +76,84 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights(world, make_model, 
     assert same(weights(load_mllm(tmp_path / "broken", device="cpu")), weights(whole))
 
 
+@pytest.mark.parametrize(("end", "kept"), [("torn", 3), ("zeros", 3), ("again", 4), ("gone", 0)])
+def test_a_run_whose_log_a_power_cut_tore_goes_on_to_the_same_weights(world, make_model, tmp_path, end, kept):
+    settings = StageSettings(checkpoint_every=2, **STAGE)
+    data = world.folder / "talks.json", world.folder / "text.npy"
+    whole, resumed = make_model(), make_model()
+    straight = train(whole, *data, settings, out=tmp_path / "straight")
+    with pytest.raises(Killed):
+        train(make_model(), *data, settings, out=tmp_path / "broken", progress=kill_at(7))
+    path = tmp_path / "broken.partial" / "log.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    torn = {
+        "torn": [*lines[:3], lines[3][:20]],
+        "zeros": [*lines[:3], bytes(len(lines[3])) + b"\n", *lines[4:]],
+        "again": [*lines[:4], lines[2], *lines[4:]],
+        "gone": [],
+    }[end]
+    path.write_bytes(b"".join(torn))
+    with pytest.warns(UserWarning, match=f"log.jsonl had {kept} records of the 6 steps done"):
+        log = train(resumed, *data, settings, out=tmp_path / "broken")
+    steps = [*range(1, kept + 1), *range(7, 11)]
+    lines = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [record["step"] for record in log.records] == steps
+    assert log.losses == [straight.losses[step - 1] for step in steps]
+    assert same(weights(whole), weights(resumed))
+
+
+def test_the_log_is_synced_before_each_state(world, make_model, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr("anisoalign.mllm.training.sync_file", lambda path: done.append(path.name))
+    monkeypatch.setattr("anisoalign.mllm.checkpoint.save_state", lambda folder, step, *state: done.append(step))
+    data = world.folder / "talks.json", world.folder / "text.npy"
+    train(make_model(), *data, StageSettings(checkpoint_every=4, **STAGE), out=tmp_path / "out")
+    assert done == ["log.jsonl", 4, "log.jsonl", 8, "log.jsonl"]
+
+
+def poisoned(model, *steps):
+    """A model whose loss is not finite in some steps, each a single batch."""
+    done, forward = [0], model.forward
+
+    def broken(*given, **named):
+        found = forward(*given, **named)
+        done[0] += 1
+        found.loss_sum = found.loss_sum * (float("inf") if done[0] in steps else 1.0)
+        return found
+
+    model.forward = broken
+    return model
+
+
+def test_single_steps_that_are_not_finite_are_skipped(world, make_model, tmp_path):
+    settings = StageSettings(checkpoint_every=4, **{**STAGE, "micro_batch": 8})
+    data = world.folder / "talks.json", world.folder / "text.npy"
+    whole, resumed, shown = make_model(), make_model(), []
+    log = train(
+        poisoned(whole, 3, 4, 5, 6), *data, settings, out=tmp_path / "o", progress=lambda *now: shown.append(now[2])
+    )
+    lines = [json.loads(line) for line in (tmp_path / "o" / "log.jsonl").read_text().splitlines()]
+    assert lines == log.records
+    assert [line["step"] for line in lines if line.get("skipped")] == [3, 4, 5, 6]
+    assert (lines[2]["loss"], lines[2]["gradient_norm"], log.skipped, len(log.losses)) == (None, None, 4, 6)
+    assert [np.isnan(loss) for loss in shown] == [line.get("skipped", False) for line in lines]
+    assert all(torch.isfinite(value).all() for value in weights(whole).values())
+    with pytest.raises(Killed):
+        train(poisoned(make_model(), 3, 4, 5, 6), *data, settings, out=tmp_path / "b", progress=kill_at(5))
+    again = train(poisoned(resumed, 1, 2), *data, settings, out=tmp_path / "b")  # from step 5
+    assert (again.resumed_at, again.losses) == (4, log.losses)
+    assert same(weights(whole), weights(resumed))
+
+
+def test_steps_skipped_before_an_interruption_count(world, make_model, tmp_path):
+    settings = StageSettings(checkpoint_every=1, **{**STAGE, "micro_batch": 8})
+    data = world.folder / "talks.json", world.folder / "text.npy"
+    with pytest.raises(Killed):
+        train(poisoned(make_model(), 3, 4, 5, 6), *data, settings, out=tmp_path / "b", progress=kill_at(7))
+    with pytest.raises(InputError, match=r"the loss of 5 step\(s\) one after the other, up to step 7, is not finite"):
+        train(poisoned(make_model(), 1), *data, settings, out=tmp_path / "b")
+
+
 def test_the_division_of_a_batch_does_not_change_the_loss(world, make_model):
     ids = [t["id"] for t in world.talks]
     logs = [
@@ -80,6 +162,50 @@ def test_the_division_of_a_batch_does_not_change_the_loss(world, make_model):
     ]
     for log in logs[1:]:
         np.testing.assert_allclose(log.losses, logs[0].losses, rtol=1e-4)
+
+
+def shares(world, model, settings, processes, monkeypatch):
+    """Conversations that each of several processes has in the first step, and what the main one warns of."""
+    talks, store = Conversations(world.talks), EmbeddingStore(world.text, ids=[t["id"] for t in world.talks])
+    found = []
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for index in range(processes):
+            one = SimpleNamespace(device=torch.device("cpu"), index=index, count=processes, main=index == 0)
+            monkeypatch.setattr("anisoalign.mllm.training.Processes", lambda one=one: one)
+            batches = _Run(model, talks, store, settings, None, "tune", None)._batches(0)
+            found.append(sum(len(batch.input_ids) for _, batch in batches))
+    return found, [str(one.message) for one in told]
+
+
+def test_processes_share_a_batch_evenly_where_nothing_is_dropped(world, make_model, monkeypatch):
+    sizes = {"batch_size": 8, "micro_batch": 4}
+    for settings in (StageSettings(**sizes), StageSettings(learns="lora", **sizes)):
+        assert shares(world, make_model(), settings, 8, monkeypatch) == ([1] * 8, [])
+        assert shares(world, make_model(), settings, 3, monkeypatch) == ([3, 3, 2], [])
+    assert shares(world, make_model(), StageSettings(batch_size=8, micro_batch=3), 2, monkeypatch) == ([4, 4], [])
+
+
+def test_processes_without_work_are_told_of(world, make_model, monkeypatch):
+    sizes = {"batch_size": 8, "micro_batch": 4}
+    message = "tune: 6 of 8 processes have nothing to do, as 8 conversations a step make 2 part(s); micro_batch = 1 "
+    for settings in (StageSettings(learns="full", **sizes), StageSettings(learns="lora", lora_dropout=0.1, **sizes)):
+        found, (told,) = shares(world, make_model(), settings, 8, monkeypatch)
+        assert found == [4, 4, 0, 0, 0, 0, 0, 0]
+        assert told.startswith(message)
+    found, (told,) = shares(world, make_model(), StageSettings(batch_size=2), 3, monkeypatch)
+    assert (found, "1 of 3 processes" in told, "fewer would do" in told) == ([1, 1, 0], True, True)
+
+
+@pytest.mark.parametrize(("changes", "busy"), [({}, 8), ({"learns": "lora", "lora_dropout": 0.1}, 2)])
+def test_a_plan_counts_the_processes_that_have_work(saved_lm, changes, busy):
+    stage = StageSettings(**{"batch_size": 8, "micro_batch": 4, **changes})
+    settings = TrainSettings(ModelSettings(lm=str(saved_lm("qwen"))), {"a": stage})
+    hours = [
+        plan_training(settings, 16, processes=processes, tflops=1e-8, conversations=1000, tokens=60)[0]["hours"]
+        for processes in (1, 8)
+    ]
+    assert hours[0] / hours[1] == pytest.approx(busy, rel=1e-3)
 
 
 def test_the_loss_is_the_mean_over_answer_tokens(world, make_model):
@@ -464,13 +590,19 @@ class TestRefused:
         with pytest.raises(InputError, match=r"no conversation that can be used: 1 .*\n  id '000': the first 100 of"):
             train(make_model(), [long(0)], (world.text, [t["id"] for t in world.talks]), settings)
 
-    def test_a_loss_that_is_not_finite(self, world, make_model, tmp_path):
+    @pytest.mark.parametrize(("size", "steps"), [(8, 5), (40, 2)])  # of ten steps, and of two
+    def test_losses_that_are_not_finite_one_after_the_other(self, world, make_model, tmp_path, size, steps):
         model = make_model()
         with torch.no_grad():
             model.lm.lm_head.weight[0, 0] = float("nan")
-        with pytest.raises(InputError, match="the loss of step 1 is not finite"):
-            train(model, world.talks, (world.text, [t["id"] for t in world.talks]), out=tmp_path / "o")
+        data, settings = (world.talks, (world.text, [t["id"] for t in world.talks])), {**STAGE, "batch_size": size}
+        message = rf"the loss of {steps} step\(s\) one after the other, up to step {steps}, is not finite"
+        with pytest.raises(InputError, match=f"{message}; .* may help; .*o.partial keeps its settings, so remove it"):
+            train(model, *data, StageSettings(**settings), out=tmp_path / "o")
         assert not (tmp_path / "o").exists()
+        shutil.rmtree(tmp_path / "o.partial")  # what is advised is not refused
+        settings = {**settings, "lr": 1e-3, "precision": "no"}
+        assert train(make_model(), *data, StageSettings(**settings), out=tmp_path / "o").skipped == 0
 
 
 def _left_open(world):

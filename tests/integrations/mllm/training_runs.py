@@ -62,9 +62,9 @@ def write_settings(world, lm, learns="lora", epochs=1):
     return world.folder / "run.toml"
 
 
-def anisoalign(*arguments, processes=1, expect=0):
+def anisoalign(*arguments, processes=1, expect=0, program=COMMAND):
     launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--standalone"] if processes > 1 else []
-    command = [sys.executable, *launcher, str(COMMAND), *map(str, arguments)]
+    command = [sys.executable, *launcher, str(program), *map(str, arguments)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=170)
     assert ended.returncode == expect, ended.stderr[-3000:]
     return ended
