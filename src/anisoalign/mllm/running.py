@@ -18,6 +18,7 @@ from anisoalign.mllm.finished import Finished
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.given import moved
 from anisoalign.mllm.language_models import lm_config, load_tokenizer
+from anisoalign.mllm.matching import matched
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.processes import Processes
 from anisoalign.mllm.saving import ALIGNER, LM, TOKENIZER, load_mllm, read_config
@@ -83,8 +84,7 @@ def run(
             )
     _check_adapters(settings, todo, out)
     data = _moved({name: _open(settings, name) for name in todo}, names, out)
-    for talks, store in data.values():
-        store.rows_of(talks.ids.filter(talks.pictures))  # ids that do not match, before hours of training
+    data = {name: (matched(talks, store, settings.stages[name]), store) for name, (talks, store) in data.items()}
     data = _fitting(settings, names, data, out)
     for name, (talks, store) in data.items():
         if talks.left_out.count:

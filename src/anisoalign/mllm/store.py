@@ -119,8 +119,14 @@ class EmbeddingStore:
         """Width d."""
         return self.set.dim
 
-    def rows_of(self, ids: Sequence[Any] | pa.Array | pa.ChunkedArray) -> np.ndarray:
+    def rows_of(self, ids: Sequence[Any] | pa.Array | pa.ChunkedArray, *, missing: str = "error") -> np.ndarray:
         """Row numbers of the given ids, int64, shape (len(ids),).
+
+        Parameters
+        ----------
+        ids : sequence
+        missing : {"error", "mask"}
+            Whether ids without a row are refused, or get -1.
 
         Raises
         ------
@@ -129,15 +135,15 @@ class EmbeddingStore:
         """
         wanted = _as_text(ids, "ids")
         rows = pc.index_in(wanted, value_set=self.ids)
-        missing = wanted.filter(pc.is_null(rows))
-        if len(missing):
+        absent = wanted.filter(pc.is_null(rows))
+        if len(absent) and missing == "error":
             own = _listed(self.ids.slice(0, 3))
             raise InputError(
-                f"{self.set.name}: {len(missing):,} of {len(wanted):,} ids have no embedding, "
-                f"{_which(len(missing))}: {_listed(missing)} (its own ids look like {own})"
+                f"{self.set.name}: {len(absent):,} of {len(wanted):,} ids have no embedding, "
+                f"{_which(len(absent))}: {_listed(absent)} (its own ids look like {own})"
             )
         self._check_single(wanted)
-        return np.asarray(rows.to_numpy(zero_copy_only=False), np.int64)
+        return np.asarray(pc.fill_null(rows, -1).to_numpy(zero_copy_only=False), np.int64)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Unit rows of the given numbers, in any order and perhaps repeated, float32, shape (len(rows), d)."""

@@ -346,6 +346,18 @@ def test_conversations_whose_answer_is_cut_off_are_left_out_where_asked(world, m
     assert log.losses == train(make_model(), world.talks, (world.text, ids), settings).losses
 
 
+def test_conversations_without_an_embedding_are_left_out_where_asked(world, make_model):
+    ids = [t["id"] for t in world.talks]
+    settings = StageSettings(on_bad="skip", **STAGE)
+    model = make_model()
+    log = train(model, world.talks, (world.text[:39], ids[:39]), settings)
+    assert log.left_out.first == ("id '039': it has no embedding in embeddings",)
+    assert (model.stages[-1]["left_out"], model.stages[-1]["conversations"]) == (1, 39)
+    assert log.losses == train(make_model(), world.talks[:39], (world.text, ids), settings).losses
+    with pytest.raises(InputError, match="21 of 40 ids have no embedding, the first ten: '019'"):
+        train(make_model(), world.talks, (world.text[:19], ids[:19]), settings)
+
+
 class TestRefused:
     """Bad input: a clear error each, nothing overwritten."""
 
@@ -385,6 +397,15 @@ class TestRefused:
         settings = StageSettings(checkpoint_every=3, on_bad="skip", **STAGE)
         with pytest.raises(InputError, match="on_bad: 'error' then, 'skip' now"):
             train(make_model(), *self.data, settings, out=tmp_path / "out")
+
+    def test_ids_that_leave_out_other_conversations_make_another_run(self, world, make_model, tmp_path):
+        settings = StageSettings(checkpoint_every=3, on_bad="skip", **STAGE)
+        ids = [t["id"] for t in world.talks]
+        data = world.talks, (world.text, [*ids[:39], "x"])
+        with pytest.raises(Killed):
+            train(make_model(), *data, settings, out=tmp_path / "out", progress=kill_at(4))
+        with pytest.raises(InputError, match="learned_from: 39 then, 40 now"):
+            train(make_model(), world.talks, (world.text, ids), settings, out=tmp_path / "out")
 
     @pytest.mark.parametrize("settings", [{"system": "be brief"}, {"thinking": True}])
     def test_another_model_goes_on_with_no_run(self, begun, make_model, tmp_path, settings):
