@@ -26,7 +26,7 @@ from anisoalign.mllm.given import check_store, moved, stage_store
 from anisoalign.mllm.joined import Batch, Joined
 from anisoalign.mllm.language_models import weights_fingerprint
 from anisoalign.mllm.logging import TRACKED, open_tracker
-from anisoalign.mllm.matching import matched
+from anisoalign.mllm.matching import matched, sound
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.optimizing import make_optimizer
 from anisoalign.mllm.order import Order, learning_rate
@@ -133,6 +133,7 @@ def train(
     store = stage_store(embeddings, model, settings, aligner)
     _check_place(out)
     talks = fitting(matched(talks, store, settings), model.chat, settings)
+    talks, store = sound(talks, store, settings)
     return train_fitting(model, talks, store, settings, out=out, name=name, progress=progress)
 
 
@@ -146,7 +147,7 @@ def train_fitting(
     name: str,
     progress: Progress | None,
 ) -> TrainLog:
-    """`train` on conversations that `matched` and `fitting` have looked at."""
+    """`train` on conversations that `matched`, `fitting` and `sound` have looked at."""
     store = moved(store, model.aligner)
     check_store(model, store)
     _check_place(out)

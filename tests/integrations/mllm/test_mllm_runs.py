@@ -207,3 +207,16 @@ def test_conversations_that_cannot_be_used_are_left_out_where_asked(world, saved
     config = json.loads((world.folder / "run" / "tune" / "config.json").read_text())
     assert [stage["left_out"] for stage in config["stages"]] == [0, 3]
     assert run(*call).err.count("finished already") == 2
+
+
+def test_a_bad_row_of_the_last_stage_is_found_before_the_first_is_trained(world, saved_lm, run):
+    settings = write_settings(world, saved_lm("llama"))
+    spoilt = world.image.copy()
+    spoilt[5] = 0
+    np.save(world.folder / "image.npy", spoilt)
+    call = ["train", settings, "--out", world.folder / "run"]
+    refused = run(*call)
+    assert (refused.code, "id '005': its embedding" in refused.err) == (2, True)
+    assert not (world.folder / "run").exists()
+    ended = run(*call, "--set", "stages.tune.on_bad=skip")
+    assert (ended.code, "tune: 39 conversations" in ended.err) == (0, True), ended.err
