@@ -146,6 +146,30 @@ def test_records_that_cannot_be_used_are_left_out_where_asked(tmp_path, suffix):
         Conversations(records, on_bad="drop")
 
 
+@pytest.mark.parametrize("reason", ["not JSON", "not UTF-8 text"])
+def test_a_broken_line_is_one_that_cannot_be_used(tmp_path, reason):
+    path = tmp_path / "talks.jsonl"
+    lines = [json.dumps(talk(key, answer="é" + 9 * "x"), ensure_ascii=False).encode() for key in "abc"]
+    lines[1] = lines[1][:30]
+    path.write_bytes(b"\n".join(lines))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5] if reason == "not JSON" else whole[: whole.rindex("é".encode()) + 1])
+    message = rf"2 conversation\(s\) cannot be used, these:\n  line 2: .*\n  line 3: {reason}"
+    with pytest.raises(InputError, match=message):
+        Conversations(path)
+    talks = Conversations(path, on_bad="skip")
+    assert (talks.ids.to_pylist(), talks.left_out.count) == (["a"], 2)
+    assert talks[0].turns[-1].text == "é" + 9 * "x"
+
+
+@pytest.mark.parametrize("form", ["array", "lines"])
+def test_a_file_may_begin_with_a_mark_of_byte_order(tmp_path, form):
+    text = json.dumps(RECORDS) if form == "array" else "\n".join(map(json.dumps, RECORDS))
+    (tmp_path / "talks.json").write_text(text, encoding="utf-8-sig")
+    talks = Conversations(tmp_path / "talks.json")
+    assert [talks.record(number) for number in range(len(talks))] == RECORDS
+
+
 def test_the_state_sees_every_word_and_no_format(tmp_path):
     state = Conversations(RECORDS).state()
     (tmp_path / "a.json").write_text(json.dumps(RECORDS, indent=1))
