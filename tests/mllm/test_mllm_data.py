@@ -208,6 +208,35 @@ def test_a_conversation_without_picture_needs_no_embedding_and_no_key():
         Conversations([*records, talk("d")], text_only=True, key="image")
 
 
+IMAGE, SAID = {"type": "image", "text": None}, {"type": "text", "text": "what?"}
+
+
+def in_parts(*question):
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "a ring"}]}
+    return {"id": "a", "messages": [{"role": "user", "content": list(question)}, answer]}
+
+
+def test_what_is_said_in_parts_is_joined():
+    assert Conversations([in_parts(IMAGE, SAID)])[0] == Conversations([talk("a")])[0]
+    url = {"type": "image_url", "image_url": {"url": "a.png"}}
+    assert Conversations([in_parts(SAID, SAID, url)])[0].turns[0].text == "what?\nwhat?\n<image>"
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((IMAGE, IMAGE, SAID), "turn 1 holds 2 images; one embedding needs exactly one"),
+        ((SAID,), "the placeholder <image> stands nowhere"),
+        ((IMAGE, {"type": "video"}), r"turn 1 holds {'type': 'video'}; a part of a turn is {'type': 'text'"),
+        ((IMAGE, {"type": "text"}), r"turn 1 holds {'type': 'text'}; a part"),
+        ((IMAGE, "what?"), r"turn 1 holds 'what\?'; a part"),
+    ],
+)
+def test_parts_that_cannot_be_used_are_named(parts, message):
+    with pytest.raises(InputError, match=f"record 0: id 'a': {message}"):
+        Conversations([in_parts(*parts)])
+
+
 def test_what_is_null_is_not_there():
     said = talk("a")["conversations"]
     turns = [{**turn, "role": None, "content": None} for turn in said]
