@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from anisoalign.aligners import C3, ReAlign
 from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.embeddings import InputError, open_embeddings
-from anisoalign.mllm import Conversations, EmbeddingStore
+from anisoalign.mllm import Conversations, EmbeddingStore, StageSettings
 from anisoalign.mllm.conversations import _array
 from anisoalign.mllm.joined import corrupted
+from anisoalign.mllm.matching import matched
 from anisoalign.mllm.order import Order, learning_rate
 
 
@@ -300,6 +301,36 @@ def test_missing_ids_are_listed(rows):
     with pytest.raises(InputError, match=r"15 of 20 ids have no embedding, the first ten: '30', .*'39' ") as error:
         store.rows_of(range(25, 45))
     assert "'40'" not in str(error.value)
+
+
+@pytest.fixture
+def llava(tmp_path, rows):
+    """LLaVA's form of conversations beside rows as `encode` writes them of a folder of pictures."""
+    names = [f"coco/train2017/{number:012d}" for number in range(30)]
+    np.save(tmp_path / "image.npy", rows)
+    table = {"id": names, "path": [f"{name}.jpg" for name in names], "size": list(range(30))}
+    pq.write_table(pa.table(table), tmp_path / "image.ids.parquet")
+    return [talk(name.rpartition("/")[2], image=f"{name}.jpg") for name in names], tmp_path / "image.npy"
+
+
+def test_where_no_id_matches_the_message_says_what_would(llava):
+    records, path = llava
+    settings = StageSettings(on_bad="skip")
+    with pytest.raises(InputError, match=r'30 of 30 .*; key = "image" with id_column = "path" would join them$'):
+        matched(Conversations(records), EmbeddingStore(path), settings)
+    assert len(matched(Conversations(records, key="image"), EmbeddingStore(path, id_column="path"), settings)) == 30
+    unlike = [talk(record["id"]) for record in records]
+    with pytest.raises(InputError, match=r"'id' of the conversations and 'id' of the .* by folder or ending alone$"):
+        matched(Conversations(unlike), EmbeddingStore(path), settings)
+    with pytest.raises(InputError, match=r"its own ids look like [^)]*\)$"):
+        matched(Conversations([talk(f"x{number}") for number in range(9)]), EmbeddingStore(path), settings)
+
+
+def test_ids_given_by_themselves_may_match_another_field(rows):
+    records = [talk(f"x{number}", image=f"{number}.png") for number in range(9)]
+    store = EmbeddingStore(rows, ids=[f"{number}.png" for number in range(30)])
+    with pytest.raises(InputError, match=r'\); key = "image" would join'):
+        matched(Conversations(records), store, StageSettings())
 
 
 def test_an_id_of_several_rows_is_refused_only_where_it_is_asked_for(rows):

@@ -8,6 +8,7 @@ from anisoalign.embeddings import EmbeddingSet, InputError, Shard
 from anisoalign.embeddings.shards import Block
 from anisoalign.embeddings.tiles import normalized
 from anisoalign.mllm.conversations import Conversations
+from anisoalign.mllm.elsewhere import advice
 from anisoalign.mllm.finished import digits_of
 from anisoalign.mllm.settings import StageSettings
 from anisoalign.mllm.store import EmbeddingStore
@@ -27,11 +28,10 @@ def matched(talks: Conversations, store: EmbeddingStore, settings: StageSettings
     """
     pictured = np.flatnonzero(talks.pictures)
     ids = talks.ids.take(pictured)
-    if settings.on_bad != "skip":
-        store.rows_of(ids)
-        return talks
     missing = pictured[store.rows_of(ids, missing="mask") < 0]
-    if 2 * len(missing) > len(pictured):
+    if len(missing) and len(missing) == len(pictured):
+        store.rows_of(ids, advice=advice(talks, store))
+    if settings.on_bad != "skip" or 2 * len(missing) > len(pictured):
         store.rows_of(ids)
     return leave_out(talks, {int(number): f"it has no embedding in {store.set.name}" for number in missing})
 

@@ -126,7 +126,9 @@ class EmbeddingStore:
         """Width d."""
         return self.set.dim
 
-    def rows_of(self, ids: Sequence[Any] | pa.Array | pa.ChunkedArray, *, missing: str = "error") -> np.ndarray:
+    def rows_of(
+        self, ids: Sequence[Any] | pa.Array | pa.ChunkedArray, *, missing: str = "error", advice: str = ""
+    ) -> np.ndarray:
         """Row numbers of the given ids, int64, shape (len(ids),).
 
         Parameters
@@ -134,6 +136,8 @@ class EmbeddingStore:
         ids : sequence
         missing : {"error", "mask"}
             Whether ids without a row are refused, or get -1.
+        advice : str
+            What ends the message of a refusal.
 
         Raises
         ------
@@ -147,7 +151,7 @@ class EmbeddingStore:
             own = _listed(self.ids.slice(0, 3))
             raise InputError(
                 f"{self.set.name}: {len(absent):,} of {len(wanted):,} ids have no embedding, "
-                f"{_which(len(absent))}: {_listed(absent)} (its own ids look like {own})"
+                f"{_which(len(absent))}: {_listed(absent)} (its own ids look like {own}){advice}"
             )
         self._check_single(wanted)
         return np.asarray(pc.fill_null(rows, -1).to_numpy(zero_copy_only=False), np.int64)
