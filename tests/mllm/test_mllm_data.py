@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from anisoalign.aligners import C3, ReAlign
 from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.embeddings import InputError, open_embeddings
-from anisoalign.mllm import Conversations, EmbeddingStore
+from anisoalign.mllm import Conversations, EmbeddingStore, StageSettings
 from anisoalign.mllm.conversations import _array
 from anisoalign.mllm.joined import corrupted
+from anisoalign.mllm.matching import matched
 from anisoalign.mllm.order import Order, learning_rate
 
 
@@ -146,6 +147,30 @@ def test_records_that_cannot_be_used_are_left_out_where_asked(tmp_path, suffix):
         Conversations(records, on_bad="drop")
 
 
+@pytest.mark.parametrize("reason", ["not JSON", "not UTF-8 text"])
+def test_a_broken_line_is_one_that_cannot_be_used(tmp_path, reason):
+    path = tmp_path / "talks.jsonl"
+    lines = [json.dumps(talk(key, answer="é" + 9 * "x"), ensure_ascii=False).encode() for key in "abc"]
+    lines[1] = lines[1][:30]
+    path.write_bytes(b"\n".join(lines))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5] if reason == "not JSON" else whole[: whole.rindex("é".encode()) + 1])
+    message = rf"2 conversation\(s\) cannot be used, these:\n  line 2: .*\n  line 3: {reason}"
+    with pytest.raises(InputError, match=message):
+        Conversations(path)
+    talks = Conversations(path, on_bad="skip")
+    assert (talks.ids.to_pylist(), talks.left_out.count) == (["a"], 2)
+    assert talks[0].turns[-1].text == "é" + 9 * "x"
+
+
+@pytest.mark.parametrize("form", ["array", "lines"])
+def test_a_file_may_begin_with_a_mark_of_byte_order(tmp_path, form):
+    text = json.dumps(RECORDS) if form == "array" else "\n".join(map(json.dumps, RECORDS))
+    (tmp_path / "talks.json").write_text(text, encoding="utf-8-sig")
+    talks = Conversations(tmp_path / "talks.json")
+    assert [talks.record(number) for number in range(len(talks))] == RECORDS
+
+
 def test_the_state_sees_every_word_and_no_format(tmp_path):
     state = Conversations(RECORDS).state()
     (tmp_path / "a.json").write_text(json.dumps(RECORDS, indent=1))
@@ -182,6 +207,35 @@ def test_a_conversation_without_picture_needs_no_embedding_and_no_key():
     assert talks.pictures.tolist() == [True, False, False]
     with pytest.raises(InputError, match="id 'd': it has no 'image' to find its embedding by"):
         Conversations([*records, talk("d")], text_only=True, key="image")
+
+
+IMAGE, SAID = {"type": "image", "text": None}, {"type": "text", "text": "what?"}
+
+
+def in_parts(*question):
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "a ring"}]}
+    return {"id": "a", "messages": [{"role": "user", "content": list(question)}, answer]}
+
+
+def test_what_is_said_in_parts_is_joined():
+    assert Conversations([in_parts(IMAGE, SAID)])[0] == Conversations([talk("a")])[0]
+    url = {"type": "image_url", "image_url": {"url": "a.png"}}
+    assert Conversations([in_parts(SAID, SAID, url)])[0].turns[0].text == "what?\nwhat?\n<image>"
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((IMAGE, IMAGE, SAID), "turn 1 holds 2 images; one embedding needs exactly one"),
+        ((SAID,), "the placeholder <image> stands nowhere"),
+        ((IMAGE, {"type": "video"}), r"turn 1 holds {'type': 'video'}; a part of a turn is {'type': 'text'"),
+        ((IMAGE, {"type": "text"}), r"turn 1 holds {'type': 'text'}; a part"),
+        ((IMAGE, "what?"), r"turn 1 holds 'what\?'; a part"),
+    ],
+)
+def test_parts_that_cannot_be_used_are_named(parts, message):
+    with pytest.raises(InputError, match=f"record 0: id 'a': {message}"):
+        Conversations([in_parts(*parts)])
 
 
 def test_what_is_null_is_not_there():
@@ -247,6 +301,36 @@ def test_missing_ids_are_listed(rows):
     with pytest.raises(InputError, match=r"15 of 20 ids have no embedding, the first ten: '30', .*'39' ") as error:
         store.rows_of(range(25, 45))
     assert "'40'" not in str(error.value)
+
+
+@pytest.fixture
+def llava(tmp_path, rows):
+    """LLaVA's form of conversations beside rows as `encode` writes them of a folder of pictures."""
+    names = [f"coco/train2017/{number:012d}" for number in range(30)]
+    np.save(tmp_path / "image.npy", rows)
+    table = {"id": names, "path": [f"{name}.jpg" for name in names], "size": list(range(30))}
+    pq.write_table(pa.table(table), tmp_path / "image.ids.parquet")
+    return [talk(name.rpartition("/")[2], image=f"{name}.jpg") for name in names], tmp_path / "image.npy"
+
+
+def test_where_no_id_matches_the_message_says_what_would(llava):
+    records, path = llava
+    settings = StageSettings(on_bad="skip")
+    with pytest.raises(InputError, match=r'30 of 30 .*; key = "image" with id_column = "path" would join them$'):
+        matched(Conversations(records), EmbeddingStore(path), settings)
+    assert len(matched(Conversations(records, key="image"), EmbeddingStore(path, id_column="path"), settings)) == 30
+    unlike = [talk(record["id"]) for record in records]
+    with pytest.raises(InputError, match=r"'id' of the conversations and 'id' of the .* by folder or ending alone$"):
+        matched(Conversations(unlike), EmbeddingStore(path), settings)
+    with pytest.raises(InputError, match=r"its own ids look like [^)]*\)$"):
+        matched(Conversations([talk(f"x{number}") for number in range(9)]), EmbeddingStore(path), settings)
+
+
+def test_ids_given_by_themselves_may_match_another_field(rows):
+    records = [talk(f"x{number}", image=f"{number}.png") for number in range(9)]
+    store = EmbeddingStore(rows, ids=[f"{number}.png" for number in range(30)])
+    with pytest.raises(InputError, match=r'\); key = "image" would join'):
+        matched(Conversations(records), store, StageSettings())
 
 
 def test_an_id_of_several_rows_is_refused_only_where_it_is_asked_for(rows):

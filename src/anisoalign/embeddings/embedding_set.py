@@ -1,9 +1,10 @@
 """A set of vectors on disk or in memory, read in tiles, in batches or whole."""
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -76,6 +77,7 @@ class EmbeddingSet:
         self.memory = None if memory is None else parse_bytes(memory)
         self._check_budget(0, "a tile")
         self._check_id_column()
+        self._rule: Norms = norms
         self.notes = Notes(name, self.shards, bad_rows, norms)
 
     def __len__(self) -> int:
@@ -84,6 +86,12 @@ class EmbeddingSet:
     def __repr__(self) -> str:
         where = "in memory" if self.path is None else str(self.path)
         return f"EmbeddingSet({self.name}: {self.rows} x {self.dim} {self.dtype}, {self.format}, {where})"
+
+    def dropping(self) -> Self:
+        """Return the same set with bad rows dropped, for a pass that minds them itself, and with notes of its own."""
+        other = copy(self)
+        other.bad_rows, other.notes = "drop", Notes(self.name, self.shards, "drop", self._rule)
+        return other
 
     @property
     def norms(self) -> Verdict:

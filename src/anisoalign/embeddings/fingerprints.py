@@ -1,6 +1,7 @@
 """What tells data from other data: a name that costs nothing, a checksum of all values, the states of files."""
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.manifest import crc32
 from anisoalign.embeddings.naming import true_name
 from anisoalign.embeddings.remote import asked_together, is_remote
+from anisoalign.embeddings.shards import Block, Shard
 from anisoalign.embeddings.tiles import tile_rows_for
 
 
@@ -28,10 +30,10 @@ def fingerprint(es: EmbeddingSet) -> str:
     return f"{value:08x}"
 
 
-def checksum(es: EmbeddingSet) -> str:
+def checksum(es: EmbeddingSet, see: Callable[[Shard, int, Block], None] = lambda shard, row, block: None) -> str:
     """Return eight digits for every stored value of a set, in order, whatever its shards and their format.
 
-    The set is read once.
+    The set is read once; `see` is shown every block on the way, with its shard and its first row there.
 
     Examples
     --------
@@ -44,7 +46,10 @@ def checksum(es: EmbeddingSet) -> str:
     """
     value = zlib.crc32(f"{es.rows} {es.dim}".encode())
     for shard in es.shards:
+        row = 0
         for stored, nulls in shard.source.blocks(tile_rows_for(es.dim)) if shard.rows else ():
+            see(shard, row, (stored, nulls))
+            row += len(stored)
             value = crc32(np.ascontiguousarray(stored, shard.dtype).data.cast("B"), value)
             if nulls is not None:
                 value = crc32(nulls.tobytes(), value)

@@ -23,6 +23,9 @@ from anisoalign.places import expanded
 _READ = 1 << 22
 """Characters read at a time while a file is indexed."""
 
+_MARK = b"\xef\xbb\xbf"
+"""Of byte order, with which some editors begin a file of UTF-8."""
+
 _DIGITS = 16
 """Of the hash of what is said, in hexadecimal."""
 
@@ -147,6 +150,8 @@ class Conversations:
         said = hashlib.sha256()
         for where, record, place in self._walk():
             try:
+                if isinstance(record, InputError):
+                    raise record
                 talk = parse_record(record, self.reading)
             except InputError as error:
                 self.left_out = self.left_out.with_one(f"{where}: {error}")
@@ -175,9 +180,10 @@ class Conversations:
         assert self.path is not None
         try:
             with self.path.open("rb") as file:
-                first = file.read(64).lstrip()[:1]
-                file.seek(0)
-                yield from _array(file, self.path) if first == b"[" else _lines(file, self.path)
+                head = file.read(64)
+                mark = len(_MARK) if head.startswith(_MARK) else 0
+                file.seek(mark)
+                yield from _array(file, self.path) if head[mark:].lstrip()[:1] == b"[" else _lines(file)
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
@@ -197,26 +203,32 @@ def _outline(ids: pa.Array, lengths: np.ndarray) -> str:
     return f"{zlib.crc32(lengths.tobytes(), crc):08x}"
 
 
-def _lines(file: Any, path: Path) -> Iterator[tuple[str, Any, tuple[int, int]]]:
-    """Records of a JSONL file with their places in bytes."""
-    start = 0
+def _lines(file: Any) -> Iterator[tuple[str, Any, tuple[int, int]]]:
+    """Records of a JSONL file with their places in bytes; in place of one that cannot be read, the error."""
+    start = file.tell()
     for number, line in enumerate(file, 1):
         stop = start + len(line)
         if line.strip():
-            try:
-                yield f"line {number}", json.loads(line), (start, stop)
-            except UnicodeDecodeError:
-                raise
-            except ValueError as error:
-                raise InputError(f"{path}, line {number} is not JSON: {error}") from error
+            yield f"line {number}", _read(line), (start, stop)
         start = stop
+
+
+def _read(line: bytes) -> Any:
+    """What a line says, or why it says nothing: where a file was cut off a line is broken, perhaps within a letter."""
+    try:
+        return json.loads(line)
+    except UnicodeDecodeError as error:
+        return InputError(f"not UTF-8 text: {error}")
+    except ValueError as error:
+        return InputError(f"not JSON: {error}")
 
 
 def _array(file: Any, path: Path) -> Iterator[tuple[str, Any, tuple[int, int]]]:
     """Elements of one JSON array with their places in bytes, a few at a time in memory."""
     decode, decoder = codecs.getincrementaldecoder("utf-8")(), json.JSONDecoder()
     text, size, ended, opened, taken = "", _READ, False, False, True
-    at = position = number = 0  # the place in `text`, the same in bytes of the file, and elements so far
+    at = number = 0  # the place in `text`, and elements so far
+    position = file.tell()  # the same place in bytes of the file
     while True:
         start, at = at, _skip(text, at, " \t\r\n" + ("," if opened and number else ""))
         position += at - start

@@ -26,14 +26,14 @@ def trained_on(talks: Conversations, store: EmbeddingStore) -> dict[str, Any]:
     aligner = store.aligner
     return {
         "conversations": talks.state(),
-        "embeddings": digits_of(store.set),
+        "embeddings": store.digits or digits_of(store.set),
         "aligner": None if aligner is None else aligner_fingerprint(aligner),
     }
 
 
-def digits_of(rows: EmbeddingSet) -> str:
+def digits_of(rows: EmbeddingSet, **see: Any) -> str:
     """Sixteen digits: of all values, and those of the first rows, which is all that older models noted."""
-    return checksum(rows) + fingerprint(rows)
+    return checksum(rows, **see) + fingerprint(rows)
 
 
 def plain_settings(settings: StageSettings) -> dict[str, Any]:

@@ -17,6 +17,8 @@ _ROLES = {
     "system": "system",
 }
 
+_PICTURES = ("image", "image_url")
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -132,22 +134,40 @@ def _turns(record: Mapping[str, Any], reading: Reading) -> tuple[Turn, ...]:
         ]
     if not isinstance(found, list) or not found:
         raise InputError("it has neither 'conversations' (a list of turns) nor a 'caption'")
-    return tuple(_turn(turn, number) for number, turn in enumerate(found, 1))
+    return tuple(_turn(turn, number, reading.placeholder) for number, turn in enumerate(found, 1))
 
 
-def _turn(turn: Any, number: int) -> Turn:
+def _turn(turn: Any, number: int, mark: str) -> Turn:
     if not isinstance(turn, Mapping):
         raise InputError(f"turn {number} is no object with 'from' and 'value'")
     who, text = first_of(turn, "from", "role"), first_of(turn, "value", "content")
     role = _ROLES.get(who) if isinstance(who, str) else None
     if role is None:
         raise InputError(f"turn {number} is said by {who!r}; there are human, gpt and system")
+    if isinstance(text, list):
+        text = _joined(text, number, mark)
     if not isinstance(text, str):
         raise InputError(f"turn {number} holds {type(text).__name__} where text is needed")
     if role == "assistant" and not text.strip():
         raise InputError(f"the answer of turn {number} is empty")
     check_text(text, f"turn {number}")
     return Turn(role, text.strip())
+
+
+def _joined(parts: list[Any], number: int, mark: str) -> str:
+    """Parts as chat templates of models with vision take them, a line each, the placeholder for the picture."""
+    lines = []
+    for part in parts:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        text = mark if kind in _PICTURES else part.get("text") if kind == "text" else None
+        if not isinstance(text, str):
+            known = "a part of a turn is {'type': 'text', 'text': …} or {'type': 'image'}"
+            raise InputError(f"turn {number} holds {part!r:.60}; {known}")
+        lines.append(text)
+    pictures = sum(part["type"] in _PICTURES for part in parts)
+    if pictures > 1:
+        raise InputError(f"turn {number} holds {pictures} images; one embedding needs exactly one")
+    return "\n".join(lines)
 
 
 def _check_order(turns: tuple[Turn, ...]) -> None:

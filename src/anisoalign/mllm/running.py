@@ -18,6 +18,7 @@ from anisoalign.mllm.finished import Finished
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.given import moved
 from anisoalign.mllm.language_models import lm_config, load_tokenizer
+from anisoalign.mllm.matching import matched, sound
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.processes import Processes
 from anisoalign.mllm.saving import ALIGNER, LM, TOKENIZER, load_mllm, read_config
@@ -45,8 +46,8 @@ def run(
 ) -> Path:
     """Train the stages of a settings file into OUT/NAME, and return the folder of the last.
 
-    Stages that are finished are passed over, an unfinished one goes on. All data are opened, joined and held against
-    `max_length` before anything is trained.
+    Stages that are finished are passed over, an unfinished one goes on. All data are opened, joined, held against
+    `max_length` and looked through for rows that are NaN, infinite or zero before anything is trained.
 
     Parameters
     ----------
@@ -83,9 +84,9 @@ def run(
             )
     _check_adapters(settings, todo, out)
     data = _moved({name: _open(settings, name) for name in todo}, names, out)
-    for talks, store in data.values():
-        store.rows_of(talks.ids.filter(talks.pictures))  # ids that do not match, before hours of training
+    data = {name: (matched(talks, store, settings.stages[name]), store) for name, (talks, store) in data.items()}
     data = _fitting(settings, names, data, out)
+    data = {name: sound(talks, store, settings.stages[name]) for name, (talks, store) in data.items()}
     for name, (talks, store) in data.items():
         if talks.left_out.count:
             say(talks.left_out.told(f"{name}: {talks.name}"))

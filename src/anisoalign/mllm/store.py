@@ -97,6 +97,7 @@ class EmbeddingStore:
         self.aligner = self._fitting(aligner)
         self.ids = _as_text(self._found_ids(ids), self.set.name)
         self._kept = self._read_whole() if self.set.format not in MAPPED else None
+        self.digits = ""
         self._lock = threading.Lock()
 
     def with_aligner(self, aligner: Aligner | str | Path | None) -> EmbeddingStore:
@@ -111,6 +112,12 @@ class EmbeddingStore:
         other.aligner = self._fitting(aligner)
         return other
 
+    def with_digits(self, digits: str) -> EmbeddingStore:
+        """The same rows, with the digits of their values (`digits_of`), for which they need not be read again."""
+        other = copy(self)
+        other.digits = digits
+        return other
+
     def __len__(self) -> int:
         return self.set.rows
 
@@ -119,8 +126,18 @@ class EmbeddingStore:
         """Width d."""
         return self.set.dim
 
-    def rows_of(self, ids: Sequence[Any] | pa.Array | pa.ChunkedArray) -> np.ndarray:
+    def rows_of(
+        self, ids: Sequence[Any] | pa.Array | pa.ChunkedArray, *, missing: str = "error", advice: str = ""
+    ) -> np.ndarray:
         """Row numbers of the given ids, int64, shape (len(ids),).
+
+        Parameters
+        ----------
+        ids : sequence
+        missing : {"error", "mask"}
+            Whether ids without a row are refused, or get -1.
+        advice : str
+            What ends the message of a refusal.
 
         Raises
         ------
@@ -129,25 +146,41 @@ class EmbeddingStore:
         """
         wanted = _as_text(ids, "ids")
         rows = pc.index_in(wanted, value_set=self.ids)
-        missing = wanted.filter(pc.is_null(rows))
-        if len(missing):
+        absent = wanted.filter(pc.is_null(rows))
+        if len(absent) and missing == "error":
             own = _listed(self.ids.slice(0, 3))
             raise InputError(
-                f"{self.set.name}: {len(missing):,} of {len(wanted):,} ids have no embedding, "
-                f"{_which(len(missing))}: {_listed(missing)} (its own ids look like {own})"
+                f"{self.set.name}: {len(absent):,} of {len(wanted):,} ids have no embedding, "
+                f"{_which(len(absent))}: {_listed(absent)} (its own ids look like {own}){advice}"
             )
         self._check_single(wanted)
-        return np.asarray(rows.to_numpy(zero_copy_only=False), np.int64)
+        return np.asarray(pc.fill_null(rows, -1).to_numpy(zero_copy_only=False), np.int64)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """Unit rows of the given numbers, in any order and perhaps repeated, float32, shape (len(rows), d)."""
+        """Unit rows of the given numbers, in any order and perhaps repeated, float32, shape (len(rows), d).
+
+        Raises
+        ------
+        InputError
+            For a row that is null, NaN, infinite or zero.
+        """
         rows = np.asarray(rows, np.int64)
         if not len(rows):
             return np.empty((0, self.dim), np.float32)
         unique, back = np.unique(rows, return_inverse=True)
         with self._lock:  # an aligner's map has one scratch tile
-            values = self.set.take(unique).values if self._kept is None else self._kept[unique]
-            return self._aligned(values, unique)[back]
+            return self._aligned(self._values(unique), unique)[back]
+
+    def _values(self, rows: np.ndarray) -> np.ndarray:
+        if self._kept is None:
+            tile = self.set.take(rows)
+            values, bad = tile.values, np.setdiff1d(rows, tile.rows)
+        else:
+            values = self._kept[rows]
+            bad = rows[np.isnan(values[:, 0])]
+        if len(bad):
+            raise InputError(f"{self.set.name}: row {bad[0]} of the set is null, NaN, infinite or zero")
+        return values
 
     def _aligned(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
         if self.aligner is None or self.side != "text":
@@ -185,7 +218,10 @@ class EmbeddingStore:
                 f"{self.set.name}: single rows of {self.set.format} are slow to reach and all of them would take "
                 f"{format_bytes(needed)}; `anisoalign convert` writes .npy shards, which stay on disk"
             )
-        return self.set.read(np.float32)
+        whole = np.full((self.set.rows, self.dim), np.nan, np.float32)
+        for tile in self.set.dropping().tiles(np.float32):  # a bad row matters only where it is asked for
+            whole[tile.rows] = tile.values
+        return whole
 
     def _check_single(self, wanted: pa.Array) -> None:
         """Refuse ids that several rows have: which was meant cannot be known."""

@@ -28,6 +28,7 @@ from anisoalign.mllm.given import check_store, moved, stage_store
 from anisoalign.mllm.joined import Batch, Joined
 from anisoalign.mllm.language_models import weights_fingerprint
 from anisoalign.mllm.logging import TRACKED, open_tracker
+from anisoalign.mllm.matching import matched, sound
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.optimizing import make_optimizer
 from anisoalign.mllm.order import Order, learning_rate, parts_of
@@ -143,9 +144,9 @@ def train(
         talks = Conversations.of_stage(settings, model.settings.placeholder, talks)
     store = stage_store(embeddings, model, settings, aligner)
     _check_place(out)
-    return train_fitting(
-        model, fitting(talks, model.chat, settings), store, settings, out=out, name=name, progress=progress
-    )
+    talks = fitting(matched(talks, store, settings), model.chat, settings)
+    talks, store = sound(talks, store, settings)
+    return train_fitting(model, talks, store, settings, out=out, name=name, progress=progress)
 
 
 def train_fitting(
@@ -158,7 +159,7 @@ def train_fitting(
     name: str,
     progress: Progress | None,
 ) -> TrainLog:
-    """`train` on conversations that `fitting` has looked at."""
+    """`train` on conversations that `matched`, `fitting` and `sound` have looked at."""
     store = moved(store, model.aligner)
     check_store(model, store)
     _check_place(out)
@@ -340,6 +341,7 @@ class _Run:
         return {
             **settings,
             "data": given["conversations"],
+            "learned_from": len(self.talks),  # ids, of which the digits of the rows know nothing, leave out others
             "embedding_rows": given["embeddings"][-8:],  # as older versions noted
             "embedding_values": given["embeddings"],
             "aligner": given["aligner"],

@@ -32,10 +32,11 @@ class Unusable:
         """These and one more."""
         return Unusable(self.count + 1, (*self.first, reason)[:_LISTED])
 
-    def refuse(self, name: str) -> None:
+    def refuse(self, name: str, advice: str = "") -> None:
         """Raise InputError where there are any."""
         if self.count:
-            raise InputError(self._listed(f"{name}: {self.count:,} conversation(s) cannot be used"))
+            listed = self._listed(f"{name}: {self.count:,} conversation(s) cannot be used")
+            raise InputError(f"{listed}\n{advice}" if advice else listed)
 
     def told(self, name: str) -> str:
         """What is said where they are left out."""

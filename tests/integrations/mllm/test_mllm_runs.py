@@ -189,7 +189,8 @@ def test_conversations_that_cannot_be_used_are_left_out_where_asked(world, saved
     settings = write_settings(world, saved_lm("llama"))
     question = {"from": "human", "value": "<image>\n" + "what colour is it? " * 60}
     bad = [{"id": "001", "caption": " "}, {"id": "002", "conversations": [question, {"from": "gpt", "value": "red"}]}]
-    (world.folder / "talks.json").write_text(json.dumps([*bad, *world.talks]))
+    absent = {**world.talks[0], "id": "absent"}
+    (world.folder / "talks.json").write_text(json.dumps([*bad, *world.talks, absent]))
     call = ["train", settings, "--out", world.folder / "run", "--set", "stages.tune.max_length=200"]
     refused = run(*call)
     assert (refused.code, "1 conversation(s) cannot be used, these:" in refused.err) == (2, True)
@@ -197,9 +198,25 @@ def test_conversations_that_cannot_be_used_are_left_out_where_asked(world, saved
     call += ["--set", "stages.tune.on_bad=skip"]
     ended = run(*call)
     assert ended.code == 0, ended.err
-    told = r"tune: .*talks.json: 2 conversation\(s\) left out, these:\n  element 0: .*\n  id '002'"
+    told = (
+        r"tune: .*talks.json: 3 conversation\(s\) left out, these:\n  element 0: .*\n"
+        r"  id 'absent': it has no embedding in .*image.npy\n  id '002'"
+    )
     assert re.search(told, ended.err)
     assert "tune: 40 conversations" in ended.err
     config = json.loads((world.folder / "run" / "tune" / "config.json").read_text())
-    assert [stage["left_out"] for stage in config["stages"]] == [0, 2]
+    assert [stage["left_out"] for stage in config["stages"]] == [0, 3]
     assert run(*call).err.count("finished already") == 2
+
+
+def test_a_bad_row_of_the_last_stage_is_found_before_the_first_is_trained(world, saved_lm, run):
+    settings = write_settings(world, saved_lm("llama"))
+    spoilt = world.image.copy()
+    spoilt[5] = 0
+    np.save(world.folder / "image.npy", spoilt)
+    call = ["train", settings, "--out", world.folder / "run"]
+    refused = run(*call)
+    assert (refused.code, "id '005': its embedding" in refused.err) == (2, True)
+    assert not (world.folder / "run").exists()
+    ended = run(*call, "--set", "stages.tune.on_bad=skip")
+    assert (ended.code, "tune: 39 conversations" in ended.err) == (0, True), ended.err

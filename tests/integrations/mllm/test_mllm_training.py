@@ -14,7 +14,7 @@ from tiny_models import make_falcon, make_opt, make_tokenizer
 from training_runs import STAGE, Killed, kill_at
 
 from anisoalign.aligners import C3, AnisoAlign, MeanShift, ReAlign
-from anisoalign.embeddings import InputError
+from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.mllm import (
     Conversations,
     EmbeddingLanguageModel,
@@ -472,6 +472,69 @@ def test_conversations_whose_answer_is_cut_off_are_left_out_where_asked(world, m
     assert log.losses == train(make_model(), world.talks, (world.text, ids), settings).losses
 
 
+def test_conversations_without_an_embedding_are_left_out_where_asked(world, make_model):
+    ids = [t["id"] for t in world.talks]
+    settings = StageSettings(on_bad="skip", **STAGE)
+    model = make_model()
+    log = train(model, world.talks, (world.text[:39], ids[:39]), settings)
+    assert log.left_out.first == ("id '039': it has no embedding in embeddings",)
+    assert (model.stages[-1]["left_out"], model.stages[-1]["conversations"]) == (1, 39)
+    assert log.losses == train(make_model(), world.talks[:39], (world.text, ids), settings).losses
+    with pytest.raises(InputError, match="21 of 40 ids have no embedding, the first ten: '019'"):
+        train(make_model(), world.talks, (world.text[:19], ids[:19]), settings)
+
+
+class TestRowsWithoutDirection:
+    """Rows that are NaN, infinite or zero are found before anything is trained, where they are joined."""
+
+    @pytest.fixture(params=["npy", "parquet"])
+    def spoilt(self, request, world):
+        """Embeddings of which two rows are bad, one of which no conversation is joined with."""
+        rows = np.concatenate([world.text, world.text[:1]])
+        rows[37, 3], rows[40] = np.nan, 0
+        ids = [*(t["id"] for t in world.talks), "nobody's"]
+        if request.param == "npy":
+            np.save(world.folder / "spoilt.npy", rows)
+            pq.write_table(pa.table({"id": ids}), world.folder / "spoilt.ids.parquet")
+        else:
+            vectors = pa.array(rows.tolist(), pa.list_(pa.float32(), rows.shape[1]))
+            pq.write_table(pa.table({"id": ids, "embedding": vectors}), world.folder / "spoilt.parquet")
+        return world.folder / f"spoilt.{request.param}"
+
+    def test_they_are_refused_before_anything_is_written(self, spoilt, world, make_model, tmp_path):
+        message = (
+            r"1 conversation\(s\) cannot be used, these:\n  id '037': its embedding, .*spoilt.*, row 37, .*NaN.*\n"
+            r'correct the rows, or have such conversations left out by on_bad = "skip"$'
+        )
+        with pytest.raises(InputError, match=message):
+            train(make_model(), world.talks, spoilt, StageSettings(**STAGE), out=tmp_path / "out")
+        assert not list(tmp_path.glob("out*"))
+
+    def test_they_are_left_out_where_asked(self, spoilt, world, make_model):
+        settings = StageSettings(on_bad="skip", **STAGE)
+        model = make_model()
+        log = train(model, world.talks, spoilt, settings)
+        assert (log.left_out.count, model.stages[-1]["conversations"]) == (1, 39)
+        others = [talk for talk in world.talks if talk["id"] != "037"]
+        data = (world.text, [t["id"] for t in world.talks])
+        assert log.losses == train(make_model(), others, data, settings).losses
+        with pytest.raises(InputError, match=r"no conversation that can be used: 1 .*\n  id '037': its embedding"):
+            train(make_model(), [world.talks[37]], spoilt, settings)
+
+    def test_one_that_is_joined_with_nothing_is_no_matter(self, spoilt, world, make_model):
+        others = [talk for talk in world.talks if talk["id"] != "037"]
+        assert train(make_model(), others, spoilt, StageSettings(**STAGE)).left_out.count == 0
+
+    def test_they_are_given_to_nobody(self, spoilt):
+        with pytest.raises(InputError, match="row 40 "):
+            EmbeddingStore(spoilt).take(np.array([3, 40]))
+        dropping = open_embeddings(spoilt, bad_rows="drop")
+        with pytest.raises(InputError, match="row 37 of the set is null, NaN, infinite or zero"):
+            EmbeddingStore(dropping).take(np.array([3, 37]))
+        whole = np.concatenate([EmbeddingStore(dropping).take(np.array([row])) for row in (3, 38)])
+        assert np.isfinite(whole).all()
+
+
 class TestRefused:
     """Bad input: a clear error each, nothing overwritten."""
 
@@ -511,6 +574,15 @@ class TestRefused:
         settings = StageSettings(checkpoint_every=3, on_bad="skip", **STAGE)
         with pytest.raises(InputError, match="on_bad: 'error' then, 'skip' now"):
             train(make_model(), *self.data, settings, out=tmp_path / "out")
+
+    def test_ids_that_leave_out_other_conversations_make_another_run(self, world, make_model, tmp_path):
+        settings = StageSettings(checkpoint_every=3, on_bad="skip", **STAGE)
+        ids = [t["id"] for t in world.talks]
+        data = world.talks, (world.text, [*ids[:39], "x"])
+        with pytest.raises(Killed):
+            train(make_model(), *data, settings, out=tmp_path / "out", progress=kill_at(4))
+        with pytest.raises(InputError, match="learned_from: 39 then, 40 now"):
+            train(make_model(), world.talks, (world.text, ids), settings, out=tmp_path / "out")
 
     @pytest.mark.parametrize("settings", [{"system": "be brief"}, {"thinking": True}])
     def test_another_model_goes_on_with_no_run(self, begun, make_model, tmp_path, settings):
