@@ -1,6 +1,7 @@
 """Conversations, their join with embeddings, and the order of steps: what needs no language model."""
 
 import json
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -91,6 +92,22 @@ def test_the_work_of_an_array_grows_as_the_array(tmp_path, monkeypatch, size):
     assert path.stat().st_size < CountedText.copied < 5 * path.stat().st_size
     # And what is read at a time goes by the longest element, not by the file.
     assert CountedDecoder.longest <= max(size, 2 * len(json.dumps(long)))
+
+
+def test_an_index_takes_few_bytes_a_record(tmp_path, monkeypatch):
+    monkeypatch.setattr("anisoalign.mllm.conversations._IDS", 256)
+    path, count = tmp_path / "talks.jsonl", 10_000
+    path.write_text("".join(json.dumps({"id": f"{n:012d}", "caption": "a ring"}) + "\n" for n in range(count)))
+    Conversations([talk("a")])  # what is imported when it is first needed is no part of it
+    tracemalloc.start()
+    try:
+        talks = Conversations(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert talks.ids.to_pylist() == [f"{n:012d}" for n in range(count)]
+    assert talks[9_999].id == f"{9_999:012d}"
+    assert peak < 150 * count
 
 
 @pytest.mark.parametrize(
