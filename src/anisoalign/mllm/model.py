@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from anisoalign.embeddings import InputError
 from anisoalign.mllm.chat import IGNORED, Chat
-from anisoalign.mllm.language_models import load_lm, load_tokenizer
+from anisoalign.mllm.language_models import check_architecture, check_class, load_lm, load_tokenizer
 from anisoalign.mllm.projector import make_projector
 from anisoalign.mllm.settings import ModelSettings, StageSettings
 
@@ -72,6 +72,8 @@ class EmbeddingLanguageModel(nn.Module):
 
     def __init__(self, lm: Any, chat: Chat, width: int, settings: ModelSettings):
         super().__init__()
+        check_class(type(lm))
+        check_architecture(lm.config)
         self.lm, self.chat, self.width, self.settings = lm, chat, width, settings
         inner = lm.get_input_embeddings().weight.shape[1]
         self.projector = make_projector(
