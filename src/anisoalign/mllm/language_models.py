@@ -52,9 +52,10 @@ def load_lm(
     if part:
         options["key_mapping"] = _NESTED
     with _loading("language model", name):
-        lm, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             str(name), revision=revision or "main", trust_remote_code=False, output_loading_info=True, **options
         )
+    lm, info = loaded
     if part:
         _check_whole(info, name)
         # What is saved from here on is the language model alone, under its own names.
@@ -113,7 +114,7 @@ def check_architecture(config: Any) -> None:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
-    if kind is not None:
+    if isinstance(kind, type):
         check_class(kind)
     if getattr(config, "hidden_size_per_layer_input", 0):
         raise InputError(
