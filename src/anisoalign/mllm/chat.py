@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +36,9 @@ PLAIN = (
     "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
 """The chat template of tokenizers that have none."""
+
+_CODES = ("%-d", "%d", "%-m", "%m", "%b", "%B", "%a", "%A", "%y", "%Y", "%j", "%H", "%I", "%M", "%S", "%p")
+"""Parts of a date that templates write."""
 
 IGNORED = -100
 """Label of a token that is not learned."""
@@ -162,7 +166,25 @@ class Chat:
         return messages
 
     def _options(self) -> dict[str, Any]:
-        return {"enable_thinking": self.settings.thinking}
+        return {"enable_thinking": self.settings.thinking, "chat_template": self._template}
+
+    @property
+    def dated(self) -> bool:
+        """Whether the template prints a date."""
+        return "strftime_now" in self.tokenizer.chat_template
+
+    @property
+    def _template(self) -> str:
+        """The tokenizer's template; one that prints today's date, with the date of the settings in place of the clock.
+
+        The same conversation would be another one on another day.
+        """
+        template = self.tokenizer.chat_template
+        if not self.dated:
+            return template
+        day = datetime.fromisoformat(self.settings.date)
+        written = "".join(f" | replace({code!r}, {day.strftime(code)!r})" for code in _CODES)
+        return f"{{%- macro strftime_now(format) -%}}{{{{ format{written} }}}}{{%- endmacro -%}}{template}"
 
     def _check_system(self, talk: Conversation) -> None:
         """Refuse a template that shows a system message only where a question comes last: in prompts, not here."""

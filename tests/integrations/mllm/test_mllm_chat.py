@@ -281,6 +281,19 @@ def test_a_system_message_is_put_first_where_there_is_none():
     assert "be brief" not in chat.render([Turn("system", "be long"), Turn("user", "hello")])
 
 
+@pytest.mark.parametrize("template", [CHATML, MARKED])
+def test_a_template_that_prints_the_date_prints_that_of_the_settings(template):
+    template = "{{- 'Today: ' + strftime_now('%d %b %Y') + '\n' }}" + template
+    texts = []
+    for date in ("2024-07-26", "2025-03-01"):
+        chat = Chat(make_tokenizer(template, ("<|im_start|>", "<|im_end|>")), ModelSettings(date=date))
+        assert chat.dated
+        texts.append(chat.tokenizer.decode(chat.tokens(Conversations([{"id": 1, "conversations": TALK}])[0]).ids))
+        assert chat.tokenizer.decode(chat.prompt([Turn("user", "x")])).split("\n")[0] == texts[-1].split("\n")[0]
+    assert [text.split("\n")[0] for text in texts] == ["Today: 26 Jul 2024", "Today: 01 Mar 2025"]
+    assert not make_chat("qwen 2").dated
+
+
 def test_long_conversations_lose_their_end():
     chat = make_chat("qwen 2")
     talk = Conversations([{"id": 1, "conversations": TALK}])[0]
