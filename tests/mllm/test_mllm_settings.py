@@ -52,6 +52,7 @@ def test_the_stages_learn_at_the_papers_rates():
     [
         ("[modle]", "has no key 'modle'; its keys: model, stages"),
         ("[model]\nlmm = 'x'", r"\[model\] has no key 'lmm'"),
+        ("[model]\ndate = 'today'", r"\[model\] date must be a day, YYYY-MM-DD, not 'today'"),
         ("[stages.a]\nlearn = 'x'", r"\[stages.a\] has no key 'learn'; its keys: learns"),
         ("[stages.a]\nlearns = 'all'", "learns must be one of 'projector', 'lora', 'full', not 'all'"),
         ("[stages.a]\nbatch_size = 1.5", "batch_size must be a whole number"),

@@ -2,17 +2,21 @@
 
 Three ways, the first that applies:
 
-1. a chat template with ``{% generation %}`` marks says itself what is an answer;
+1. a chat template with ``{% generation %}`` marks says itself what is an answer, where they begin as prompts end;
 2. otherwise answers are found in the rendered text by what the template makes of the conversation up to each of
    them; a template for which that does not work is refused, never guessed at;
 3. a tokenizer without a template gets `PLAIN`, in which ``USER:`` and ``ASSISTANT:`` take turns and every answer
    ends with the tokenizer's end-of-sequence token.
+
+An answer is learned after exactly what `Chat.prompt` gives for it. Where a template shows earlier answers otherwise
+than it asks for them, conversations are assembled answer by answer, in training and in prompts alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -33,8 +37,15 @@ PLAIN = (
 )
 """The chat template of tokenizers that have none."""
 
+_CODES = ("%-d", "%d", "%-m", "%m", "%b", "%B", "%a", "%A", "%y", "%Y", "%j", "%H", "%I", "%M", "%S", "%p")
+"""Parts of a date that templates write."""
+
 IGNORED = -100
 """Label of a token that is not learned."""
+
+
+Span = tuple[int, int]
+"""The first character, and the one after the last."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ class Chat:
 
     def prompt(self, turns: Sequence[Turn]) -> np.ndarray:
         """Ids of a conversation that is to be answered, shape (length,)."""
-        text = self.render(turns, answer_next=True)
+        text = self.render(turns, True) if self._steady else self._assembled(turns, True)[0]
         return np.asarray(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
 
     def tokens(self, talk: Conversation, max_length: int = 0) -> Tokens:
@@ -120,7 +131,7 @@ class Chat:
         """
         try:
             self._check_system(talk)
-            ids, learned = self._by_marks(talk) if self.marked else self._by_difference(talk)
+            ids, learned = self._by_marks(talk) if self._marks else self._by_difference(talk)
         except InputError as error:
             raise InputError(f"id {talk.id!r}: {error}") from error
         ids, labels = np.asarray(ids, np.int64), np.where(learned, ids, IGNORED).astype(np.int64)
@@ -136,11 +147,16 @@ class Chat:
 
     def at_most(self, sizes: np.ndarray, turns: np.ndarray) -> np.ndarray:
         """Tokens that conversations of so many bytes and turns can have: one a byte of what the template writes."""
-        one = len(self.render(_PROBE).encode())
+        one, turn = len(self.render(_PROBE).encode()), 0
+        if not self._steady:
+            # The same, assembled: an answer brings along what the template writes before the last one alone.
+            pair = _QUESTION_AND_ANSWER
+            one, turn = (len(self._assembled(pair * count)[0].encode()) for count in (1, 2))
+            turn -= one
         two = len((self._rendered(_PROBE * 2) or "").encode())
         # What a probe says is counted as the template's own, a system message as a question and its answer: the bound
         # may be loose, not short.
-        return sizes + one + max(one, two - one) * ((turns - 1) // 2) + self.settings.visual_tokens
+        return sizes + one + max(one, two - one, turn) * ((turns - 1) // 2) + self.settings.visual_tokens
 
     def _messages(self, turns: Sequence[Turn]) -> list[dict[str, str]]:
         mark, count = self.settings.placeholder, self.settings.visual_tokens
@@ -150,7 +166,25 @@ class Chat:
         return messages
 
     def _options(self) -> dict[str, Any]:
-        return {"enable_thinking": self.settings.thinking}
+        return {"enable_thinking": self.settings.thinking, "chat_template": self._template}
+
+    @property
+    def dated(self) -> bool:
+        """Whether the template prints a date."""
+        return "strftime_now" in self.tokenizer.chat_template
+
+    @property
+    def _template(self) -> str:
+        """The tokenizer's template; one that prints today's date, with the date of the settings in place of the clock.
+
+        The same conversation would be another one on another day.
+        """
+        template = self.tokenizer.chat_template
+        if not self.dated:
+            return template
+        day = datetime.fromisoformat(self.settings.date)
+        written = "".join(f" | replace({code!r}, {day.strftime(code)!r})" for code in _CODES)
+        return f"{{%- macro strftime_now(format) -%}}{{{{ format{written} }}}}{{%- endmacro -%}}{template}"
 
     def _check_system(self, talk: Conversation) -> None:
         """Refuse a template that shows a system message only where a question comes last: in prompts, not here."""
@@ -171,8 +205,9 @@ class Chat:
         )
         ids, learned = np.asarray(made["input_ids"], np.int64), np.asarray(made["assistant_masks"], bool)
         spans, stops = _runs(learned), set(self.stop_ids)
-        if len(spans) != _answers(talk):
-            raise InputError(f"the chat template marks {len(spans)} answers of {_answers(talk)}")
+        answers = len(_answers(talk.turns))
+        if len(spans) != answers:
+            raise InputError(f"the chat template marks {len(spans)} answers of {answers}")
         for number, (start, stop) in enumerate(spans, 1):
             if stops.intersection(ids[start:stop]):
                 continue
@@ -183,11 +218,13 @@ class Chat:
         return ids, learned
 
     def _by_difference(self, talk: Conversation) -> tuple[np.ndarray, np.ndarray]:
-        text = self.render(talk.turns)
+        if not self._ending:
+            raise InputError(f"the chat template does not show where an answer ends; {_WAY}")
+        text, spans = self._found(talk.turns) if self._steady else self._assembled(talk.turns)
         made = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         offsets = np.asarray(made["offset_mapping"], np.int64).reshape(-1, 2)
         learned = np.zeros(len(offsets), bool)
-        for start, stop in self._spans(talk, text):
+        for start, stop in spans:
             # A token may begin before its answer, with the space in between: it is what a model has to write.
             found = (offsets[:, 1] > start) & (offsets[:, 0] < stop) & (offsets[:, 1] > offsets[:, 0])
             if not found.any():
@@ -195,30 +232,78 @@ class Chat:
             learned |= found
         return np.asarray(made["input_ids"], np.int64), learned
 
-    def _spans(self, talk: Conversation, text: str) -> list[tuple[int, int]]:
-        """Characters of each answer with the mark that ends it, and with what the model must write before it.
+    def _found(self, turns: Sequence[Turn]) -> tuple[str, list[Span]]:
+        """The template's text, and the characters of each answer with the mark that ends it."""
+        text, spans = self.render(turns), []
+        for number in _answers(turns):
+            before, after = self._around(turns, number)
+            if text != before + turns[number].text + after:
+                raise self._hidden(number)
+            asked = self.render(turns[:number], answer_next=True)
+            # With what the template writes before an answer that a prompt does not hold, like empty thoughts.
+            if not before.startswith(asked):
+                raise InputError(f"the chat template asks for the answer of turn {number + 1} in another way; {_WAY}")
+            spans.append((len(asked), self._end(number, len(before) + len(turns[number].text), after)))
+        return text, spans
 
-        Where an answer stands is found by rendering the conversation with a mark in its place: the two texts must
-        differ in nothing else.
+    def _assembled(self, turns: Sequence[Turn], answer_next: bool = False) -> tuple[str, list[Span]]:
+        """A conversation answer by answer, for templates that write what was answered otherwise than they asked for it.
+
+        Qwen 3 ends every prompt with empty thoughts and shows them before the last answer alone: of its own text only
+        that answer would stand after what a model is asked with. Here each stands after its prompt, and so what came
+        before stays as it was when the model wrote it.
         """
-        if not self._ending:
-            raise InputError(f"the chat template does not show where an answer ends; {_WAY}")
-        spans = []
-        for number, turn in enumerate(talk.turns):
-            if turn.role != "assistant":
-                continue
-            other = (*talk.turns[:number], Turn("assistant", _MARK), *talk.turns[number + 1 :])
-            before, found, after = self.render(other).partition(_MARK)
-            if not found or text != before + turn.text + after:
-                raise InputError(f"the chat template does not show where the answer of turn {number + 1} is; {_WAY}")
-            stop = len(before) + len(turn.text)
-            if not text.startswith(self._ending, stop):
-                raise InputError(f"the chat template does not end the answer of turn {number + 1} as others; {_WAY}")
-            # A template may write something before an answer, like empty thoughts, that a prompt does not hold.
-            asked = self.render(talk.turns[:number], answer_next=True)
-            start = len(asked) if before.startswith(asked) else len(before)
-            spans.append((start, stop + len(self._ending)))
-        return spans
+        numbers, spans = _answers(turns), []
+        if not numbers:
+            return self.render(turns, answer_next), spans
+        text = self.render(turns[: numbers[0]], answer_next=True)
+        for number, following in zip(numbers, [*numbers[1:], len(turns)], strict=True):
+            said, asked = turns[number].text, self.render(turns[:number], answer_next=True)
+            before, after = self._around(turns[: number + 1], number)
+            if self.render(turns[: number + 1]) != before + said + after:
+                raise self._hidden(number)
+            if following > number + 1:
+                _, after = self._around(turns[:following], number, following < len(turns) or answer_next)
+            start = len(text)
+            text += (before.removeprefix(asked) if before.startswith(asked) else "") + said
+            spans.append((start, self._end(number, len(text), after)))
+            text += after
+        return text, spans
+
+    def _around(self, turns: Sequence[Turn], number: int, answer_next: bool = False) -> tuple[str, str]:
+        """What the template writes before and after an answer, found by a mark in its place."""
+        marked = (*turns[:number], Turn("assistant", _MARK), *turns[number + 1 :])
+        before, found, after = self.render(marked, answer_next).partition(_MARK)
+        if not found:
+            raise self._hidden(number)
+        return before, after
+
+    def _end(self, number: int, stop: int, after: str) -> int:
+        """Where an answer ends with the mark that ends it, `stop` being where its text does."""
+        if not after.startswith(self._ending):
+            raise InputError(f"the chat template does not end the answer of turn {number + 1} as others; {_WAY}")
+        return stop + len(self._ending)
+
+    @staticmethod
+    def _hidden(number: int) -> InputError:
+        return InputError(f"the chat template does not show where the answer of turn {number + 1} is; {_WAY}")
+
+    @cached_property
+    def _steady(self) -> bool:
+        """Whether the template's text of a conversation begins with each prompt for an answer in it."""
+        text = self._rendered(_PROBE * 2)
+        if text is None:  # takes no second answer
+            text = self.render(_PROBE)
+            return text.startswith(self.render(_PROBE[:1], answer_next=True))
+        return all(text.startswith(self.render((_PROBE * 2)[:count], answer_next=True)) for count in (1, 3))
+
+    @cached_property
+    def _marks(self) -> bool:
+        """Whether marks of the template are taken: between a prompt and what they mark nothing else may stand."""
+        if not (self.marked and self._steady):
+            return False
+        asked = self.render(_PROBE[:1], answer_next=True)
+        return self.render(_PROBE).removeprefix(asked).lstrip().startswith(_MARK)
 
     @cached_property
     def _ending(self) -> str:
@@ -271,6 +356,9 @@ _MARK = "\ue000answer\ue000"
 _PROBE = (Turn("user", "question"), Turn("assistant", _MARK))
 """A conversation by which a template is got to know."""
 
+_QUESTION_AND_ANSWER = (Turn("user", "question"), Turn("assistant", "answer"))
+"""Another, in which a mark can be put in place of any answer."""
+
 _WAY = 'chat = "plain" replaces it'
 
 
@@ -280,5 +368,6 @@ def _runs(learned: np.ndarray) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in changes.reshape(-1, 2)]
 
 
-def _answers(talk: Conversation) -> int:
-    return sum(turn.role == "assistant" for turn in talk.turns)
+def _answers(turns: Sequence[Turn]) -> list[int]:
+    """Numbers of the turns that are answers."""
+    return [number for number, turn in enumerate(turns) if turn.role == "assistant"]

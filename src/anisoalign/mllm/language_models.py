@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ AS_SAVED = "as saved"
 
 _HEAD = 64
 """Values of each weight that a fingerprint looks at."""
+
+_NESTED = {r"^(model\.language_model|language_model\.model)\.": "model.", r"^language_model\.lm_head\.": "lm_head."}
+"""Names that a multimodal checkpoint has for the weights of its language model, and those of the model alone."""
 
 
 def load_tokenizer(name: str | Path, revision: str = "") -> Any:
@@ -41,14 +45,32 @@ def load_lm(
     """
     from transformers import AutoModelForCausalLM
 
-    options: dict[str, Any] = {"dtype": _kind(dtype, torch.device(device)), "use_safetensors": True}
+    config, part = _text_config(name, revision)
+    options: dict[str, Any] = {"dtype": _kind(dtype, torch.device(device)), "use_safetensors": True, "config": config}
     if attention:
         options["attn_implementation"] = attention
+    if part:
+        options["key_mapping"] = _NESTED
     with _loading("language model", name):
-        lm: Any = AutoModelForCausalLM.from_pretrained(
-            str(name), revision=revision or "main", trust_remote_code=False, **options
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            str(name), revision=revision or "main", trust_remote_code=False, output_loading_info=True, **options
         )
+    lm, info = loaded
+    if part:
+        _check_whole(info, name)
+        # What is saved from here on is the language model alone, under its own names.
+        lm._weight_conversions = None
     return lm.to(device).eval()
+
+
+def _check_whole(info: Mapping[str, Any], name: str | Path) -> None:
+    """Refuse a checkpoint in which weights were not found under the names looked for: they would be random."""
+    lacking = sorted([*info["missing_keys"], *(str(entry[0]) for entry in info["mismatched_keys"])])
+    if lacking:
+        raise InputError(
+            f"no language model can be loaded from {_called(name)}: it is a multimodal checkpoint, in which "
+            f"{len(lacking)} weights of the language model are not found: {', '.join(lacking[:3])}"
+        )
 
 
 def _kind(dtype: str, device: torch.device) -> Any:
@@ -59,11 +81,56 @@ def _kind(dtype: str, device: torch.device) -> Any:
 
 
 def lm_config(name: str | Path, revision: str = "") -> Any:
-    """Configuration of a language model, without its weights."""
+    """Configuration of a language model, without its weights; of a multimodal checkpoint, that of the part for text.
+
+    Raises
+    ------
+    InputError
+        If there is none, or generation with the model takes no embeddings.
+    """
+    return _text_config(name, revision)[0]
+
+
+def _text_config(name: str | Path, revision: str) -> tuple[Any, bool]:
+    """Configuration of a language model, and whether it is a part of a multimodal checkpoint's."""
     from transformers import AutoConfig
 
     with _loading("configuration", name):
-        return AutoConfig.from_pretrained(str(name), revision=revision or "main", trust_remote_code=False)
+        whole = AutoConfig.from_pretrained(str(name), revision=revision or "main", trust_remote_code=False)
+    config = whole.get_text_config()
+    config.name_or_path = whole.name_or_path
+    check_architecture(config)
+    return config, config is not whole
+
+
+def check_architecture(config: Any) -> None:
+    """Refuse language models that answer no embeddings, before anything is trained.
+
+    Raises
+    ------
+    InputError
+        If generation takes tokens alone, or every layer looks tokens up, which an embedding has none of.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    if isinstance(kind, type):
+        check_class(kind)
+    if getattr(config, "hidden_size_per_layer_input", 0):
+        raise InputError(
+            f"a language model of type {config.model_type} cannot be taken: its layers look up every token themselves "
+            "(hidden_size_per_layer_input), and an embedding is no token"
+        )
+
+
+def check_class(kind: type) -> None:
+    """Refuse a class of language models whose generation takes tokens alone."""
+    prepare: Any = getattr(kind, "prepare_inputs_for_generation", None)
+    if prepare is None or "inputs_embeds" not in inspect.signature(prepare).parameters:
+        raise InputError(
+            f"a language model of class {kind.__name__} cannot be taken: its generation takes tokens alone, no "
+            "embeddings (inputs_embeds)"
+        )
 
 
 def without_weights(config: Any) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from anisoalign.embeddings import InputError
 from anisoalign.mllm.chat import IGNORED, Chat
-from anisoalign.mllm.language_models import load_lm, load_tokenizer
+from anisoalign.mllm.language_models import check_architecture, check_class, load_lm, load_tokenizer
 from anisoalign.mllm.projector import make_projector
 from anisoalign.mllm.settings import ModelSettings, StageSettings
 
@@ -72,6 +72,8 @@ class EmbeddingLanguageModel(nn.Module):
 
     def __init__(self, lm: Any, chat: Chat, width: int, settings: ModelSettings):
         super().__init__()
+        check_class(type(lm))
+        check_architecture(lm.config)
         self.lm, self.chat, self.width, self.settings = lm, chat, width, settings
         inner = lm.get_input_embeddings().weight.shape[1]
         self.projector = make_projector(
@@ -143,10 +145,32 @@ class EmbeddingLanguageModel(nn.Module):
         embeddings : Tensor, shape (m, d), optional
             Unit rows, one for each picture of the batch, in the order of the rows they stand in.
         """
+        if labels is None:
+            inputs = self.embed(input_ids, embeddings)
+            return Output(None, self.lm(inputs_embeds=inputs, attention_mask=attention_mask, use_cache=False).logits)
+        logits, targets = self._foretold(input_ids, attention_mask, labels, embeddings)
+        total = nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        count = int((targets != IGNORED).sum())
+        return Output(total / max(count, 1), logits, total, count)
+
+    def row_losses(
+        self, input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor, embeddings: Tensor | None = None
+    ) -> Tensor:
+        """Mean cross-entropy of the labels of each row, in nats, shape (batch,); arguments as of `forward`."""
+        logits, targets = self._foretold(input_ids, attention_mask, labels, embeddings)
+        losses = nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+        )
+        return losses.view(targets.shape).sum(1) / (targets != IGNORED).sum(1)
+
+    def _foretold(
+        self, input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor, embeddings: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits and what they should foretell, of the positions from which a label is foretold in any row."""
         inputs = self.embed(input_ids, embeddings)
         options: dict[str, Any] = {"inputs_embeds": inputs, "attention_mask": attention_mask, "use_cache": False}
-        if labels is None:
-            return Output(None, self.lm(**options).logits)
         targets = torch.full_like(labels, IGNORED)
         targets[:, :-1] = labels[:, 1:]
         if self._keeps_logits:
@@ -154,12 +178,7 @@ class EmbeddingLanguageModel(nn.Module):
             if len(kept) == 0:
                 kept = torch.zeros(1, dtype=torch.int64, device=labels.device)
             options["logits_to_keep"], targets = kept, targets[:, kept]
-        logits = self.lm(**options).logits
-        total = nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        count = int((targets != IGNORED).sum())
-        return Output(total / max(count, 1), logits, total, count)
+        return self.lm(**options).logits, targets
 
     def embed(self, input_ids: Tensor, embeddings: Tensor | None) -> Tensor:
         """Input embeddings of the tokens, with the projector's positions in place of the image token.

@@ -97,6 +97,8 @@ def write(model: EmbeddingLanguageModel, folder: Path) -> None:
     if model.adapted:
         model.lm.save_pretrained(folder / ADAPTER, save_embedding_layers=False)
         (folder / ADAPTER / "README.md").unlink(missing_ok=True)  # peft's card knows nothing of this model
+        if reference["kind"] == "reference":
+            _name_base(folder / ADAPTER / "adapter_config.json", reference)
     if reference["kind"] == "folder":
         _save_lm(model, folder / LM)
     if model.aligner is not None:
@@ -229,6 +231,14 @@ def _load_adapter(lm: Any, folder: Path) -> Any:
 def _save_lm(model: EmbeddingLanguageModel, folder: Path) -> None:
     """Weights of the language model without adapters, which are saved apart."""
     model.base_lm.save_pretrained(folder, state_dict=_own_state(model) if model.adapted else None)
+
+
+def _name_base(file: Path, reference: dict[str, Any]) -> None:
+    """Let peft find the language model from any folder: its own name for it is relative to where training ran."""
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = reference["name"]
+    config["revision"] = reference["revision"] or None
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _reference(model: EmbeddingLanguageModel) -> dict[str, Any]:

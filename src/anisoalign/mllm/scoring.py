@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from anisoalign.embeddings import InputError
 from anisoalign.mllm.asking import prepare, reply
-from anisoalign.mllm.chat import IGNORED
 from anisoalign.mllm.cider import cider_d
 from anisoalign.mllm.given import check_store, moved
 from anisoalign.mllm.joined import collate
@@ -265,9 +263,4 @@ def likelihoods(model: EmbeddingLanguageModel, talks: Sequence[Conversation], ro
     tokens = [model.chat.tokens(talk) for talk in talks]
     batch = collate(tokens, rows, model.tokenizer.pad_token_id or 0)
     ids, mask, labels, embeddings = batch.to(model.device)
-    logits = model(ids, mask, None, embeddings).logits[:, :-1]
-    targets = labels[:, 1:]
-    losses = nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
-    ).view(targets.shape)
-    return (-losses.sum(1) / (targets != IGNORED).sum(1)).cpu().numpy()
+    return (-model.row_losses(ids, mask, labels, embeddings)).cpu().numpy()

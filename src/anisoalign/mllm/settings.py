@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from datetime import date as day
 from pathlib import Path
 from types import UnionType
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
@@ -43,6 +44,9 @@ class ModelSettings:
         Passed to templates that ask (`enable_thinking`): whether an answer is preceded by thoughts.
     system : str
         A system message before every conversation; empty for none.
+    date : str
+        What templates that print today's date print (Llama 3.2), YYYY-MM-DD: the same in training and whenever the
+        model is asked. By default the one that Llama 3.2's template falls back to.
     dtype : {"auto", "float32", "bfloat16"}
         Weights of a language model that is not trained in full; auto is bfloat16 on a GPU. The projector, adapters
         and a model trained in full are float32, since smaller steps than a bfloat16 can hold would be lost.
@@ -60,6 +64,7 @@ class ModelSettings:
     chat: str = "auto"
     thinking: bool = False
     system: str = ""
+    date: str = "2024-07-26"
     dtype: str = "auto"
     attention: str = ""
     seed: int = 0
@@ -67,6 +72,10 @@ class ModelSettings:
     def __post_init__(self) -> None:
         _at_least(self, visual_tokens=1, hidden=0, seed=0)
         _one_of(self, chat=("auto", "plain"), dtype=("auto", "float32", "bfloat16"))
+        try:
+            day.fromisoformat(self.date)
+        except ValueError as error:
+            raise InputError(f"date must be a day, YYYY-MM-DD, not {self.date!r}") from error
         if not self.placeholder.strip() or self.placeholder != self.placeholder.strip():
             raise InputError(f"placeholder must be a word, not {self.placeholder!r}")
 

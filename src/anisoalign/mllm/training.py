@@ -359,7 +359,8 @@ class _Run:
     def _model_settings(self) -> dict[str, Any]:
         """Settings of the model, but for where its language model lies: its weights tell whether it is the same."""
         settings = asdict(self.model.settings)
-        return {f"model.{key}": value for key, value in settings.items() if key not in ("lm", "revision")}
+        without = ("lm", "revision") if self.model.chat.dated else ("lm", "revision", "date")
+        return {f"model.{key}": value for key, value in settings.items() if key not in without}
 
     @property
     def _partial(self) -> Path | None:

@@ -29,6 +29,12 @@ QWEN3 = (
 )
 """As Qwen 3 has it where nothing was thought: only the last answer shows empty thoughts."""
 
+QWEN3_MARKED = QWEN3.replace(
+    "{{- message.content + '<|im_end|>\n' }}{%- else",
+    "{%- generation %}{{- message.content + '<|im_end|>' }}{%- endgeneration %}{{- '\n' }}{%- else",
+)
+"""The same with marks."""
+
 MARKED = (
     "{%- for message in messages %}{%- if message.role == 'assistant' %}{{- '<|im_start|>assistant\n' }}"
     "{%- generation %}{{- message.content }}{%- endgeneration %}{{- '<|im_end|>\n' }}"
@@ -67,6 +73,19 @@ SPACED = (
 )
 """A prompt ends in a space, which many tokenizers make one token with the word that follows."""
 
+QWEN3_WHOLE = (
+    "{%- set ns = namespace(last=messages|length - 1, found=false) %}{%- for message in messages[::-1] %}"
+    "{%- if not ns.found and message.role == 'user' %}{%- set ns.found = true %}"
+    "{%- set ns.last = (messages|length - 1) - loop.index0 %}{%- endif %}{%- endfor %}"
+    "{%- for message in messages %}{%- if message.role == 'assistant' %}{{- '<|im_start|>assistant\n' }}"
+    "{%- if loop.index0 > ns.last %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}{{- message.content + '<|im_end|>\n' }}"
+    "{%- else %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}{%- endif %}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}"
+    "{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}"
+    "{%- endif %}"
+)
+"""As Qwen 3 finds the last answer: the one after the last question."""
+
 TALK = [
     {"from": "human", "value": "<image>\nuser or assistant?"},
     {"from": "gpt", "value": "a"},
@@ -79,10 +98,15 @@ TEMPLATES = {
     "llama 3": (LLAMA3, ("<|start|>", "<|end|>", "<|eot|>"), "<|eot|>"),
     "qwen 2": (CHATML, ("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
     "qwen 3": (QWEN3, ("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
+    "qwen 3 whole": (QWEN3_WHOLE, ("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
+    "qwen 3 marked": (QWEN3_MARKED, ("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
     "marked": (MARKED, ("<|im_start|>", "<|im_end|>"), "<|im_end|>"),
     "phi 3": (PHI3, ("<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>"), "<|end|>"),
     "plain": (None, (), "</s>"),
 }
+
+UNSTEADY = {"qwen 3", "qwen 3 whole", "qwen 3 marked"}
+"""Templates that show earlier answers otherwise than they ask for them."""
 
 
 def make_chat(name, **settings):
@@ -114,14 +138,36 @@ def test_answers_and_their_ends_are_learned_and_nothing_else(name, visual):
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_a_prompt_is_what_training_saw_before_the_last_answer(name):
+@pytest.mark.parametrize("system", ["", "be brief"])
+@pytest.mark.parametrize("thinking", [False, True])
+def test_a_prompt_is_what_training_saw_before_every_answer(name, system, thinking):
+    chat = make_chat(name, system=system, thinking=thinking)
+    turns = [*TALK, {"from": "human", "value": "again"}, {"from": "gpt", "value": "yes"}]
+    talk = Conversations([{"id": 1, "conversations": turns}])[0]
+    tokens = chat.tokens(talk)
+    starts = np.flatnonzero((tokens.labels[1:] >= 0) & (tokens.labels[:-1] < 0)) + 1
+    assert len(starts) == 3
+    for number, start in zip((1, 3, 5), starts, strict=True):
+        prompt = chat.prompt(talk.turns[:number])
+        np.testing.assert_array_equal(tokens.ids[: len(prompt)], prompt)
+        assert start == len(prompt)
+
+
+@pytest.mark.parametrize("name", set(TEMPLATES) - UNSTEADY)
+def test_a_conversation_reads_as_its_template_writes_it(name):
     chat = make_chat(name)
     talk = Conversations([{"id": 1, "conversations": TALK}])[0]
-    tokens = chat.tokens(talk)
-    prompt = chat.prompt(talk.turns[:-1])
-    np.testing.assert_array_equal(tokens.ids[: len(prompt)], prompt)
-    last = np.flatnonzero((tokens.labels[1:] >= 0) & (tokens.labels[:-1] < 0))[-1] + 1
-    assert last == len(prompt)
+    assert chat.tokenizer.decode(chat.tokens(talk).ids) == chat.render(talk.turns)
+    assert chat._assembled(talk.turns)[0] == chat.render(talk.turns)
+
+
+def test_answers_stand_after_empty_thoughts_where_every_prompt_ends_with_them():
+    chat = make_chat("qwen 3 whole")
+    talk = Conversations([{"id": 1, "conversations": TALK}])[0]
+    assert chat.render(talk.turns).count("<think>") == 1
+    text = chat.tokenizer.decode(chat.tokens(talk).ids)
+    assert text.count("<|im_start|>assistant\n<think>\n\n</think>\n\n") == 2
+    assert text.replace("<think>\n\n</think>\n\n", "") == chat.render(talk.turns).replace("<think>\n\n</think>\n\n", "")
 
 
 def test_the_first_token_is_learned_where_the_space_before_it_is_the_prompt_s():
@@ -233,6 +279,19 @@ def test_a_system_message_is_put_first_where_there_is_none():
     chat = make_chat("qwen 2", system="be brief")
     assert "system\nbe brief" in chat.render([Turn("user", "hello")])
     assert "be brief" not in chat.render([Turn("system", "be long"), Turn("user", "hello")])
+
+
+@pytest.mark.parametrize("template", [CHATML, MARKED])
+def test_a_template_that_prints_the_date_prints_that_of_the_settings(template):
+    template = "{{- 'Today: ' + strftime_now('%d %b %Y') + '\n' }}" + template
+    texts = []
+    for date in ("2024-07-26", "2025-03-01"):
+        chat = Chat(make_tokenizer(template, ("<|im_start|>", "<|im_end|>")), ModelSettings(date=date))
+        assert chat.dated
+        texts.append(chat.tokenizer.decode(chat.tokens(Conversations([{"id": 1, "conversations": TALK}])[0]).ids))
+        assert chat.tokenizer.decode(chat.prompt([Turn("user", "x")])).split("\n")[0] == texts[-1].split("\n")[0]
+    assert [text.split("\n")[0] for text in texts] == ["Today: 26 Jul 2024", "Today: 01 Mar 2025"]
+    assert not make_chat("qwen 2").dated
 
 
 def test_long_conversations_lose_their_end():

@@ -1,5 +1,6 @@
 """`train`, `ask` and `score` on small models in the Hugging Face format; kills, several processes, bad input."""
 
+import functools
 import json
 import os
 import re
@@ -139,6 +140,24 @@ def test_the_likeliest_choice_is_that_of_the_plain_sum(trained, world):
     question = {"id": 0, "question": "Which?", "choices": choices, "answer": 0}
     found = score(model, [question], (world.image, range(40)))
     assert found.predictions == [choices[int(np.argmax(expected))]]
+
+
+def test_choices_take_logits_of_their_own_positions_alone(world, make_model, monkeypatch):
+    model, kept = make_model("qwen"), []
+    whole = model.lm.forward
+
+    def forward(**options):
+        found = whole(**options)
+        kept.append((found.logits.shape[1], options["inputs_embeds"].shape[1]))
+        return found
+
+    # The signature tells which logits can be kept.
+    monkeypatch.setattr(model.lm, "forward", functools.wraps(whole)(forward))
+    question = "<image>\n" + "Which shape is it? " * 20
+    talks = [Conversation("0", (Turn("user", question), Turn("assistant", choice)), True) for choice in ("red", "blue")]
+    likelihoods(model, talks, prepare(model, world.image[:2]))
+    ((logits, positions),) = kept
+    assert logits < 10 < 100 < positions
 
 
 def test_a_store_is_scored_as_what_it_is_made_of(trained, world, monkeypatch):

@@ -13,6 +13,7 @@ from training_runs import losses, write_settings
 
 from anisoalign.aligners import AnisoAlign, ReAlign
 from anisoalign.mllm import load_mllm
+from anisoalign.mllm.adapters import quiet_peft
 
 pytestmark = pytest.mark.integration
 
@@ -40,6 +41,23 @@ def test_the_settings_that_a_run_keeps_train_the_same_again(world, saved_lm, run
         assert losses(world.folder / "again" / stage) == losses(world.folder / "run" / stage)
     assert run("train", kept, "--out", world.folder / "run").err.count("finished already") == 2
     assert kept.read_text() == (world.folder / "again" / "settings.toml").read_text()
+
+
+def test_peft_finds_the_language_model_from_any_folder(world, saved_lm, run, monkeypatch):
+    from peft import AutoPeftModelForCausalLM
+
+    folder = saved_lm("qwen")
+    write_settings(world, folder)
+    monkeypatch.chdir(world.folder)
+    lm = f"model.lm={folder.name}"  # relative, as a call may name it
+    assert run("train", "run.toml", "--out", "run", "--set", lm).code == 0
+    adapter = world.folder / "run" / "tune" / "adapter"
+    monkeypatch.chdir("/")
+    assert json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"] == str(folder)
+    with quiet_peft():
+        found = AutoPeftModelForCausalLM.from_pretrained(adapter)
+    ids = torch.arange(20, 30)[None]
+    torch.testing.assert_close(found(ids).logits, load_mllm(world.folder / "run", device="cpu").lm(ids).logits)
 
 
 class TestFinishedStages:

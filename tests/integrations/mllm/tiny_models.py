@@ -8,6 +8,8 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers import (
     FalconConfig,
     FalconForCausalLM,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
     LlamaConfig,
     LlamaForCausalLM,
     OPTConfig,
@@ -127,3 +129,32 @@ def make_falcon(tokenizer: PreTrainedTokenizerFast) -> FalconForCausalLM:
         pad_token_id=tokenizer.pad_token_id,
     )
     return FalconForCausalLM(config).eval()
+
+
+def make_gemma(tokenizer: PreTrainedTokenizerFast) -> Gemma3ForConditionalGeneration:
+    """A Gemma 3 with a vision tower, the language model a part of it, as its larger checkpoints are."""
+    torch.manual_seed(0)
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 512,
+        "sliding_window": 16,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)
+    return Gemma3ForConditionalGeneration(config).eval()
