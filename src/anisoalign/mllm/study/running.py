@@ -62,10 +62,14 @@ class StudySettings:
     )
 
 
-QUICK = StudySettings(
+_FULL = StudySettings()
+QUICK = replace(
+    _FULL,
     sizes=Sizes(fitted=300, texts=200, tuned=50, tested=500, per_form=24),
     paper=",prior_steps=10,refine_steps=10",
     language=LanguageSettings(hidden=32, layers=2, heads=2, feed_forward=64, steps=60, batch=32),
+    pretrain=replace(_FULL.pretrain, epochs=1),
+    tune=replace(_FULL.tune, epochs=1),
 )
 """Shows in minutes whether everything runs; what it finds means nothing."""
 
