@@ -153,7 +153,7 @@ def test_a_prompt_is_what_training_saw_before_every_answer(name, system, thinkin
         assert start == len(prompt)
 
 
-@pytest.mark.parametrize("name", set(TEMPLATES) - UNSTEADY)
+@pytest.mark.parametrize("name", sorted(set(TEMPLATES) - UNSTEADY))
 def test_a_conversation_reads_as_its_template_writes_it(name):
     chat = make_chat(name)
     talk = Conversations([{"id": 1, "conversations": TALK}])[0]
