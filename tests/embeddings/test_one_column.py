@@ -75,3 +75,11 @@ def test_keys_that_are_called_as_their_files_are_go_together(tmp_path, keys):
 def test_keys_of_other_names_are_refused(tmp_path, keys):
     with pytest.raises(InputError, match=r"different names.*part_0.*part_"):
         open_embeddings(safetensors(tmp_path / "set", **keys))
+
+
+def test_a_column_for_each_coordinate_is_told_in_short_and_with_a_way(tmp_path):
+    wide = pa.table({f"dim_{i}": pa.array([0.5, 1.0]) for i in range(512)})
+    pq.write_table(wide, tmp_path / "wide.parquet")
+    with pytest.raises(InputError, match=r"dim_7 .* and 504 more; 512 of them hold one number a row: make one") as told:
+        open_embeddings(tmp_path / "wide.parquet")
+    assert len(str(told.value)) < 400 + len(str(tmp_path))

@@ -4,6 +4,8 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -135,5 +137,38 @@ def test_the_type_of_the_result_is_said_as_numpy_and_torch_say_it(model, tmp_pat
 
 
 def test_the_way_out_of_bad_rows_is_said_in_both_spellings():
-    with pytest.raises(InputError, match=r"`--bad-rows drop`, `bad_rows='drop'`"):
+    with pytest.raises(
+        InputError, match=r"`--bad-rows drop`, in Python with `aa.open_embeddings\(x, bad_rows='drop'\)`"
+    ):
         open_embeddings(np.zeros((2, 4))).read()
+
+
+def test_what_says_how_rows_are_read_is_said_where_they_are_opened(model, tmp_path):
+    rows = ROWS.copy()
+    rows[3] = 0
+    for out in ((), (tmp_path / "z.npy",)):
+        with pytest.raises(TypeError, match=r"give it `aa.open_embeddings\(x, bad_rows='drop'\)`"):
+            model.transform(rows, *out, bad_rows="drop")
+        with pytest.raises(TypeError, match=r"give it `aa.open_embeddings\(x, column=...\)`"):
+            model.transform("two.parquet", *out, column="text")
+    assert len(model.transform(aa.open_embeddings(rows, bad_rows="drop"))) == 19
+
+
+def test_of_several_columns_the_call_that_names_one_is_told(tmp_path):
+    column = pa.FixedSizeListArray.from_arrays(pa.array(ROWS.ravel()), 4)
+    pq.write_table(pa.table({"text": column, "image": column}), tmp_path / "two.parquet")
+    with pytest.raises(InputError, match=r"as in `aa.open_embeddings\(x, column=...\)`: text, image"):
+        aa.ReAlign().fit(tmp_path / "two.parquet", ROWS)
+
+
+@pytest.mark.parametrize(
+    ("given", "instead"),
+    [
+        (ROWS.tolist(), r"not list; `np.asarray\(rows, np.float32\)` makes an array"),
+        (["a.parquet", "b.parquet"], "not list; name the folder"),
+        ({"a": 1}, "not dict$"),
+    ],
+)
+def test_what_to_give_instead_of_a_list_is_told(model, given, instead):
+    with pytest.raises(InputError, match=instead):
+        model.transform(given)

@@ -289,6 +289,7 @@ class Aligner(Estimator):
         from anisoalign.aligners.transforming import transform_rows, write_transformed
 
         self._check_fitted()
+        refuse_reading(options)
         if out is not None:
             if first_row:
                 raise InputError("first_row numbers rows in memory; rows that are written are numbered from 0")
@@ -361,6 +362,21 @@ class Aligner(Estimator):
     def _check_fitted(self) -> None:
         if not hasattr(self, "n_features_in_"):
             raise not_fitted(f"this {type(self).__name__} is not fitted; call fit(source, target) first")
+
+
+def refuse_reading(options: dict[str, Any]) -> None:
+    """Raise TypeError for options of how rows are read, which are said where a set is opened.
+
+    Examples
+    --------
+    >>> refuse_reading({"column": "text"})
+    Traceback (most recent call last):
+    TypeError: transform takes no column: give it `aa.open_embeddings(x, column=...)`
+    """
+    said = [name for name in options if name in ("name", "column", "id_column", "bad_rows", "norms", "memory")]
+    if said:
+        ways = ", ".join("bad_rows='drop'" if name == "bad_rows" else f"{name}=..." for name in said)
+        raise TypeError(f"transform takes no {', '.join(said)}: give it `aa.open_embeddings(x, {ways})`")
 
 
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:

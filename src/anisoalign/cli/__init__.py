@@ -25,6 +25,7 @@ from anisoalign.cli.explore import explore
 from anisoalign.cli.export import export
 from anisoalign.cli.fit import fit
 from anisoalign.cli.guarding import guarded
+from anisoalign.cli.once import OnceCommand
 from anisoalign.cli.plan import plan
 from anisoalign.cli.report import report
 from anisoalign.cli.score import score
@@ -56,7 +57,7 @@ for command in (
     plan,
     env,
 ):
-    app.command(epilog=example_of(command.__name__))(guarded(command))
+    app.command(cls=OnceCommand, epilog=example_of(command.__name__))(guarded(command))
 
 
 def _version(asked: bool) -> None:

@@ -69,6 +69,7 @@ def compare(
 
     y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
+    opening.tell_same_rows(y, x, source_column, target_column)
     side_labels = opening.read_side_labels(labels, source_labels, target_labels, y.rows, x.rows)
     gallery = showing.Gallery(y, x, source_captions, target_captions, thumbnails)
     methods = method or list(DEFAULT_METHODS)

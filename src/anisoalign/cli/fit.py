@@ -68,6 +68,8 @@ def fit(
     check_free(out, overwrite)
     y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
+    if same := opening.same_rows(y, x, source_column, target_column):
+        raise InputError(same)
     tell_plan(estimate(model, y, x, dtype.value, transform=False))
     started = time.perf_counter()
     with carrying.in_processes(engine), _states_told(_checkpoint(out)):

@@ -11,6 +11,7 @@ from anisoalign.comparison.items import items_of
 from anisoalign.comparison.repeating import compare_rows
 from anisoalign.comparison.table import Comparison
 from anisoalign.diagnostics.label_transfer import Labels, as_text
+from anisoalign.diagnostics.out_of_step import warn_of_no_pairs
 from anisoalign.diagnostics.repeats import warn_of_repeated_sources, warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, Tile
 from anisoalign.embeddings.arguments import check_labels, check_seed, check_whole
@@ -55,7 +56,8 @@ def compare(
         Of `compare_rows`:
 
         - ``paired`` (bool, False): row i of both is one item; adds the metrics that need pairs, and the oracles. A
-          warning tells where target rows repeat, and such pairs stay together in every split.
+          warning tells where rows do not look like pairs, and where target rows repeat; pairs with equal targets stay
+          together in every split.
         - ``methods`` (sequence of str, all): ``NAME`` or ``NAME:param=value,...``.
         - ``repeats`` (int, 30): splits.
         - ``k`` (int): neighbours; 20, or 10 below 500 rows a side of the tested part.
@@ -93,6 +95,7 @@ def compare(
     warn_of_repeated_sources(a.values)
     if options.get("paired"):
         check_ids(y, x)
+        warn_of_no_pairs((a.values, b.values))
         warn_of_repeats_in_recall(b.values)
     return compare_rows(
         a.values,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from anisoalign.diagnostics.measures import comparison_text
 from anisoalign.diagnostics.record import SCHEMA_VERSION
 from anisoalign.diagnostics.repeats import BY_NEIGHBOURS
 
@@ -97,6 +98,9 @@ class Comparison:
     methods: list[MethodScores]
     protocol: dict[str, Any]
     refused: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return comparison_text(self.to_dicts())
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One flat record a method: every metric's mean, its standard error as `<metric>_se`, and its mark.

@@ -10,6 +10,7 @@ import numpy as np
 
 from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics, residual_spectrum
 from anisoalign.diagnostics.label_transfer import Labels, as_text, check_can_teach
+from anisoalign.diagnostics.out_of_step import warn_of_no_pairs
 from anisoalign.diagnostics.repeats import warn_of_repeated_sources, warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
 from anisoalign.embeddings.arguments import check_labels, check_seed, check_whole
@@ -48,8 +49,9 @@ def evaluate(
     target : array (n, d), tensor, path or EmbeddingSet
         X.
     paired : bool
-        Row i of the source belongs to row i of the target. A warning tells where target rows repeat; where most source
-        rows do, or sets that are no pairs are of very unequal length, it comes without pairs too.
+        Row i of the source belongs to row i of the target. A warning tells where rows do not look like pairs, and where
+        target rows repeat; where most source rows do, or sets that are no pairs are of very unequal length, it comes
+        without pairs too.
     source_labels, target_labels : sequence, optional
         One label a row. With pairs one of them is enough.
     k : int, optional
@@ -122,6 +124,7 @@ def evaluate(
     sources = y.take(rows_y, precision).values
     warn_of_repeated_sources(sources)
     if paired:
+        warn_of_no_pairs((sources, targets), (moved, targets))
         warn_of_repeats_in_recall(targets)
     elif abs(len(moved) - len(targets)) > UNEQUAL * min(len(moved), len(targets)):
         warnings.warn(

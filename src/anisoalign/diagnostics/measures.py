@@ -138,3 +138,20 @@ def alignment_text(record: Mapping[str, Any]) -> str:
         for m in measures
     ]
     return "\n".join([alignment_title(record), *lines])
+
+
+def comparison_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """A comparison as plain text: a line a method, a column a measure with its spread and mark, and what they say."""
+    measures = present(COMPARED, records)
+    lines = [["method", *(measure.name for measure in measures)]]
+    lines += [[str(record["method"]), *(_compared(measure, record) for measure in measures)] for record in records]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+    legend = [textwrap.fill(f"{m.name} – {m.words}", _WIDTH, subsequent_indent="  ") for m in measures]
+    return "\n".join([*table, "", "* best, ≈ within noise of it", *legend])
+
+
+def _compared(measure: Measure, record: Mapping[str, Any]) -> str:
+    spread = measure.spread(record)
+    mark = {"best": " *", "within_noise": " ≈"}.get(measure.mark(record), "")
+    return measure.number(record) + (f" ± {spread}" if spread else "") + mark

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anisoalign.diagnostics.out_of_step import CHECK_ORDER, no_more_alike
+
 if TYPE_CHECKING:
     from anisoalign.diagnostics.gap import GapReport
 
@@ -130,6 +132,12 @@ def _cosine(gap: GapReport) -> str:
     limit = f"no pairing of these rows could average above {high:.2f}; compare rows with each other, not with 1."
     if gap.paired_cosine is None or gap.paired_cosine_std is None:
         return f"Unmatched rows have cosine {low:.2f} on average, and {limit}"
+    if no_more_alike(gap.paired_cosine, gap.paired_cosine_std, low, min(gap.rows_source, gap.rows_target)):
+        return (
+            f"A source row and its own target row have cosine {gap.paired_cosine:.2f} here, as unmatched ones have "
+            f"({low:.2f}): {CHECK_ORDER}, and take no figure of pairs for one until then (only where the sets are "
+            "turned against each other may pairs be like that)."
+        )
     return (
         f"A source row and its own target row have cosine {gap.paired_cosine:.2f} here, give or take "
         f"{gap.paired_cosine_std:.2f}, unmatched ones {low:.2f}, and {limit}"

@@ -25,10 +25,11 @@ class InputError(ValueError):
 
 
 class ColumnError(InputError):
-    """Several tables of vectors where one must be named: by `column`, or by the flag that stands for it."""
+    """Several tables of vectors where one must be named: by `column`, or by the option that stands for it."""
 
-    def __init__(self, problem: str, choices: str, by: str = "column"):
-        super().__init__(f"{problem}, say which with `{by}`: {choices}")
+    def __init__(self, problem: str, choices: str, by: str = ""):
+        way = f"`{by}`" if by else "`column`, as in `aa.open_embeddings(x, column=...)`"
+        super().__init__(f"{problem}, say which with {way}: {choices}")
         self.problem, self.choices = problem, choices
 
 

@@ -113,8 +113,8 @@ class Notes:
             row = int(rows[i])
             if not self._drop:
                 raise InputError(
-                    f"{self.where(shard, row)} {bad[i]}; correct it, or leave such rows out with `--bad-rows drop`, "
-                    "`bad_rows='drop'`"
+                    f"{self.where(shard, row)} {bad[i]}; correct it, or leave such rows out with `--bad-rows drop`, in "
+                    "Python with `aa.open_embeddings(x, bad_rows='drop')`"
                 )
             self.add_dropped(shard, row, bad[i])
 

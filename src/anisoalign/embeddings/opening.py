@@ -93,7 +93,9 @@ def open_any(
             compare_manifest(path, sources)
             provenance = find_provenance(path, [file.path for file in sources if file.path is not None])
     else:
-        raise InputError(f"{name}: a path, an array or a tensor is needed, not {type(source).__name__}")
+        raise InputError(
+            f"{name}: a path, an array or a tensor is needed, not {type(source).__name__}{_instead(source)}"
+        )
     return EmbeddingSet(
         sources,
         format=kind,
@@ -106,3 +108,12 @@ def open_any(
         provenance=provenance,
         mixed=mixed,
     )
+
+
+def _instead(source: object) -> str:
+    """What to give instead of a list: of paths their folder, of rows an array."""
+    if not isinstance(source, list | tuple) or not source:
+        return ""
+    if isinstance(source[0], str | Path | RemotePath):
+        return "; name the folder that holds these files and no others"
+    return "; `np.asarray(rows, np.float32)` makes an array of rows"

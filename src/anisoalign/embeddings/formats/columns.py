@@ -11,6 +11,9 @@ import pyarrow as pa
 from anisoalign.embeddings.errors import ColumnError, InputError
 from anisoalign.embeddings.shards import Block
 
+_NAMED = 8
+"""Columns that a message names; a table may have a column for each coordinate."""
+
 
 def vector_type(kind: pa.DataType) -> tuple[np.dtype, int | None] | None:
     """Return value type and width of a column of vectors; width None if each row states its own.
@@ -48,14 +51,23 @@ def choose_column(schema: pa.Schema, column: str | None, label: str) -> str:
     if column is None and candidates:
         raise ColumnError(f"{label} has several columns of vectors", listed)
     if column is None:
-        columns = ", ".join(f"{item.name} ({item.type})" for item in schema)
-        raise InputError(f"{label} has no column of float vectors; its columns: {columns or 'none'}")
+        raise InputError(f"{label} has no column of float vectors; {_in_short(schema)}")
     if column not in schema.names:
         raise InputError(f"{label} has no column {column!r}; columns of vectors: {listed}")
     if column not in candidates:
         kind = schema.field(column).type
         raise InputError(f"{label}: column {column!r} is {kind}, not vectors; columns of vectors: {listed}")
     return column
+
+
+def _in_short(schema: pa.Schema) -> str:
+    """Columns by name and type, the first of many; where vectors were spread over columns, a remedy."""
+    named = [f"{item.name} ({item.type})" for item in schema]
+    numbers = [item for item in schema if pa.types.is_floating(item.type)]
+    more = len(named) - _NAMED
+    columns = ", ".join(named) if more <= 1 else f"{', '.join(named[:_NAMED])} and {more:,} more"
+    spread = f"; {len(numbers):,} of them hold one number a row: make one column of lists of them, or a .npy array"
+    return f"its columns: {columns or 'none'}{spread if len(numbers) > _NAMED else ''}"
 
 
 def columns_beside(schema: pa.Schema, column: str) -> tuple[list[str], list[str]]:
