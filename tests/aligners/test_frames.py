@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import anisoalign as aa
 from anisoalign.aligners import METHODS
 from anisoalign.aligners.modules import serving_module
+from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.cli import app
 
 EXACT = {"dtype": "float64", "out_dtype": "float64"}
@@ -135,3 +136,22 @@ def test_a_comparison_holds_rows_against_targets_of_their_frame(planted):
     assert common["target_coverage"] > 0.5  # against targets as they are it would be near none
     assert common["centroid_gap"] < 0.5
     assert shifted["method"] == names[0]
+
+
+def test_the_targets_of_the_targets_side_are_itself(planted):
+    targets = aa.MeanShift(frame="common").fit(planted.source, planted.target).targets()
+    np.testing.assert_array_equal(targets.targets().transform(planted.target), targets.transform(planted.target))
+
+
+def test_a_model_that_knows_nothing_of_its_targets_has_a_side_for_them(planted):
+    model = aa.ReAlign().fit(planted.source, planted.target)
+    model.provenance_ = {}
+    model.targets().transform(planted.target)
+
+
+def test_models_saved_before_there_were_frames_are_known_by_the_same_digits(planted):
+    model = aa.ReAlign().fit(planted.source, planted.target)
+    digits = aligner_fingerprint(model)
+    del model._fitted_with["frame"]
+    assert aligner_fingerprint(model) == digits
+    assert aligner_fingerprint(model.in_frame("common")) != digits

@@ -52,6 +52,11 @@ def test_every_value_stays_the_text_that_it_is(tmp_path):
     ]
 
 
+def test_a_value_may_be_longer_than_the_csv_module_takes_by_itself(tmp_path):
+    (tmp_path / "a.csv").write_text(f"caption,page\na cat,{'x' * 200_000}\n")
+    assert captions(find_items(tmp_path / "a.csv", ("text",))) == ["a cat"]
+
+
 def test_paths_start_at_the_list_and_an_empty_one_is_none(tmp_path):
     (tmp_path / "a.tsv").write_text("filepath\ttitle\nphotos/1.png\ta cat\n\ta dog\n")
     one, other = find_items(tmp_path / "a.tsv", ("image", "text")).read(0, 2)

@@ -305,6 +305,8 @@ def test_ids_of_sets_of_one_length_but_in_another_order_split_them(sample):
         (list(range(120)), list(range(119, -1, -1)), "in step"),  # two counters
         ([f"{i}" if i < 90 else f"t{i}" for i in range(120)], [f"{i}" for i in range(120)], "in step"),
         ([f"{i % 60}" for i in range(120)], [f"{i % 60}" for i in range(120)], "by item"),
+        # items in several rows, beside rows that only one set knows by name
+        ([f"{i // 2}" for i in range(120)], [f"t{i}" if i % 2 else f"{i // 2}" for i in range(120)], "by item"),
     ],
 )
 def test_sets_of_one_length_are_in_step_where_no_id_says_otherwise(texts, images, how):

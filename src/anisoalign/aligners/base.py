@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anisoalign.aligners.drift import remember_sources, warn_of_drift
 from anisoalign.aligners.estimator import Estimator, not_fitted
 from anisoalign.aligners.maps import AffineMap, MappedMean, MappedTile
 from anisoalign.aligners.origins import open_sets, origins
@@ -49,6 +50,9 @@ class Aligner(Estimator):
         μx.
     calibration_mean_ : ndarray, shape (d,)
         μ̂, mean of the mapped source before calibration; only where `calibrated`.
+    source_mean_, source_energy_, source_dimension_
+        Mean, energy and effective dimension of the sources, against which `transform` holds new rows; of models fitted
+        from the moments of at least 20 rows.
     """
 
     name: ClassVar[str]
@@ -60,6 +64,11 @@ class Aligner(Estimator):
     weight_: np.ndarray
     bias_: np.ndarray
     provenance_: dict[str, Any]
+    source_mean_: np.ndarray
+    source_energy_: dict[str, float]
+    source_dimension_: float
+    is_held_to_sources: ClassVar[bool] = True
+    """Whether rows that are not like the fitted sources are told of."""
     keeps_rows: ClassVar[bool] = False
     """Whether the fitted model holds target rows."""
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
@@ -119,6 +128,8 @@ class Aligner(Estimator):
         self.calibration_mean_ = None
         with operations_alone():  # the last digits of a decomposition depend on how many threads share it
             self._fit(source, target)
+        if self.is_held_to_sources:
+            remember_sources(self, source)
         self._fitted_with = self.get_params()
         return self
 
@@ -285,10 +296,32 @@ class Aligner(Estimator):
         InputError
             If the width or (unless `force`) the encoder or modality is not the fitted one, a row is unusable, `out` is
             missing for a path, or the device is not there or no place for what is asked.
+
+        Warns
+        -----
+        AlignmentWarning
+            Where the mean of the rows, of a sample of them if they are many, is not that of the fitted sources.
         """
+        self._check_fitted()
+        warn_of_drift(self, source)
+        given = {"dtype": dtype, "out_dtype": out_dtype, "first_row": first_row, "force": force, "device": device}
+        return self._transformed(source, out, **given, **options)
+
+    def _transformed(
+        self,
+        source: Any,
+        out: str | Path | RemotePath | None = None,
+        *,
+        dtype: str = "auto",
+        out_dtype: Any = "float32",
+        first_row: int = 0,
+        force: bool = False,
+        device: str = "auto",
+        **options: Any,
+    ) -> Any:
+        """`transform` of rows that nobody looks at beforehand."""
         from anisoalign.aligners.transforming import transform_rows, write_transformed
 
-        self._check_fitted()
         refuse_reading(options)
         if out is not None:
             if first_row:

@@ -19,6 +19,7 @@ class Identity(Aligner):
     """
 
     name = "identity"
+    is_held_to_sources = False
 
     def _fit(self, source: Moments, target: Moments) -> None:
         self.weight_, self.bias_ = np.array(1.0), np.zeros(source.dim)

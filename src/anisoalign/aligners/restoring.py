@@ -11,7 +11,7 @@ import torch
 from anisoalign.aligners.base import FRAMES, Aligner
 from anisoalign.embeddings import InputError
 
-_MEANS = ("bias_", "target_mean_", "calibration_mean_")
+_MEANS = ("bias_", "target_mean_", "calibration_mean_", "source_mean_")
 """Fitted arrays of shape (d,)."""
 
 

@@ -133,7 +133,9 @@ def split_state(model: Aligner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def aligner_fingerprint(model: Aligner) -> str:
     """Hash of a model's method, parameters and fitted values, in hexadecimal."""
     arrays, plain = split_state(model)
-    digest = hashlib.sha256(json.dumps([model.name, model.fitted_with, plain], sort_keys=True, default=_plain).encode())
+    # Models saved before there was a choice of frame keep the digits under which their rows are known.
+    given = {name: value for name, value in model.fitted_with.items() if (name, value) != ("frame", "target")}
+    digest = hashlib.sha256(json.dumps([model.name, given, plain], sort_keys=True, default=_plain).encode())
     for name in sorted(arrays):
         digest.update(name.encode())
         digest.update(arrays[name].tobytes())

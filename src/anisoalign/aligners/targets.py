@@ -26,13 +26,18 @@ class Targets(Aligner):
         made.weight_, made.bias_ = np.array(1.0), model._centre() - model.target_mean_
         made._frame = model.fitted_frame
         if (known := getattr(model, "provenance_", None)) is not None:
-            made.provenance_ = {"source": known["target"], "target": known["target"]}
+            about = known.get("target", {})
+            made.provenance_ = {"source": about, "target": about}
         return made
 
     @property
     def fitted_frame(self) -> str:
         """The frame of the model."""
         return self._frame
+
+    def targets(self) -> Self:
+        """Itself: its sources are the model's targets."""
+        return self
 
     def _fit(self, source: Moments, target: Moments) -> None:
         raise TypeError("the targets' side belongs to a fitted model: model.targets()")

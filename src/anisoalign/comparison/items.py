@@ -42,10 +42,10 @@ def items_of(y: EmbeddingSet, x: EmbeddingSet, a: Tile, b: Tile, paired: bool) -
 
 def _in_step(items: Items) -> bool:
     """Whether row i of both may be one item: no item is in other rows of one set than of the other, or in several."""
-    apart = items.source != items.target
-    if apart.any():  # rows that only one set knows by name may still be partners
-        return not np.isin(items.source[apart], items.target[apart]).any()
-    return len(np.unique(items.source)) == len(items.source)
+    apart = items.source != items.target  # rows that only one set knows by name may still be partners
+    if np.isin(items.source[apart], items.target[apart]).any():
+        return False
+    return all(len(np.unique(side)) == len(side) for side in items)
 
 
 def items_by_ids(

@@ -11,6 +11,7 @@ import numpy as np
 
 from anisoalign.aligners import Aligner, AnisoAlign
 from anisoalign.aligners.oracle.base import Oracle
+from anisoalign.aligners.transforming import transform_rows
 from anisoalign.comparison.split import Split
 from anisoalign.comparison.table import MethodScores
 from anisoalign.diagnostics.alignment import alignment_metrics
@@ -151,7 +152,7 @@ class Repeat:
         """Aligned rows in the type of `rows`; `first` is the number of the first, so that draws do not repeat."""
         if isinstance(model, Oracle):
             return model.transform(rows).astype(rows.dtype, copy=False)
-        return model.transform(rows, dtype=rows.dtype.name, out_dtype=rows.dtype.name, first_row=first)
+        return transform_rows(model, rows, dtype=rows.dtype.name, out_dtype=rows.dtype.name, first_row=first)
 
 
 def _moments(rows: np.ndarray, order: Order) -> Moments:

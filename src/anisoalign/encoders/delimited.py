@@ -17,6 +17,8 @@ from anisoalign.encoders.items import Item, file_state, opened
 
 MARKS = {".csv": ",", ".tsv": "\t"}
 """What separates the values, by the file's ending."""
+LONGEST = 1 << 30
+"""Characters of a value, at most: the csv module ends at 131,072 where it is told nothing."""
 _EVERY = 1024
 """Records between two whose place is kept, so that reading can begin anywhere."""
 
@@ -100,6 +102,7 @@ class DelimitedListing:
         with opened(self.path) as file:
             refuse_utf16(self.path, file.read(2))
             lines = _Lines(file, start)
+            csv.field_size_limit(LONGEST)
             reader = csv.reader(lines, delimiter=self._mark, strict=True)
             while True:
                 place = lines.place

@@ -7,12 +7,13 @@ from typing import Any
 from torch import Tensor
 
 from anisoalign.aligners import Aligner
+from anisoalign.aligners.transforming import transform_rows
 
 
 def transform_batch(aligner: Aligner, rows: Any, **options: Any) -> Any:
     """Like `aligner.transform`, but without a word of drift.
 
-    AnisoAlign warns where the mean of new rows is not that of the fitted sources. That is a test of samples, and a
+    `transform` warns where the mean of new rows is not that of the fitted sources. That is a test of samples, and a
     batch is none: twenty captions about one thing have a mean of their own, though nothing has drifted.
 
     Parameters
@@ -33,7 +34,9 @@ def transform_batch(aligner: Aligner, rows: Any, **options: Any) -> Any:
     (3, 8)
     """
     # Not by a filter of warnings: those are the process's, and libraries call from several threads.
-    return Aligner.transform(aligner, rows, **options)
+    if not hasattr(aligner, "n_features_in_"):
+        return aligner.transform(rows, **options)  # which says that it is not fitted
+    return transform_rows(aligner, rows, **options)
 
 
 def transform_given(aligner: Aligner, rows: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from anisoalign.aligners.transforming import transform_rows
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.mllm.model import EmbeddingLanguageModel, pad
 from anisoalign.mllm.records import Turn
@@ -112,7 +113,7 @@ def prepare(model: EmbeddingLanguageModel, embeddings: Any, side: str = "image")
         raise InputError(f"the embedding has width {rows.dim}, the model was made for {model.width}")
     values = rows.read(np.float64)
     if side == "text" and model.aligner is not None:
-        values = model.aligner.transform(values)
+        values = transform_rows(model.aligner, values)  # a batch of questions is no sample that could have drifted
     return torch.from_numpy(np.asarray(values, np.float32)).to(model.device)
 
 

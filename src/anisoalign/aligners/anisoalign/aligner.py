@@ -10,7 +10,6 @@ from typing import Any, Self, cast
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from anisoalign.aligners.anisoalign.blocks import blocks
 from anisoalign.aligners.anisoalign.chosen_rotation import chosen_rotation
@@ -21,17 +20,12 @@ from anisoalign.aligners.anisoalign.guarantee import angle_bound
 from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_prior, of_strength
 from anisoalign.aligners.anisoalign.path import Move, Scaled, on_rows, shifted
 from anisoalign.aligners.anisoalign.polar_fit import Whole
-from anisoalign.aligners.anisoalign.premise import (
-    check_drift,
-    check_premise,
-    check_sizes,
-    drift_statistics,
-    warn_of_unread,
-)
+from anisoalign.aligners.anisoalign.premise import check_premise, check_sizes, warn_of_unread
 from anisoalign.aligners.anisoalign.settings import check_settings, has_polar, parse_terms, unread_settings
 from anisoalign.aligners.anisoalign.span import Span, narrow
 from anisoalign.aligners.anisoalign.strength import NODES
 from anisoalign.aligners.base import Aligner, Mapping, Progress, TileMapping, in_unit_interval, torch_dtype
+from anisoalign.aligners.drift import drift_statistics, warn_of_drift
 from anisoalign.aligners.estimator import not_fitted
 from anisoalign.aligners.origins import open_sets, origins
 from anisoalign.embeddings import InputError, RemotePath, Tile, open_embeddings, operations_alone
@@ -496,19 +490,11 @@ class AnisoAlign(Aligner):
         self._check_fitted()
         if return_bound and out is not None:
             raise InputError("bounds are returned for rows in memory; leave out=PATH away")
-        if getattr(source, "ndim", 2) == 1 and not return_bound:
-            return super().transform(source, out, **options)  # one row tells nothing of a drift
-        if isinstance(source, Tensor) and source.device.type != "cpu" and source.ndim == 2 and not return_bound:
-            # No more than is looked at comes over; a bad row is named below, by its own number.
-            rows = open_embeddings(source[:: -(-len(source) // 4096) or 1], bad_rows="drop")
-        else:
-            rows = open_embeddings(source[None] if getattr(source, "ndim", 2) == 1 else source)
-        if rows.dim == self.n_features_in_ and rows.rows > 1:
-            seen = rows.sample(4096, int(self.fitted_with["seed"]), np.float64)
-            check_drift(seen, self.start_source_mean_, self.source_energy_, self.source_dimension_)
-        aligned = super().transform(source, out, **options)
+        warn_of_drift(self, source)
+        aligned = self._transformed(source, out, **options)
         if not return_bound:
             return aligned
+        rows = open_embeddings(source[None] if getattr(source, "ndim", 2) == 1 else source)
         bounds = self._bounds(rows.sample(rows.rows, int(self.fitted_with["seed"]), np.float64))
         return aligned, bounds if self.correction().acts_at(self.strength_) else np.zeros_like(bounds)
 

@@ -38,6 +38,8 @@ def chosen_strength(model: AnisoAlign, whole: Sample) -> tuple[float, dict[str, 
     whole : Sample
         Unit rows of both sets, as they are or seen in their span.
     """
+    from anisoalign.aligners.transforming import transform_rows
+
     if model.strength != "auto":
         return in_unit_interval("strength", model.strength), None
     quick = type(model)(**{**model.get_params(), "prior_steps": min(model.prior_steps, QUICK_PRIOR_STEPS)})
@@ -51,7 +53,7 @@ def chosen_strength(model: AnisoAlign, whole: Sample) -> tuple[float, dict[str, 
             yield from ours(rows)
             for rival in _rivals():
                 other = rival.fit_from_statistics(sample.moments_y, sample.moments_x).calibrate(fit_y, dtype="float64")
-                yield other.transform(rows, dtype="float64", out_dtype="float64")
+                yield transform_rows(other, rows, dtype="float64", out_dtype="float64")
 
         return aligned
 
