@@ -34,6 +34,13 @@ def test_the_best_balance_is_advised_and_neither_end_alone():
     assert found.value == pytest.approx(0.9)
 
 
+def test_rows_of_a_common_frame_are_advised_for_search_and_not_as_substitutes():
+    here, there = record("realign", 0.9, 0.8, mixed_recall_at_10=0.5), record("realign:frame=common", 0.9, 0.9)
+    found = by_metric([RAW, here, {**there, "mixed_recall_at_10": 0.6}])
+    assert found["balance"].method == "realign"
+    assert found["mixed_recall_at_10"].method == "realign:frame=common"
+
+
 def test_where_most_sources_repeat_nothing_is_advised_by_what_goes_by_neighbours():
     records = [
         {**each, "repeated_sources": 190, "label_transfer": transfer}

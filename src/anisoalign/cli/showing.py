@@ -145,6 +145,8 @@ def view_of(
     y, x = source.take(rows[0], np.float64), target.take(rows[1], np.float64)
     part = split(len(y), len(x), seed, items_of(source, target, y, x, paired))
     model = parse_method(spec).fit(y.values[part.fit_source], x.values[part.fit_target])
+    if model.fitted_frame != "target":
+        model = model.in_frame("target")  # among targets as they are, which the view shows
     tested = y.values[part.test_source]
     aligned = model.transform(tested, out_dtype="float64", first_row=len(part.fit_source))
     return before_after(

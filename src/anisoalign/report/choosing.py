@@ -91,6 +91,11 @@ def value_of(record: Record, metric: str) -> float | None:
     return balance_of(record) if metric == "balance" else record.get(metric)
 
 
+def in_common_frame(record: Record) -> bool:
+    """Whether a method's rows lie among targets less their mean, and so are no substitutes for targets as they are."""
+    return "frame=common" in record["method"].partition(":")[2].split(",")
+
+
 def advise(records: Sequence[Record], source: str = "source", target: str = "target") -> list[Advice]:
     """Advice for every use whose metric was measured, the most general first.
 
@@ -111,7 +116,8 @@ def advise(records: Sequence[Record], source: str = "source", target: str = "tar
     for use, purpose, metric, name in USES:
         if copies and metric in BY_NEIGHBOURS:
             continue
-        advice = _choose(records, metric, found[0].method if found else None)
+        able = [record for record in records if metric != "balance" or not in_common_frame(record)]
+        advice = _choose(able, metric, found[0].method if found else None)
         if advice is not None:
             texts = (use.format(**words), purpose.format(**words), metric, name.format(**words))
             found.append(Advice(*texts, *advice))
