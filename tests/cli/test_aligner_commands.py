@@ -93,6 +93,7 @@ def test_what_cannot_be_meant_is_refused_with_a_reason(run, sides, tmp_path, spe
 
 
 @pytest.mark.filterwarnings("always::anisoalign.aligners.anisoalign.premise.AlignmentWarning")
+@pytest.mark.filterwarnings("ignore:source rows have cosine")
 def test_sets_that_share_no_geometry_are_refused_unless_forced(run, tmp_path):
     rng = np.random.default_rng(0)
     for side in ("text", "image"):

@@ -18,6 +18,7 @@ def stored(folder, name, values, encoder, modality):
     return open_embeddings(folder / name, name=name)
 
 
+@pytest.mark.filterwarnings("ignore:these rows have drifted")
 def test_rows_of_another_encoder_or_modality_are_shown_only_when_forced(planted, tmp_path):
     y, x = planted.source.astype(np.float32), planted.target.astype(np.float32)
     text, image = stored(tmp_path, "text", y, "0a", "text"), stored(tmp_path, "image", x, "0a", "image")

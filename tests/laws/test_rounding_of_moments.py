@@ -79,6 +79,7 @@ def test_a_file_keeps_the_rounding_and_one_of_before_counts_as_exact(tmp_path):
     np.testing.assert_array_equal(Moments.load(path).covariance, moments.covariance)
 
 
+@pytest.mark.filterwarnings("ignore:these rows have drifted")
 @pytest.mark.parametrize(
     "method",
     [

@@ -136,6 +136,7 @@ def test_a_shard_whose_upload_was_cut_short_is_written_again(sharded, store, tmp
     same_files(tmp_path / "whole", fetched(store / "out", tmp_path / "out"))
 
 
+@pytest.mark.filterwarnings("ignore:these rows have drifted")
 def test_nothing_in_a_store_is_written_over(sharded, store, tmp_path):
     model = aa.ReAlign().fit(sharded.source, sharded.target)
     model.transform(sharded.source, store / "out")

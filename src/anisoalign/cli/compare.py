@@ -69,7 +69,6 @@ def compare(
 
     y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
-    opening.tell_same_rows(y, x, source_column, target_column)
     side_labels = opening.read_side_labels(labels, source_labels, target_labels, y.rows, x.rows)
     gallery = showing.Gallery(y, x, source_captions, target_captions, thumbnails)
     methods = method or list(DEFAULT_METHODS)
@@ -105,6 +104,7 @@ def compare(
             progress=lambda _: done(1),
         )
     messages.tell_dropped(y, x)
+    opening.tell_same_rows(y, x, source_column, target_column)
     for name, why in result.refused.items():
         messages.say(f"left out, {name}: {why}")
     records = [{**record, **costs} for record, costs in zip(result.to_dicts(), result.costs(), strict=True)]

@@ -68,8 +68,6 @@ def fit(
     check_free(out, overwrite)
     y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
-    if same := opening.same_rows(y, x, source_column, target_column):
-        raise InputError(same)
     tell_plan(estimate(model, y, x, dtype.value, transform=False))
     started = time.perf_counter()
     with carrying.in_processes(engine), _states_told(_checkpoint(out)):
@@ -87,6 +85,7 @@ def fit(
         remove_states(_checkpoint(out))
     seconds = time.perf_counter() - started
     messages.say(f"fitted {model!r} on {y.rows:,} + {x.rows:,} rows in {seconds:.1f} s: {out}")
+    opening.tell_same_rows(y, x, source_column, target_column)
     for note in model.notes():
         messages.say(note)
 

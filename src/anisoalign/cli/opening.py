@@ -56,7 +56,7 @@ def same_rows(source: EmbeddingSet, target: EmbeddingSet, source_column: str | N
 def tell_same_rows(
     source: EmbeddingSet, target: EmbeddingSet, source_column: str | None, target_column: str | None
 ) -> None:
-    """Warn where a set is measured against itself, which may be meant, as a control."""
+    """Warn where a set is fitted on or measured against itself, which may be meant, as a control."""
     if said := same_rows(source, target, source_column, target_column):
         say(f"anisoalign: warning: {said}")
 
