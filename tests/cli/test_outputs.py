@@ -212,3 +212,14 @@ def test_what_is_said_to_a_closed_stream_goes_nowhere(sides, closed):
         assert json.loads(ended.stdout)["rows_source"] == 150
     else:
         assert (ended.stdout, "Traceback" in ended.stderr) == ("", False)
+
+
+def test_views_of_a_common_frame_show_its_method_among_targets_as_they_are(run, sides, tmp_path):
+    within = []
+    for method in ("mean-shift:frame=common", "mean-shift"):
+        both = ("--source", sides.text, "--target", sides.image, "--paired", "--repeats", 2)
+        methods = ("--method", "identity", "--method", method)
+        assert run("compare", *both, *methods, "--results", tmp_path / f"{len(within)}.json").code == 0
+        (view,) = json.loads((tmp_path / f"{len(within)}.json").read_text())["views"]
+        within.append(view["mean_within_aligned"])
+    assert within[0] == pytest.approx(within[1])

@@ -307,18 +307,7 @@ class Aligner(Estimator):
         given = {"dtype": dtype, "out_dtype": out_dtype, "first_row": first_row, "force": force, "device": device}
         return self._transformed(source, out, **given, **options)
 
-    def _transformed(
-        self,
-        source: Any,
-        out: str | Path | RemotePath | None = None,
-        *,
-        dtype: str = "auto",
-        out_dtype: Any = "float32",
-        first_row: int = 0,
-        force: bool = False,
-        device: str = "auto",
-        **options: Any,
-    ) -> Any:
+    def _transformed(self, source: Any, out: Any, *, first_row: int = 0, **options: Any) -> Any:
         """`transform` of rows that nobody looks at beforehand."""
         from anisoalign.aligners.transforming import transform_rows, write_transformed
 
@@ -326,19 +315,16 @@ class Aligner(Estimator):
         if out is not None:
             if first_row:
                 raise InputError("first_row numbers rows in memory; rows that are written are numbered from 0")
-            given = {"dtype": dtype, "out_dtype": out_dtype, "force": force, "device": device, **options}
-            return write_transformed(self, source, out, **given)
+            return write_transformed(self, source, out, **options)
         if isinstance(source, (str, Path, RemotePath)) or (
             isinstance(source, EmbeddingSet) and source.path is not None
         ):
             raise InputError("transforming a file or folder needs out=PATH, where the aligned rows are written")
-        if options:
+        if of_files := [name for name in options if name not in ("dtype", "out_dtype", "force", "device")]:
             raise TypeError(
-                f"without out=PATH there is no {', '.join(options)}: rows in memory are returned as they are"
+                f"without out=PATH there is no {', '.join(of_files)}: rows in memory are returned as they are"
             )
-        return transform_rows(
-            self, source, dtype=dtype, out_dtype=out_dtype, first_row=first_row, force=force, device=device
-        )
+        return transform_rows(self, source, first_row=first_row, **options)
 
     def passes(self, source_rows: int, target_rows: int) -> tuple[int, int]:
         """How often `fit` reads the whole source, and the whole target.

@@ -41,24 +41,20 @@ def open_set(
     return opened
 
 
-def same_rows(source: EmbeddingSet, target: EmbeddingSet, source_column: str | None, target_column: str | None) -> str:
-    """What to say where --source and --target are one and the same: the place and, as far as is said, the column."""
-    paths = [rows.path for rows in (source, target)]
-    if source_column != target_column or not _one_place(*paths):
-        return ""
-    clip = any((Path(str(source.path)) / kind).is_dir() for kind in ("img_emb", "text_emb"))
-    if clip and source_column is None:  # the layout holds both sides
-        return ""
-    where = f"{source.path}" + (f", column {source_column!r}" if source_column else "")
-    return f"--source and --target name the same rows ({where}): one of the two is to be the other set"
-
-
 def tell_same_rows(
     source: EmbeddingSet, target: EmbeddingSet, source_column: str | None, target_column: str | None
 ) -> None:
     """Warn where a set is fitted on or measured against itself, which may be meant, as a control."""
-    if said := same_rows(source, target, source_column, target_column):
-        say(f"anisoalign: warning: {said}")
+    if source_column != target_column or not _one_place(source.path, target.path):
+        return
+    clip = any((Path(str(source.path)) / kind).is_dir() for kind in ("img_emb", "text_emb"))
+    if clip and source_column is None:  # the layout holds both sides
+        return
+    where = f"{source.path}" + (f", column {source_column!r}" if source_column else "")
+    say(
+        f"anisoalign: warning: --source and --target name the same rows ({where}): one of the two is to be the other "
+        "set"
+    )
 
 
 def _one_place(a: object, b: object) -> bool:

@@ -34,8 +34,7 @@ def transform_batch(aligner: Aligner, rows: Any, **options: Any) -> Any:
     (3, 8)
     """
     # Not by a filter of warnings: those are the process's, and libraries call from several threads.
-    if not hasattr(aligner, "n_features_in_"):
-        return aligner.transform(rows, **options)  # which says that it is not fitted
+    aligner._check_fitted()
     return transform_rows(aligner, rows, **options)
 
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from tiny_models import make_falcon, make_opt, make_tokenizer
-from training_runs import STAGE, Killed, kill_at
+from training_runs import STAGE, Killed, kill_at, long, same, weights
 
 from anisoalign.aligners import C3, AnisoAlign, MeanShift, ReAlign
-from anisoalign.embeddings import InputError, open_embeddings
+from anisoalign.embeddings import InputError
 from anisoalign.mllm import (
     Conversations,
     EmbeddingLanguageModel,
@@ -22,7 +22,6 @@ from anisoalign.mllm import (
     ModelSettings,
     StageSettings,
     TrainSettings,
-    load_mllm,
     train,
 )
 from anisoalign.mllm.joined import Joined
@@ -30,14 +29,6 @@ from anisoalign.mllm.planning import plan_training
 from anisoalign.mllm.training import _Run
 
 pytestmark = pytest.mark.integration
-
-
-def weights(module):
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("learns", ["projector", "lora", "full"])
@@ -52,106 +43,6 @@ def test_what_learns_changes_and_nothing_else(world, make_model, learns):
     assert not any(value.requires_grad for value in model.parameters())
     assert not any(module.training for module in model.modules() if not module._get_name().endswith("Layer"))
     assert np.mean(log.losses[-2:]) < log.losses[0]
-
-
-@pytest.mark.parametrize("kind", ["llama", "qwen"])
-@pytest.mark.parametrize("learns", ["projector", "lora", "full"])
-def test_a_killed_run_goes_on_to_the_same_losses_and_weights(world, make_model, tmp_path, kind, learns):
-    settings = StageSettings(learns=learns, noise=0.05, lora_dropout=0.2, checkpoint_every=3, **STAGE)
-    data = world.folder / "talks.json", world.folder / "text.npy"
-    aligner = world.folder / "aligner"
-    whole = make_model(kind)
-    straight = train(whole, *data, settings, out=tmp_path / "straight", aligner=aligner)
-    with pytest.raises(Killed):
-        train(make_model(kind), *data, settings, out=tmp_path / "broken", aligner=aligner, progress=kill_at(5))
-    assert not (tmp_path / "broken").exists()
-    resumed = make_model(kind)
-    log = train(resumed, *data, settings, out=tmp_path / "broken", aligner=aligner)
-    assert log.resumed_at == 3
-    assert log.losses == straight.losses
-    assert same(weights(whole), weights(resumed))
-    assert not (tmp_path / "broken.partial").exists()
-    lines = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
-    assert [line["loss"] for line in lines] == straight.losses
-    assert same(weights(load_mllm(tmp_path / "broken", device="cpu")), weights(whole))
-
-
-@pytest.mark.parametrize(("end", "kept"), [("torn", 3), ("zeros", 3), ("again", 4), ("gone", 0)])
-def test_a_run_whose_log_a_power_cut_tore_goes_on_to_the_same_weights(world, make_model, tmp_path, end, kept):
-    settings = StageSettings(checkpoint_every=2, **STAGE)
-    data = world.folder / "talks.json", world.folder / "text.npy"
-    whole, resumed = make_model(), make_model()
-    straight = train(whole, *data, settings, out=tmp_path / "straight")
-    with pytest.raises(Killed):
-        train(make_model(), *data, settings, out=tmp_path / "broken", progress=kill_at(7))
-    path = tmp_path / "broken.partial" / "log.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True)
-    torn = {
-        "torn": [*lines[:3], lines[3][:20]],
-        "zeros": [*lines[:3], bytes(len(lines[3])) + b"\n", *lines[4:]],
-        "again": [*lines[:4], lines[2], *lines[4:]],
-        "gone": [],
-    }[end]
-    path.write_bytes(b"".join(torn))
-    with pytest.warns(UserWarning, match=f"log.jsonl had {kept} records of the 6 steps done"):
-        log = train(resumed, *data, settings, out=tmp_path / "broken")
-    steps = [*range(1, kept + 1), *range(7, 11)]
-    lines = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [record["step"] for record in log.records] == steps
-    assert log.losses == [straight.losses[step - 1] for step in steps]
-    assert same(weights(whole), weights(resumed))
-
-
-def test_the_log_is_synced_before_each_state(world, make_model, tmp_path, monkeypatch):
-    done = []
-    monkeypatch.setattr("anisoalign.mllm.training.sync_file", lambda path: done.append(path.name))
-    monkeypatch.setattr("anisoalign.mllm.checkpoint.save_state", lambda folder, step, *state: done.append(step))
-    data = world.folder / "talks.json", world.folder / "text.npy"
-    train(make_model(), *data, StageSettings(checkpoint_every=4, **STAGE), out=tmp_path / "out")
-    assert done == ["log.jsonl", 4, "log.jsonl", 8, "log.jsonl"]
-
-
-def poisoned(model, *steps):
-    """A model whose loss is not finite in some steps, each a single batch."""
-    done, forward = [0], model.forward
-
-    def broken(*given, **named):
-        found = forward(*given, **named)
-        done[0] += 1
-        found.loss_sum = found.loss_sum * (float("inf") if done[0] in steps else 1.0)
-        return found
-
-    model.forward = broken
-    return model
-
-
-def test_single_steps_that_are_not_finite_are_skipped(world, make_model, tmp_path):
-    settings = StageSettings(checkpoint_every=4, **{**STAGE, "micro_batch": 8})
-    data = world.folder / "talks.json", world.folder / "text.npy"
-    whole, resumed, shown = make_model(), make_model(), []
-    log = train(
-        poisoned(whole, 3, 4, 5, 6), *data, settings, out=tmp_path / "o", progress=lambda *now: shown.append(now[2])
-    )
-    lines = [json.loads(line) for line in (tmp_path / "o" / "log.jsonl").read_text().splitlines()]
-    assert lines == log.records
-    assert [line["step"] for line in lines if line.get("skipped")] == [3, 4, 5, 6]
-    assert (lines[2]["loss"], lines[2]["gradient_norm"], log.skipped, len(log.losses)) == (None, None, 4, 6)
-    assert [np.isnan(loss) for loss in shown] == [line.get("skipped", False) for line in lines]
-    assert all(torch.isfinite(value).all() for value in weights(whole).values())
-    with pytest.raises(Killed):
-        train(poisoned(make_model(), 3, 4, 5, 6), *data, settings, out=tmp_path / "b", progress=kill_at(5))
-    again = train(poisoned(resumed, 1, 2), *data, settings, out=tmp_path / "b")  # from step 5
-    assert (again.resumed_at, again.losses) == (4, log.losses)
-    assert same(weights(whole), weights(resumed))
-
-
-def test_steps_skipped_before_an_interruption_count(world, make_model, tmp_path):
-    settings = StageSettings(checkpoint_every=1, **{**STAGE, "micro_batch": 8})
-    data = world.folder / "talks.json", world.folder / "text.npy"
-    with pytest.raises(Killed):
-        train(poisoned(make_model(), 3, 4, 5, 6), *data, settings, out=tmp_path / "b", progress=kill_at(7))
-    with pytest.raises(InputError, match=r"the loss of 5 step\(s\) one after the other, up to step 7, is not finite"):
-        train(poisoned(make_model(), 1), *data, settings, out=tmp_path / "b")
 
 
 def test_the_division_of_a_batch_does_not_change_the_loss(world, make_model):
@@ -454,87 +345,6 @@ def test_plan_counts_adapters_and_refuses_those_that_fit_no_layer(world, saved_l
         planned(lora_targets="c_attn")
 
 
-def long(number):
-    """A conversation with a question of more than a hundred tokens."""
-    question = {"from": "human", "value": "<image>\n" + "what colour is it? " * 30}
-    return {"id": f"{number:03d}", "conversations": [question, {"from": "gpt", "value": "red"}]}
-
-
-def test_conversations_whose_answer_is_cut_off_are_left_out_where_asked(world, make_model):
-    ids = [t["id"] for t in world.talks]
-    settings = StageSettings(max_length=100, on_bad="skip", **STAGE)
-    empty = {"id": "000", "caption": " "}
-    model = make_model()
-    log = train(model, [*map(long, range(12)), *world.talks, empty], (world.text, ids), settings)
-    assert log.left_out.count == 13
-    assert len(log.left_out.first) == 10
-    assert (model.stages[-1]["left_out"], model.stages[-1]["conversations"]) == (13, 40)
-    assert log.losses == train(make_model(), world.talks, (world.text, ids), settings).losses
-
-
-def test_conversations_without_an_embedding_are_left_out_where_asked(world, make_model):
-    ids = [t["id"] for t in world.talks]
-    settings = StageSettings(on_bad="skip", **STAGE)
-    model = make_model()
-    log = train(model, world.talks, (world.text[:39], ids[:39]), settings)
-    assert log.left_out.first == ("id '039': it has no embedding in embeddings",)
-    assert (model.stages[-1]["left_out"], model.stages[-1]["conversations"]) == (1, 39)
-    assert log.losses == train(make_model(), world.talks[:39], (world.text, ids), settings).losses
-    with pytest.raises(InputError, match="21 of 40 ids have no embedding, the first ten: '019'"):
-        train(make_model(), world.talks, (world.text[:19], ids[:19]), settings)
-
-
-class TestRowsWithoutDirection:
-    """Rows that are NaN, infinite or zero are found before anything is trained, where they are joined."""
-
-    @pytest.fixture(params=["npy", "parquet"])
-    def spoilt(self, request, world):
-        """Embeddings of which two rows are bad, one of which no conversation is joined with."""
-        rows = np.concatenate([world.text, world.text[:1]])
-        rows[37, 3], rows[40] = np.nan, 0
-        ids = [*(t["id"] for t in world.talks), "nobody's"]
-        if request.param == "npy":
-            np.save(world.folder / "spoilt.npy", rows)
-            pq.write_table(pa.table({"id": ids}), world.folder / "spoilt.ids.parquet")
-        else:
-            vectors = pa.array(rows.tolist(), pa.list_(pa.float32(), rows.shape[1]))
-            pq.write_table(pa.table({"id": ids, "embedding": vectors}), world.folder / "spoilt.parquet")
-        return world.folder / f"spoilt.{request.param}"
-
-    def test_they_are_refused_before_anything_is_written(self, spoilt, world, make_model, tmp_path):
-        message = (
-            r"1 conversation\(s\) cannot be used, these:\n  id '037': its embedding, .*spoilt.*, row 37, .*NaN.*\n"
-            r'correct the rows, or have such conversations left out by on_bad = "skip"$'
-        )
-        with pytest.raises(InputError, match=message):
-            train(make_model(), world.talks, spoilt, StageSettings(**STAGE), out=tmp_path / "out")
-        assert not list(tmp_path.glob("out*"))
-
-    def test_they_are_left_out_where_asked(self, spoilt, world, make_model):
-        settings = StageSettings(on_bad="skip", **STAGE)
-        model = make_model()
-        log = train(model, world.talks, spoilt, settings)
-        assert (log.left_out.count, model.stages[-1]["conversations"]) == (1, 39)
-        others = [talk for talk in world.talks if talk["id"] != "037"]
-        data = (world.text, [t["id"] for t in world.talks])
-        assert log.losses == train(make_model(), others, data, settings).losses
-        with pytest.raises(InputError, match=r"no conversation that can be used: 1 .*\n  id '037': its embedding"):
-            train(make_model(), [world.talks[37]], spoilt, settings)
-
-    def test_one_that_is_joined_with_nothing_is_no_matter(self, spoilt, world, make_model):
-        others = [talk for talk in world.talks if talk["id"] != "037"]
-        assert train(make_model(), others, spoilt, StageSettings(**STAGE)).left_out.count == 0
-
-    def test_they_are_given_to_nobody(self, spoilt):
-        with pytest.raises(InputError, match="row 40 "):
-            EmbeddingStore(spoilt).take(np.array([3, 40]))
-        dropping = open_embeddings(spoilt, bad_rows="drop")
-        with pytest.raises(InputError, match="row 37 of the set is null, NaN, infinite or zero"):
-            EmbeddingStore(dropping).take(np.array([3, 37]))
-        whole = np.concatenate([EmbeddingStore(dropping).take(np.array([row])) for row in (3, 38)])
-        assert np.isfinite(whole).all()
-
-
 class TestRefused:
     """Bad input: a clear error each, nothing overwritten."""
 
@@ -737,56 +547,6 @@ class TestAdaptersOfAnEarlierStage:
         assert merged.dtype == torch.float32
         torch.testing.assert_close(merged, expected, rtol=0, atol=1e-7)
         assert not torch.equal(merged, merged.bfloat16().float())
-
-
-class TestRefusedByTheTemplate:
-    """Conversations that a chat template does not take are found before anything is trained."""
-
-    @pytest.fixture
-    def data(self, world):
-        """Conversations of which three begin with a system message, and their embeddings."""
-        system = {"from": "system", "value": "be brief"}
-        some = [{**t, "conversations": [system, *t["conversations"]]} for t in world.talks[:3]]
-        return [*some, *world.talks[3:]], (world.text, [t["id"] for t in world.talks])
-
-    @pytest.fixture
-    def model(self, make_model):
-        """A model whose template takes no system message, as Gemma's, and drops thoughts, as Qwen's."""
-        from tiny_models import CHATML
-
-        model = make_model("qwen")
-        refusing = "{%- if messages[0].role == 'system' %}{{ raise_exception('no system') }}{%- endif %}"
-        said = "message.content.split('</think>')[-1]"
-        model.tokenizer.chat_template = refusing + CHATML.replace("message.content", said)
-        return model
-
-    def test_they_are_listed_before_training(self, model, data):
-        message = r"3 conversation\(s\) cannot be used, these:\n  id '000': the chat template refuses .*: no system"
-        with pytest.raises(InputError, match=message):
-            train(model, *data, StageSettings(**STAGE), progress=kill_at(1))
-
-    def test_they_are_left_out_where_asked(self, model, data):
-        log = train(model, *data, StageSettings(on_bad="skip", **STAGE))
-        assert log.left_out.count == 3
-        assert model.stages[-1]["conversations"] == 37
-
-    def test_a_plan_leaves_out_what_training_leaves_out(self, model, data, world):
-        for name in ("lm", "tokenizer"):
-            getattr(model, name).save_pretrained(world.folder / "qwen")
-        (world.folder / "some.json").write_text(json.dumps(data[0]))
-        lm, some = ModelSettings(lm=str(world.folder / "qwen")), str(world.folder / "some.json")
-        (planned,) = plan_training(TrainSettings(lm, {"a": StageSettings(conversations=some, on_bad="skip")}), 16)
-        assert planned["mean_tokens"] > 0
-        with pytest.raises(InputError, match=r"id '00.': the chat template refuses"):
-            plan_training(TrainSettings(lm, {"a": StageSettings(conversations=some)}), 16)
-
-    def test_what_is_said_may_be_refused_too(self, model, world):
-        turns = [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "<think>red</think>ring"}]
-        talks = [*world.talks[:2], {"id": "002", "conversations": turns}]
-        with pytest.raises(
-            InputError, match=r"1 conversation\(s\) .*\n  id '002': .* does not show where the answer of"
-        ):
-            train(model, talks, (world.text, [t["id"] for t in world.talks]), StageSettings(**STAGE))
 
 
 def test_texts_are_trained_on_at_full_strength_where_the_strength_was_left_open(make_model, world):

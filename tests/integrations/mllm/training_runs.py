@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 COMMAND = Path(__file__).with_name("two_processes.py")
 
 SETTINGS = """
@@ -72,3 +74,31 @@ def anisoalign(*arguments, processes=1, expect=0, program=COMMAND):
 
 def losses(folder):
     return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def weights(module):
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def poisoned(model, *steps):
+    """A model whose loss is not finite in some steps, each a single batch."""
+    done, forward = [0], model.forward
+
+    def broken(*given, **named):
+        found = forward(*given, **named)
+        done[0] += 1
+        found.loss_sum = found.loss_sum * (float("inf") if done[0] in steps else 1.0)
+        return found
+
+    model.forward = broken
+    return model
+
+
+def long(number):
+    """A conversation with a question of more than a hundred tokens."""
+    question = {"from": "human", "value": "<image>\n" + "what colour is it? " * 30}
+    return {"id": f"{number:03d}", "conversations": [question, {"from": "gpt", "value": "red"}]}

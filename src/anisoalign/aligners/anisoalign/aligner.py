@@ -396,7 +396,7 @@ class AnisoAlign(Aligner):
         move = self.correction().move(self.strength_, torch_dtype(dtype))
 
         def summary(tile: Tile) -> Moments:
-            moved = move(scaled(tile)).rows_()
+            moved = move(Scaled.read(tile)).rows_()
             return Moments(len(moved), moved.mean(dim=0).double().numpy(), None)
 
         return summary
@@ -453,7 +453,7 @@ class AnisoAlign(Aligner):
     def tile_mapping(self, dtype: np.dtype, first_row: int = 0, out_dtype: str = "float32") -> TileMapping:
         """`mapping` of a tile read undivided."""
         move = self._move(dtype)
-        return lambda tile: move(scaled(tile)).rows_()
+        return lambda tile: move(Scaled.read(tile)).rows_()
 
     def _move(self, dtype: np.dtype) -> Move:
         """The map of scaled rows, made once for a precision."""
@@ -535,9 +535,3 @@ class AnisoAlign(Aligner):
         correction = self.correction()
         angles = [angle_bound(correction.relative_bounds(block)).sum(dim=0) for block in blocks(torch.from_numpy(rows))]
         return torch.cat(angles).clamp_max(math.pi).numpy()
-
-
-def scaled(tile: Tile) -> Scaled:
-    """A tile's rows, with what each is to be multiplied with where it was read undivided."""
-    values = torch.from_numpy(tile.values)
-    return Scaled.of(values) if tile.scale is None else Scaled(values, torch.from_numpy(tile.scale)[:, None])

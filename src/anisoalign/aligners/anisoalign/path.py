@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anisoalign.embeddings import Tile
 from anisoalign.geometry.sphere import inverse_norms
 
 ROTATED, TRANSPORTED = 0.2, 0.5
@@ -29,6 +30,12 @@ class Scaled(NamedTuple):
     def of(cls, rows: Float[Tensor, "m d"]) -> Scaled:
         """Rows as they are."""
         return cls(rows, rows.new_ones(len(rows), 1))
+
+    @classmethod
+    def read(cls, tile: Tile) -> Scaled:
+        """A tile's rows, with what each is to be multiplied with where it was read undivided."""
+        values = torch.from_numpy(tile.values)
+        return cls.of(values) if tile.scale is None else cls(values, torch.from_numpy(tile.scale)[:, None])
 
     @classmethod
     def on_sphere(cls, rows: Float[Tensor, "m d"]) -> Scaled:
