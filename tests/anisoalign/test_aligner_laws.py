@@ -353,6 +353,16 @@ def test_the_coupling_is_semi_unbalanced_transport(balance, bandwidth):
     np.testing.assert_allclose(coupling(z, x, bandwidth, balance) / 40, theirs, rtol=0, atol=1e-10)
 
 
+def test_the_coupling_is_entropic_transport_where_balanced():
+    rng = np.random.default_rng(0)
+    z, x = normalize(rng.normal(size=(40, 6))), normalize(rng.normal(size=(50, 6)))
+    ours = coupling(z, x, 0.3, balance=1.0) / len(z)
+    theirs = ot.sinkhorn(np.full(40, 1 / 40), np.full(50, 1 / 50), -z @ x.T, reg=0.3, numItermax=10_000)
+    np.testing.assert_allclose(ours, theirs, atol=1e-8)
+    plain = np.exp(z @ x.T / 0.3)
+    np.testing.assert_allclose(coupling(z, x, 0.3, balance=0.0), plain / plain.sum(axis=1, keepdims=True), atol=1e-12)
+
+
 def test_balance_evens_out_how_often_targets_are_used():
     source, target, _ = distorted(500, 0)
     z = aa.ReAlign().fit(source[:200], target[200:]).transform(source[:200], **EXACT)

@@ -75,6 +75,22 @@ def clusters(rng, rows, dim=D, topics=40):
     return normalize(centres[rng.integers(topics, size=rows)] + 0.2 * rng.normal(size=(rows, dim)) + offset)
 
 
+def test_the_turn_is_a_rotation_in_the_plane_of_the_means():
+    start, end, other = np.random.default_rng(0).normal(size=(3, 9))
+    turn = turn_between(start, end)
+    np.testing.assert_allclose(turn.T @ turn, np.eye(9), atol=1e-12)
+    assert np.linalg.det(turn) == pytest.approx(1.0)
+    plane = np.linalg.qr(np.stack([start, end], axis=1))[0]
+    outside = other - plane @ (plane.T @ other)
+    np.testing.assert_allclose(turn @ outside, outside, atol=1e-12)
+    np.testing.assert_allclose(turn @ start / np.linalg.norm(start), end / np.linalg.norm(end), atol=1e-12)
+
+
+@pytest.mark.parametrize("pair", [(np.zeros(4), np.ones(4)), (np.ones(4), np.ones(4)), (np.ones(4), -np.ones(4))])
+def test_no_plane_no_turn(pair):
+    np.testing.assert_array_equal(turn_between(*pair), np.eye(4))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_planted_rotation_is_found_without_pairs(seed):
     """Sources are rotated targets; the rotation undoes more than half of what every moment method leaves."""
