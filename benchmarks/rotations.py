@@ -17,6 +17,7 @@ import torch
 
 from anisoalign.aligners import ReAlign
 from anisoalign.aligners.anisoalign.correction_fit import Turned, couple, fit_initial
+from anisoalign.aligners.anisoalign.coupling import FEWEST, bandwidth_for, coupling
 from anisoalign.aligners.anisoalign.path import Start
 from anisoalign.aligners.anisoalign.rotation import unit
 from anisoalign.aligners.gaussian_transport import dialled_transport
@@ -70,6 +71,7 @@ def candidates(
     yield "same, transport and identity × 3", coupled + 3 * transported + 3 * identity
     yield "same, coupling × 2", 2 * coupled + transported + identity
     yield "Σx Σy + identity", unit(target.covariance @ source.covariance) + identity
+    yield "coupled where both agree", found["mutual"] + transported + identity
     if "again" in found:
         yield "coupled again after it", found["again"] + transported + identity
         yield "coupled again + identity", found["again"] + identity
@@ -83,6 +85,19 @@ def candidates(
 def covariance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Cross-covariance of rows in step."""
     return (x - x.mean(axis=0)).T @ (y - y.mean(axis=0)) / len(x)
+
+
+def mutual(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Barycentres of a coupling that counts a target by how far it is coupled with the source as well."""
+    forth, back = (plan(a, b) for a, b in ((source, target), (target, source)))
+    both = forth * back.T
+    return both / both.sum(axis=1, keepdims=True) @ target
+
+
+def plan(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The package's coupling: two rows in a hundred by perplexity, half balanced."""
+    wanted = min(max(FEWEST, 0.02 * len(target)), 0.9 * len(target))
+    return coupling(source, target, bandwidth_for(source, target, wanted), 0.5)
 
 
 def maps(part: Part, own: np.ndarray | None) -> dict[str, Move]:
@@ -103,7 +118,7 @@ def maps(part: Part, own: np.ndarray | None) -> dict[str, Move]:
 
     first = rowwise(fit_initial(turned, rows, 0.3, 0.5).at(torch.float64))
     z = part.fit_y @ turn.T
-    ends = {"coupled": coupled(first(part.fit_y))}
+    ends = {"coupled": coupled(first(part.fit_y)), "mutual": mutual(first(part.fit_y), part.fit_x)}
     once = dict(candidates(turned, z, ends))[DEFAULT]
     ends["again"] = coupled(transported(rotation_of(once))(part.fit_y))
     if own is not None:
