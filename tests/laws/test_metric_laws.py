@@ -110,6 +110,9 @@ def test_without_pairs_what_needs_them_is_absent(planted):
         "reverse_recall_at_1",
         "reverse_recall_at_10",
         "mixed_recall_at_10",
+        "reverse_mixed_recall_at_10",
+        "raw_mixed_recall_at_10",
+        "raw_reverse_mixed_recall_at_10",
         "residual_spectrum_k",
         "residual_spectrum",
     }
@@ -302,6 +305,7 @@ def test_perfect_alignment_scores_perfectly(planted):
     scores = aa.evaluate(y, x, x, paired=True, source_labels=labels)
     assert scores.centroid_gap == 0.0
     assert scores.recall_at_1 == scores.reverse_recall_at_1 == scores.mixed_recall_at_10 == 1.0
+    assert scores.reverse_mixed_recall_at_10 == 1.0
     assert scores.paired_cosine == pytest.approx(1.0)
     shuffled = aa.evaluate(y, x, x[np.random.default_rng(0).permutation(len(x))], paired=True, source_labels=labels)
     assert shuffled.recall_at_10 < 0.15

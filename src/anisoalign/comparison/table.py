@@ -27,6 +27,7 @@ DIRECTIONS = {
     "reverse_recall_at_1": HIGHER,
     "reverse_recall_at_10": HIGHER,
     "mixed_recall_at_10": HIGHER,
+    "reverse_mixed_recall_at_10": HIGHER,
     "label_transfer": HIGHER,
     "balance": HIGHER,
 }

@@ -10,6 +10,8 @@ import numpy as np
 
 from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics, residual_spectrum
 from anisoalign.diagnostics.label_transfer import Labels, as_text, check_can_teach
+from anisoalign.diagnostics.mixed_search import FIRST, mixed_search
+from anisoalign.diagnostics.mixing import pool_neighbours
 from anisoalign.diagnostics.out_of_step import warn_of_no_pairs
 from anisoalign.diagnostics.repeats import warn_of_repeated_sources, warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
@@ -142,6 +144,8 @@ def evaluate(
         k=k,
         seed=seed,
     )
+    raw = mixed_search(pool_neighbours(targets, sources, FIRST), len(targets), paired)
+    report = replace(report, **{f"raw_{key}": value for key, value in raw.items()})
     return replace(report, **residual_spectrum(targets, moved)) if paired else report
 
 

@@ -52,7 +52,7 @@ def comparison_table(records: Sequence[Record]) -> Table:
     marked = {measure.key for measure in measures if any(measure.mark(record) for record in records)}
     said = [*([_marks("* best")] if marked else []), *copies_among(records)]
     table = _table(protocol_line(records), "\n".join(["", *said, *legend, *chosen_strengths(records)]))
-    table.add_column("method", overflow="fold")
+    table.add_column("method", no_wrap=True, overflow="fold")
     for measure in measures:
         table.add_column(_heading(measure), justify="right", overflow="fold")
     for section in in_order(records):
