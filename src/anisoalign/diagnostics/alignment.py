@@ -66,6 +66,9 @@ class AlignmentReport(Record):
     residual_spectrum_k, residual_spectrum : list, with pairs, of `evaluate` alone
         Eigenvalues of the second moment of x_i − z_i over their mean, at ranks about evenly spaced on a log scale; the
         first is `uncentered_residual_anisotropy`.
+    frame : str
+        "common" where targets and aligned rows, each side less its own mean, lie in a common frame and the source does
+        not: Φ, Ψ and Ω, which hold aligned rows against it, are lower for that, and nothing is told of raw rows.
     """
 
     rows_source: int
@@ -93,6 +96,7 @@ class AlignmentReport(Record):
     raw_label_transfer: float | None = None
     residual_spectrum_k: list[int] | None = None
     residual_spectrum: list[float] | None = None
+    frame: str | None = None
 
     def __str__(self) -> str:
         return alignment_text(self.to_dict())

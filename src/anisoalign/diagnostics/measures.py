@@ -137,7 +137,8 @@ def present(measures: Sequence[Measure], records: Sequence[Mapping[str, Any]]) -
 
 def alignment_title(record: Mapping[str, Any]) -> str:
     """What an alignment was measured on."""
-    return f"{record['rows_source']:,} source and {record['rows_target']:,} target rows, k = {record['k']}"
+    frame = "; in a common frame, each side less its own mean" if record.get("frame") == "common" else ""
+    return f"{record['rows_source']:,} source and {record['rows_target']:,} target rows, k = {record['k']}{frame}"
 
 
 def alignment_text(record: Mapping[str, Any]) -> str:

@@ -31,6 +31,11 @@ def alignment_sentences(record: Record) -> list[str]:
         f"{record['target_penetration']:.2f} and coverage {record['target_coverage']:.2f} of what real targets would "
         "have.",
     ]
+    if record.get("frame") == "common":
+        sentences[0] += (
+            " They lie in a common frame, each side less its own mean, and the source does not: Ψ and Ω are lower for "
+            "that alone."
+        )
     mirrored = "reverse_mixed_recall_at_10" in record  # not in results of before
     if "mixed_recall_at_10" in record and "recall_at_10" in record:
         sentences.append(
