@@ -12,7 +12,7 @@ from anisoalign.report import alignment_table, comparison_markdown, comparison_t
 from anisoalign.report.answers import which_one
 from anisoalign.report.choosing import advise
 from anisoalign.report.gap_charts import shared_title
-from anisoalign.report.listings import methods_table
+from anisoalign.report.listings import gap_listing, methods_table
 
 
 def printed(table, width=120):
@@ -167,6 +167,7 @@ def test_gap_listing_says_where_fewer_directions_were_compared():
     text = printed(gap_table([few]))
     assert "width 40, q = 2, all that the rows span" in text
     assert "subspace overlap" in text
+    assert ", d = 40, q = 2." in gap_listing(few, "text", "image").notes[0]
     absent = printed(gap_table([aa.diagnose(rows[np.arange(60) % 3], rows, q=4).to_dict()]))
     assert "width 40, q = 4 " in absent
     assert "overlap" not in absent

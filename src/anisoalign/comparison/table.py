@@ -109,6 +109,7 @@ class Comparison:
         `<metric>_mark` is "best", or "within_noise" where the difference to the best, paired by repeat, is
         within two standard errors; for it penetration and coverage above 1 count as 1.
         Of a single repeat, whose spread is unknown, there are neither errors nor marks.
+        Where label transfer was measured in fewer repeats than all, `label_transfer_repeats` says in how many.
         Where most sources repeat another there are no marks by what goes by neighbours, which are their own copies.
         `closed` is the share of the gap from ReAlign to real targets in label
         transfer that the method closes, left out where real targets are not above ReAlign by two standard errors. Where
@@ -140,6 +141,9 @@ class Comparison:
                 record[f"{metric}_se"] = standard_error(values)
             if entry.method in marks.get(metric, {}):
                 record[f"{metric}_mark"] = marks[metric][entry.method]
+        measured = len(entry.scores.get("label_transfer", ()))
+        if 0 < measured < self.protocol.get("repeats", 0):
+            record["label_transfer_repeats"] = measured
         if entry.strengths:
             record["strength_used"] = float(np.mean(entry.strengths))
             if entry.chooses_strength:

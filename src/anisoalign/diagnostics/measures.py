@@ -163,7 +163,24 @@ def comparison_text(records: Sequence[Mapping[str, Any]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
     legend = [textwrap.fill(f"{m.name} – {m.words}", _WIDTH, subsequent_indent="  ") for m in measures]
-    return "\n".join([*table, "", "* best, ≈ within noise of it", *legend])
+    return "\n".join([*table, "", "* best, ≈ within noise of it", *labelled_in_fewer(records), *legend])
+
+
+def labelled_in_fewer(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence where label transfer was measured in fewer splits than all.
+
+    Examples
+    --------
+    >>> labelled_in_fewer([{"repeats": 30, "label_transfer_repeats": 27}])
+    ['Label transfer is that of 27 of 30 splits: in the others only one label was left to train on.']
+    """
+    found = next((record for record in records if "label_transfer_repeats" in record), None)
+    if found is None:
+        return []
+    return [
+        f"Label transfer is that of {found['label_transfer_repeats']} of {found['repeats']} splits: in the others only "
+        "one label was left to train on."
+    ]
 
 
 def _compared(measure: Measure, record: Mapping[str, Any]) -> str:

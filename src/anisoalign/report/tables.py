@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from anisoalign.diagnostics.measures import ALIGNED, COMPARED, Measure, alignment_title, fixed, present
+from anisoalign.diagnostics.measures import (
+    ALIGNED,
+    COMPARED,
+    Measure,
+    alignment_title,
+    fixed,
+    labelled_in_fewer,
+    present,
+)
 from anisoalign.report.wording import (
     CONTROLLED,
     GAP,
@@ -50,7 +58,7 @@ def comparison_table(records: Sequence[Record]) -> Table:
     measures = present(COMPARED, records)
     legend = [f"{measure.name.removesuffix(' ↓')} – {measure.words}" for measure in measures]
     marked = {measure.key for measure in measures if any(measure.mark(record) for record in records)}
-    said = [*([_marks("* best")] if marked else []), *copies_among(records)]
+    said = [*([_marks("* best")] if marked else []), *copies_among(records), *labelled_in_fewer(records)]
     table = _table(protocol_line(records), "\n".join(["", *said, *legend, *chosen_strengths(records)]))
     table.add_column("method", no_wrap=True, overflow="fold")
     for measure in measures:
@@ -76,7 +84,7 @@ def comparison_markdown(records: Sequence[Record]) -> str:
     protocol = protocol_line(records)
     marked = any(measure.mark(record) for measure in measures for record in records)
     notes = [protocol[:1].upper() + protocol[1:] + "." if protocol else "", _marks("**bold** best") if marked else ""]
-    notes += copies_among(records)
+    notes += [*copies_among(records), *labelled_in_fewer(records)]
     return "\n".join([*lines, "", *filter(None, notes), "", *legend, ""])
 
 
