@@ -422,7 +422,7 @@ def test_a_rare_label_costs_only_the_splits_that_lack_it(planted):
     assert {record["label_transfer_repeats"] for record in found.to_dicts()} == {sum(kept)}
     said = f"Label transfer is that of {sum(kept)} of 6 splits"
     records = found.to_dicts()
-    told = str(found), comparison_markdown(records), comparison_table(records).caption.plain
+    told = str(found), comparison_markdown(records), str(comparison_table(records).caption)
     assert all(said in text for text in (*told, " ".join(methods_table(records).notes)))
     alone = ["a"] * 299 + ["b"]
     with pytest.warns(UserWarning, match="6 of 6 splits .* there is none"):

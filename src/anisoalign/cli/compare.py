@@ -105,7 +105,6 @@ def compare(
             progress=lambda _: done(1),
         )
     messages.tell_dropped(y, x)
-    opening.tell_same_rows(y, x, source_column, target_column)
     for name, why in result.refused.items():
         messages.say(f"left out, {name}: {why}")
     records = [{**record, **costs} for record, costs in zip(result.to_dicts(), result.costs(), strict=True)]

@@ -16,11 +16,13 @@ from anisoalign.diagnostics.measures import (
     labelled_in_fewer,
     present,
 )
+from anisoalign.report.choosing import in_common_frame
 from anisoalign.report.wording import (
     CONTROLLED,
     GAP,
     Record,
     chosen_strengths,
+    competing,
     controls,
     copies_among,
     directions_compared,
@@ -58,7 +60,7 @@ def comparison_table(records: Sequence[Record]) -> Table:
     measures = present(COMPARED, records)
     legend = [f"{measure.name.removesuffix(' ↓')} – {measure.words}" for measure in measures]
     marked = {measure.key for measure in measures if any(measure.mark(record) for record in records)}
-    said = [*([_marks("* best")] if marked else []), *copies_among(records), *labelled_in_fewer(records)]
+    said = [*([_marks("* best", records)] if marked else []), *copies_among(records), *labelled_in_fewer(records)]
     table = _table(protocol_line(records), "\n".join(["", *said, *legend, *chosen_strengths(records)]))
     table.add_column("method", no_wrap=True, overflow="fold")
     for measure in measures:
@@ -83,7 +85,10 @@ def comparison_markdown(records: Sequence[Record]) -> str:
     legend += [f"* {sentence}" for sentence in chosen_strengths(records)]
     protocol = protocol_line(records)
     marked = any(measure.mark(record) for measure in measures for record in records)
-    notes = [protocol[:1].upper() + protocol[1:] + "." if protocol else "", _marks("**bold** best") if marked else ""]
+    notes = [
+        protocol[:1].upper() + protocol[1:] + "." if protocol else "",
+        _marks("**bold** best", records) if marked else "",
+    ]
     notes += [*copies_among(records), *labelled_in_fewer(records)]
     return "\n".join([*lines, "", *filter(None, notes), "", *legend, ""])
 
@@ -230,10 +235,12 @@ def _heading(measure: Measure) -> str:
     return measure.name.replace(" ", "\n")
 
 
-def _marks(best: str) -> str:
+def _marks(best: str, records: Sequence[Record]) -> str:
+    framed = {in_common_frame(record) for record in filter(competing, records)} == {True, False}
     return (
         f"{best}, ≈ within two standard errors of it by the differences split by split; controls and maps made with "
-        "pairs take no part."
+        "pairs take no part"
+        + ("; methods of a common frame take none in Ψ, Ω and residual anisotropy." if framed else ".")
     )
 
 
