@@ -12,6 +12,7 @@ from anisoalign.aligners import METHODS
 from anisoalign.aligners.modules import serving_module
 from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.cli import app
+from anisoalign.report import comparison_markdown
 
 EXACT = {"dtype": "float64", "out_dtype": "float64"}
 FRAMED = [name for name, method in METHODS.items() if "frame" in method().get_params()]
@@ -136,6 +137,23 @@ def test_a_comparison_holds_rows_against_targets_of_their_frame(planted):
     assert common["target_coverage"] > 0.5  # against targets as they are it would be near none
     assert common["centroid_gap"] < 0.5
     assert shifted["method"] == names[0]
+
+
+def test_frames_are_held_against_each_other_by_ranks_and_hits_alone(planted):
+    names = ["mean-shift", "realign", "mean-shift:frame=common", "realign:frame=common"]
+    options = {"paired": True, "source_labels": planted.labels, "target_labels": planted.labels, "repeats": 3}
+    records = aa.compare(planted.source, planted.target, methods=names, **options).to_dicts()
+    marked = {key for r in records for key in r if key.endswith("_mark") and r["method"].endswith("=common")}
+    within = ("instance_consistency", "geometry_consistency", "neighbour_consistency", "balance", "paired_cosine")
+    assert marked
+    assert not marked & {f"{key}_mark" for key in (*within, "centroid_gap", "uncentered_residual_anisotropy")}
+    for key in within:
+        assert [r for r in records if r.get(f"{key}_mark") == "best"], key  # of those among the targets
+    alone = aa.compare(planted.source, planted.target, methods=names[2:], repeats=3).to_dicts()
+    assert [r for r in alone if r.get("geometry_consistency_mark") == "best"]
+    text = comparison_markdown(records)
+    assert "methods of a common frame take none in" in text
+    assert "common frame" not in comparison_markdown(alone)
 
 
 def test_the_targets_of_the_targets_side_are_itself(planted):

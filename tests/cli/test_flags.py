@@ -136,6 +136,7 @@ def test_every_method_has_a_plan(run, sides, method):
     assert record["seconds"] >= 0
 
 
+@pytest.mark.filterwarnings("ignore:source and target are the same rows")
 def test_plan_refuses_what_a_fit_would_and_accepts_what_it_would(run, tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()
@@ -165,6 +166,7 @@ def test_compare_computes_in_the_precision_asked_for(run, sides):
     assert found["auto"] == found["float64"] != found["float32"]
 
 
+@pytest.mark.filterwarnings("ignore:source and target are the same rows")
 def test_a_continued_transform_counts_and_lists_all_dropped_rows(run, tmp_path, monkeypatch):
     folder = tmp_path / "set"
     folder.mkdir()

@@ -223,3 +223,43 @@ def test_views_of_a_common_frame_show_its_method_among_targets_as_they_are(run, 
         (view,) = json.loads((tmp_path / f"{len(within)}.json").read_text())["views"]
         within.append(view["mean_within_aligned"])
     assert within[0] == pytest.approx(within[1])
+
+
+def in_a_common_frame(run, sides, folder, fitted="target"):
+    """Both sides in the common frame of a model fitted on them: the options of an evaluation."""
+    both = ("--source", sides.text, "--target", sides.image)
+    assert run("fit", "realign", *both, "--out", folder / "m", "--set", f"frame={fitted}").code == 0
+    for side, path in (("source", sides.text), ("target", sides.image)):
+        there = ("--frame", "common", "--side", side)
+        assert run("transform", folder / "m", "--source", path, "--out", folder / f"{side}.npy", *there).code == 0
+    return "--source", sides.text, "--target", folder / "target.npy", "--aligned", folder / "source.npy", "--paired"
+
+
+@pytest.mark.parametrize("how", ["sets", "option", "model"])
+def test_a_page_of_a_common_frame_compares_nothing_across_frames(run, sides, tmp_path, how):
+    for path, kind in ((sides.text, "text"), (sides.image, "image")) if how == "sets" else ():
+        about = json.dumps({"encoder": "hf:clip", "modality": kind})
+        path.with_name(f"{path.stem}.provenance.json").write_text(about)
+    rows = in_a_common_frame(run, sides, tmp_path, "common" if how == "model" else "target")
+    more = {"option": ("--frame", "common"), "model": ("--model", tmp_path / "m")}.get(how, ())
+    out = ("--results", tmp_path / "r.json", "--report", tmp_path / "page.html")
+    ended = run("evaluate", *rows, *more, *out, "--source-labels", sides.labels)
+    assert (ended.code, "in a common frame, each side less its own mean" in ended.out) == (0, True), ended.err
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert "diagnose" not in found  # of raw sources and targets less their mean it would be a gap that is none
+    assert found["evaluate"]["frame"] == found["views"][0]["frame"] == "common"
+    assert "label_transfer" in found["evaluate"]
+    assert not [key for key in found["evaluate"] if key.startswith("raw_")]
+    view = found["views"][0]
+    assert abs(view["mean_within_source"]) < 0.1  # raw texts are at 0.8
+    assert not view["phases"]["polar_stage"]
+    assert "All rows lie in a common frame" in (tmp_path / "page.html").read_text()
+
+
+def test_without_a_word_of_frames_rows_are_among_the_targets(run, sides, tmp_path):
+    rows = in_a_common_frame(run, sides, tmp_path)
+    found = json.loads(run("evaluate", *rows, "--json").out)
+    assert "frame" not in found
+    assert found["raw_mixed_target_share_at_10"] >= 0
+    with pytest.raises(InputError, match="frame must be target or common, not 'mean'"):
+        aa.evaluate(*(np.load(path) for path in rows[1:6:2]), frame="mean")

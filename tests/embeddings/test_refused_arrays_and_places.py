@@ -4,6 +4,8 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas
+import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -172,3 +174,37 @@ def test_of_several_columns_the_call_that_names_one_is_told(tmp_path):
 def test_what_to_give_instead_of_a_list_is_told(model, given, instead):
     with pytest.raises(InputError, match=instead):
         model.transform(given)
+
+
+def tables_of(kind):
+    """A table of numbers, one with a column of vectors, and that column."""
+    if kind == "pandas":
+        frame = pandas.DataFrame({"embedding": list(ROWS)})
+        return pandas.DataFrame(ROWS), frame, frame["embedding"]
+    frame = polars.DataFrame({"embedding": ROWS.tolist()})
+    return polars.DataFrame(ROWS), frame, frame["embedding"]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_tables_and_columns_are_told_how_to_become_arrays(kind, model):
+    table, frame, column = tables_of(kind)
+    said = (
+        r"not {}; `table\.to_numpy\(\)` makes an array of its numbers, `np\.stack\(table\['embedding'\]\)` of a column"
+    )
+    for take in (open_embeddings, model.transform, lambda rows: aa.diagnose(rows, ROWS)):
+        for rows in (table, frame):
+            with pytest.raises(InputError, match=said.format("DataFrame")):
+                take(rows)
+        with pytest.raises(InputError, match=r"not Series; `np\.stack\(column\)` makes an array"):
+            take(column)
+        with pytest.raises(InputError, match=r"not list; `np\.asarray\(rows, np\.float32\)` makes an array"):
+            take(ROWS.tolist())
+    for made in (table.to_numpy(), np.stack(frame["embedding"]), np.stack(column)):
+        np.testing.assert_array_equal(open_embeddings(made).read(np.float64), open_embeddings(ROWS).read(np.float64))
+
+
+def test_an_array_of_vectors_that_is_none_of_numbers_is_told_to_be_stacked():
+    rows = np.empty(len(ROWS), object)
+    rows[:] = list(ROWS)
+    with pytest.raises(InputError, match=r"this one is \(20,\); `np\.stack\(rows\)` makes one of vectors"):
+        open_embeddings(rows)

@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+
+pytestmark = pytest.mark.filterwarnings("ignore:source and target are the same rows")
 
 ROWS, DIM = 120, 8
 
@@ -204,7 +207,8 @@ def test_bad_usage_is_refused(run, good, tmp_path, arguments, message):
 def test_a_process_of_its_own_ends_with_exit_code_2(good, tmp_path, fault, arguments, message):
     if fault:
         FAULTS[fault](good)
-    command = ["fit", *arguments, "--source", good, "--target", good, "--out", tmp_path / "m"]
+    shutil.copytree(good, tmp_path / "target")
+    command = ["fit", *arguments, "--source", good, "--target", tmp_path / "target", "--out", tmp_path / "m"]
     ended = subprocess.run([sys.executable, "-m", "anisoalign", *command], capture_output=True, text=True, check=False)
     refused(Ended(ended.returncode, ended.stdout, ended.stderr), message)
 

@@ -19,6 +19,8 @@ from anisoalign.embeddings.atomic import write_synced
 from anisoalign.embeddings.engines import Outcome
 from anisoalign.embeddings.errors import has_failed
 
+pytestmark = pytest.mark.filterwarnings("ignore:source and target are the same rows")
+
 LIMIT = 4_000
 """Bytes of a file, at most."""
 FULL = "File too large"

@@ -13,6 +13,8 @@ import anisoalign as aa
 from anisoalign.embeddings import EmbeddingWriter, InputError, workers
 from anisoalign.embeddings.shard_files import Sink
 
+pytestmark = pytest.mark.filterwarnings("ignore:source and target are the same rows")
+
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:

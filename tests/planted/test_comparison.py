@@ -28,6 +28,8 @@ from anisoalign.diagnostics.label_transfer import as_text, cross_fitted_label_tr
 from anisoalign.embeddings import EmbeddingSet
 from anisoalign.embeddings.formats.memory import MemorySource
 from anisoalign.geometry import normalize
+from anisoalign.report import comparison_markdown, comparison_table
+from anisoalign.report.listings import methods_table
 
 
 @given(st.integers(50, 400), st.integers(0, 2**32 - 1))
@@ -417,6 +419,11 @@ def test_a_rare_label_costs_only_the_splits_that_lack_it(planted):
     for name in ("mean-shift", "realign", "real-target"):
         assert len(found.scores_of(name, "label_transfer")) == sum(kept)
     assert len(found.scores_of("mean-shift", "centroid_gap")) == 6
+    assert {record["label_transfer_repeats"] for record in found.to_dicts()} == {sum(kept)}
+    said = f"Label transfer is that of {sum(kept)} of 6 splits"
+    records = found.to_dicts()
+    told = str(found), comparison_markdown(records), str(comparison_table(records).caption)
+    assert all(said in text for text in (*told, " ".join(methods_table(records).notes)))
     alone = ["a"] * 299 + ["b"]
     with pytest.warns(UserWarning, match="6 of 6 splits .* there is none"):
         records = compare_rows(y, x, source_labels=alone, target_labels=alone, **options).to_dicts()

@@ -157,6 +157,13 @@ def test_metrics_are_their_formulas(planted):
     pool = np.concatenate([x, z])
     mixed = [i in nearest(z[i], pool, 60 + i, 10) for i in range(60)]
     assert scores.mixed_recall_at_10 == pytest.approx(np.mean(mixed))
+    reverse = [60 + i in nearest(x[i], pool, i, 10) for i in range(60)]
+    assert scores.reverse_mixed_recall_at_10 == pytest.approx(np.mean(reverse))
+    share = np.mean([np.mean(np.array(nearest(z[i], pool, 60 + i, 10)) < 60) for i in range(60)])
+    assert scores.mixed_target_share_at_10 == pytest.approx(share)
+    raw = aa.evaluate(y, x, y, paired=True)
+    for key in ("mixed_target_share_at_10", "mixed_recall_at_10", "reverse_mixed_recall_at_10"):
+        assert getattr(scores, f"raw_{key}") == getattr(raw, key), key
     assert scores.paired_cosine == pytest.approx(np.mean((x * z).sum(axis=1)))
     values = np.linalg.eigvalsh((x - z).T @ (x - z) / 60)
     assert scores.uncentered_residual_anisotropy == pytest.approx(values[-1] / values.mean())

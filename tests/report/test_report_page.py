@@ -145,7 +145,7 @@ def test_a_set_without_a_defined_overlap_still_has_a_page(tmp_path, sets):
 
 def test_sets_that_are_equal_have_a_page(tmp_path, sets):
     y, _, _ = sets
-    gap = aa.diagnose(y, y, paired=True).to_dict()
+    gap = aa.diagnose(y, y.copy(), paired=True).to_dict()
     view = before_after(y, y, y, paired=True).to_dict()
     text, _ = read(write_page(tmp_path / "page.html", results=Results(diagnose=[gap], views=[view])))
     assert "Hardly" in text

@@ -13,6 +13,7 @@ from anisoalign.report.gap_charts import overlap
 from anisoalign.report.listings import methods_table, other_methods_table
 from anisoalign.report.method_charts import trade_off
 from anisoalign.report.phase_charts import compasses
+from anisoalign.report.sentences import alignment_sentences
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +220,14 @@ def test_other_strengths_controls_and_maps_made_with_pairs_are_folded_and_none_i
 def test_ids_are_used_once(page):
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(set(ids)) == len(ids)
+
+
+def test_an_alignment_says_who_is_found_in_the_pool_of_both(alignment):
+    kept = {key: value for key, value in alignment.items() if "mixed" not in key and "recall" not in key}
+    found = " ".join(alignment_sentences(alignment))
+    for key in ("mixed_recall_at_10", "reverse_mixed_recall_at_10", "mixed_target_share_at_10"):
+        assert f"{alignment[key]:.0%}" in found, key
+    assert f"before, {alignment['raw_mixed_target_share_at_10']:.0%} were" in found
+    share = {"mixed_target_share_at_10": 0.25}
+    assert "25% of the first ten rows that an aligned row finds are targets." in alignment_sentences(kept | share)[-1]
+    assert len(alignment_sentences(kept)) == 2  # results of before these were measured

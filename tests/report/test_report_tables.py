@@ -1,4 +1,5 @@
 import io
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from anisoalign.report import alignment_table, comparison_markdown, comparison_t
 from anisoalign.report.answers import which_one
 from anisoalign.report.choosing import advise
 from anisoalign.report.gap_charts import shared_title
-from anisoalign.report.listings import methods_table
+from anisoalign.report.listings import gap_listing, methods_table
 
 
 def printed(table, width=120):
@@ -29,9 +30,13 @@ def test_comparison_fits_120_columns_and_cuts_nothing(labelled):
     text = printed(comparison_table(labelled))
     assert max(map(len, text.splitlines())) <= 120
     assert "…" not in text
-    record = next(r for r in labelled if r["method"] == "mean-shift")
-    row = next(line for line in text.splitlines() if line.startswith("mean-shift"))
-    assert f"{record['geometry_consistency']:.3f}±" in row
+    lines, named = text.splitlines(), {record["method"]: record for record in labelled}
+    for method in ("mean-shift", "realign", "random-target"):  # in one line, or with the spread below the number
+        start = next(i for i, line in enumerate(lines) if line.startswith(f"{method} "))
+        assert f" {named[method]['geometry_consistency']:.3f}" in lines[start]
+        spread = f"±{named[method]['geometry_consistency_se']:.3f}".replace("0.", ".")
+        assert spread in lines[start] + lines[start + 1]
+    assert any(line.startswith("gaussian-transport:") for line in lines)  # numbers make way for names
 
 
 def test_narrow_terminals_get_whole_numbers(labelled):
@@ -53,11 +58,12 @@ def test_marks_of_the_records_reach_the_terminal(labelled):
     table = comparison_table(labelled)
     text = printed(table)
     best = next(r for r in labelled if r.get("geometry_consistency_mark") == "best")
-    row = next(line for line in text.splitlines() if line.startswith(best["method"].split(":")[0]))
-    assert "*" in row
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(best["method"].split(":")[0]))
+    assert "*" in lines[start] + lines[start + 1]
     styled = io.StringIO()
     Console(file=styled, width=120, force_terminal=True, color_system="standard").print(table)
-    assert f"\x1b[1m{best['geometry_consistency']:.3f}" in styled.getvalue()
+    assert re.search(rf"\x1b\[1m *{best['geometry_consistency']:.3f}", styled.getvalue())
 
 
 def test_one_split_has_no_spread_and_no_best_in_any_table(sets):
@@ -161,6 +167,7 @@ def test_gap_listing_says_where_fewer_directions_were_compared():
     text = printed(gap_table([few]))
     assert "width 40, q = 2, all that the rows span" in text
     assert "subspace overlap" in text
+    assert ", d = 40, q = 2." in gap_listing(few, "text", "image").notes[0]
     absent = printed(gap_table([aa.diagnose(rows[np.arange(60) % 3], rows, q=4).to_dict()]))
     assert "width 40, q = 4 " in absent
     assert "overlap" not in absent

@@ -141,7 +141,7 @@ class Aligner(Estimator):
         --------
         >>> from anisoalign import C3
         >>> rows = np.eye(3)
-        >>> C3(noise=0.1).fit(rows, rows).set_params(noise=0.2).fitted_with["noise"]
+        >>> C3(noise=0.1).fit(rows, rows.copy()).set_params(noise=0.2).fitted_with["noise"]
         0.1
         """
         return vars(self).get("_fitted_with") or self.get_params()

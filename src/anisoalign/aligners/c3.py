@@ -34,7 +34,7 @@ class C3(Aligner):
     --------
     >>> import numpy as np
     >>> rows = np.random.default_rng(0).normal(size=(50, 4))
-    >>> model = C3(noise=0.1).fit(rows, rows)
+    >>> model = C3(noise=0.1).fit(rows, rows.copy())
     >>> bool((model.transform(rows) == model.transform(rows)).all())
     True
     """

@@ -36,7 +36,7 @@ class MemoryProjection(RowKeeper):
     --------
     >>> import numpy as np
     >>> rows = np.eye(3)
-    >>> MemoryProjection().fit(rows, rows).transform(rows).round(3).tolist()[0]
+    >>> MemoryProjection().fit(rows, rows.copy()).transform(rows).round(3).tolist()[0]
     [1.0, 0.0, 0.0]
     """
 

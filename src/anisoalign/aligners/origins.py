@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
 from anisoalign.embeddings.provenance import Provenance, in_words, same_encoder
+from anisoalign.embeddings.same_rows import warn_of_same_rows
 from anisoalign.statistics import check_widths
 
 if TYPE_CHECKING:
@@ -30,11 +31,12 @@ def open_sets(source: Any, target: Any, force: bool = False) -> tuple[EmbeddingS
     Warns
     -----
     UserWarning
-        Of a set that a model has moved before.
+        Of a set that a model has moved before, and of one set on both sides.
     """
     source, target = open_embeddings(source, name="source"), open_embeddings(target, name="target")
     check_widths(source, target)
     check_one_encoder(source, target, force)
+    warn_of_same_rows(source, target)
     for embeddings in (source, target):
         if moved := _moved_by(embeddings.provenance):
             warnings.warn(

@@ -32,7 +32,7 @@ class RandomTarget(RowKeeper):
     --------
     >>> import numpy as np
     >>> rows = np.eye(3)
-    >>> set(RandomTarget().fit(rows, rows).transform(rows).sum(axis=1).tolist())
+    >>> set(RandomTarget().fit(rows, rows.copy()).transform(rows).sum(axis=1).tolist())
     {1.0}
     """
 

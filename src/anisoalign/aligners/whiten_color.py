@@ -31,7 +31,7 @@ class WhitenColor(Aligner):
     --------
     >>> import numpy as np
     >>> rows = np.random.default_rng(0).normal(size=(50, 4))
-    >>> bool(np.allclose(WhitenColor(shrinkage=0.1).fit(rows, rows).weight_, np.eye(4)))
+    >>> bool(np.allclose(WhitenColor(shrinkage=0.1).fit(rows, rows.copy()).weight_, np.eye(4)))
     True
     """
 

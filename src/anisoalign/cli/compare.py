@@ -52,7 +52,8 @@ def compare(
     targets together, sets of another length or order by the ids that they have in common; without such ids each by
     itself.
     With --json an array is printed, one flat object a method: every metric, <metric>_se, <metric>_mark (best or
-    within_noise), and with labels label_transfer and closed, the share of the way from ReAlign to real targets;
+    within_noise), and with labels label_transfer and closed, the share of the way from ReAlign to real targets, over
+    label_transfer_repeats splits where a rare label leaves some without;
     where most sources repeat another, repeated_sources says how many, and what goes by neighbours has no marks;
     fit_seconds, transform_rows_per_second and model_bytes; with --report or --results dial_strength and
     dial_<metric>, lists along the strength of each method that has one, over dial_repeats splits. strength_used is the
@@ -104,7 +105,6 @@ def compare(
             progress=lambda _: done(1),
         )
     messages.tell_dropped(y, x)
-    opening.tell_same_rows(y, x, source_column, target_column)
     for name, why in result.refused.items():
         messages.say(f"left out, {name}: {why}")
     records = [{**record, **costs} for record, costs in zip(result.to_dicts(), result.costs(), strict=True)]

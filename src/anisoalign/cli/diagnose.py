@@ -55,7 +55,6 @@ def diagnose(
         "source": opening.open_set(source, "source", source_column, bad_rows, norms, memory),
         "target": opening.open_set(target, "target", target_column, bad_rows, norms, memory),
     }
-    opening.tell_same_rows(sets["source"], sets["target"], source_column, target_column)
     for text in also or []:
         name, path = _named(text, sets)
         sets[name] = opening.open_set(path, name, None, bad_rows, norms, memory, "anisoalign convert --column")

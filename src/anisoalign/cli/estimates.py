@@ -19,8 +19,9 @@ DECOMPOSED, DECOMPOSED_PAIRED = 7, 9
 """d³ of eigendecompositions that a diagnosis takes: spectra, principal subspaces, residual, controls."""
 CONTROLS, CONTROLS_PAIRED = 4, 9
 """Diagnostic transforms that are measured."""
-PAIRED_MORE = 5 / 3
-"""Cosines that an evaluation with pairs takes, of those that it takes without: recall both ways, mixed recall."""
+EVALUATED, EVALUATED_PAIRED = 5 / 3, 2
+"""Cosines that an evaluation takes, of those of `measured_work`: the pool of raw rows too, with pairs recall both ways.
+"""
 CLOSED_FORM = 4
 """d³ of eigendecompositions that a closed form of second moments takes."""
 
@@ -56,7 +57,7 @@ def tell_evaluation(
     _check([sets["source"], sets["target"]], paired)
     rows = min(sample, max(embeddings.rows for embeddings in sets.values()))
     work = measured_work(rows, _width(sets))
-    work = replace(work, products=int((PAIRED_MORE if paired else 1) * work.products), imports=1)
+    work = replace(work, products=int((EVALUATED_PAIRED if paired else EVALUATED) * work.products), imports=1)
     _tell_sampled(sets, sample, float64_below(rows, dtype), work, _besides(paged=paged))
 
 

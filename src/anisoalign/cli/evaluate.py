@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anisoalign.cli import carrying, estimates, messages, opening, options, showing
+from anisoalign.cli import carrying, estimates, frames, messages, opening, options, showing
 from anisoalign.cli.idle import refuse_idle
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ def evaluate(
         Path | None, typer.Option("--model", help="The model that aligned the rows; its phase prior is shown.")
     ] = None,
     source_captions: showing.SourceCaptions = None,
+    frame: Annotated[
+        frames.Frame | None,
+        typer.Option(
+            "--frame",
+            help="Where target and aligned rows lie: target, or common, each side less its own mean. By default what "
+            "the sets say, else the model.",
+        ),
+    ] = None,
     target_captions: showing.TargetCaptions = None,
     thumbnails: showing.Thumbnails = None,
     bad_rows: options.BadRowsOption = options.BadRows.error,
@@ -80,6 +88,7 @@ def evaluate(
             sample=sample,
             dtype=dtype.value,
             seed=seed,
+            frame=_frame(frame, x, z, fitted),
         )
     messages.tell_dropped(y, x, z)
     record = scores.to_dict()
@@ -92,7 +101,8 @@ def evaluate(
     if paged:
         from anisoalign.report.results import Results
 
-        parts = _parts_of_page(y, x, z, fitted, paired, sample, dtype.value, seed, gallery)
+        common = scores.frame == "common"
+        parts = _parts_of_page(y, x, z, fitted, paired, sample, dtype.value, seed, gallery, common)
         names = showing.names_of(source, target)
         showing.write_outputs(report, results, Results(evaluate=record, names=names, **parts))
 
@@ -107,8 +117,9 @@ def _parts_of_page(
     dtype: str,
     seed: int,
     gallery: showing.Gallery,
+    common: bool,
 ) -> dict[str, Any]:
-    """The gap between the sets, and the rows before and after."""
+    """The gap between the sets, and the rows before and after; no gap where they lie in frames of their own."""
     import numpy as np
 
     import anisoalign as aa
@@ -124,9 +135,21 @@ def _parts_of_page(
         source_rows=rows_y,
         target_rows=rows_x,
         seed=seed,
+        common=common,
     )
+    parts = {"views": [view.to_dict()], **gallery.of([view])}
+    if common:
+        return parts
     gap = aa.diagnose(y, x, paired=paired, dtype=dtype, seed=seed).to_dict()
-    return {"diagnose": [gap], "views": [view.to_dict()], **gallery.of([view])}
+    return {"diagnose": [gap], **parts}
+
+
+def _frame(frame: frames.Frame | None, target: EmbeddingSet, aligned: EmbeddingSet, model: Any) -> str | None:
+    """The frame that is named, or the model's where the sets say none."""
+    if frame is not None:
+        return frame.value
+    unsaid = target.provenance is None and aligned.provenance is None
+    return model.fitted_frame if unsaid and model is not None else None
 
 
 def console_status(text: str):

@@ -85,7 +85,6 @@ def fit(
         remove_states(_checkpoint(out))
     seconds = time.perf_counter() - started
     messages.say(f"fitted {model!r} on {y.rows:,} + {x.rows:,} rows in {seconds:.1f} s: {out}")
-    opening.tell_same_rows(y, x, source_column, target_column)
     for note in model.notes():
         messages.say(note)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,28 +38,6 @@ def open_set(
         f"{format_bytes(about['bytes'])}; {about['norms']}{_made_by(opened)}"
     )
     return opened
-
-
-def tell_same_rows(
-    source: EmbeddingSet, target: EmbeddingSet, source_column: str | None, target_column: str | None
-) -> None:
-    """Warn where a set is fitted on or measured against itself, which may be meant, as a control."""
-    if source_column != target_column or not _one_place(source.path, target.path):
-        return
-    clip = any((Path(str(source.path)) / kind).is_dir() for kind in ("img_emb", "text_emb"))
-    if clip and source_column is None:  # the layout holds both sides
-        return
-    where = f"{source.path}" + (f", column {source_column!r}" if source_column else "")
-    say(
-        f"anisoalign: warning: --source and --target name the same rows ({where}): one of the two is to be the other "
-        "set"
-    )
-
-
-def _one_place(a: object, b: object) -> bool:
-    if isinstance(a, Path) and isinstance(b, Path):
-        return os.path.realpath(a) == os.path.realpath(b)
-    return a is not None and str(a) == str(b)
 
 
 def _made_by(embeddings: EmbeddingSet) -> str:

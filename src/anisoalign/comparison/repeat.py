@@ -91,6 +91,8 @@ class Repeat:
         if isinstance(model, AnisoAlign):
             scores.strengths.append(float(model.strength_))
             scores.chooses_strength = model.strength == "auto"
+        if isinstance(model, Aligner):
+            scores.frame = model.fitted_frame
         target = self._targets(model)
         for strength, other in self._along_the_dial(model) if dial else ():
             scores.turn(strength, self._scores(self._transform(other, self.test_y, first=len(self.fit_y)), target))

@@ -12,7 +12,7 @@ from anisoalign.comparison.phases import phase_view
 from anisoalign.diagnostics.cosines import CosineHistogram
 from anisoalign.diagnostics.neighbours import neighbours
 from anisoalign.diagnostics.record import Record
-from anisoalign.geometry import principal_subspace
+from anisoalign.geometry import normalize, principal_subspace
 
 SHOWN_ROWS = 2_000
 """Rows a side that histograms and neighbours are taken from; a seeded sample where there are more."""
@@ -43,6 +43,8 @@ class BeforeAfter(Record):
         (`before`) or other aligned rows (`after`), each with side, row number, cosine and, with pairs, `own`.
     phases : dict
         `phase_view` of the model.
+    frame : str
+        "common" where all rows lie in a common frame, in which those before are source rows less their own mean.
     """
 
     method: str
@@ -67,6 +69,7 @@ class BeforeAfter(Record):
     mean_paired_before: float | None = None
     mean_paired_after: float | None = None
     phases: dict[str, Any] | None = None
+    frame: str | None = None
 
 
 def before_after(
@@ -80,6 +83,7 @@ def before_after(
     source_rows: Int[np.ndarray, " m"] | None = None,
     target_rows: Int[np.ndarray, " n"] | None = None,
     seed: int = 0,
+    common: bool = False,
 ) -> BeforeAfter:
     """Everything a page draws of one method, from unit rows.
 
@@ -91,6 +95,9 @@ def before_after(
         Whose phases are looked at in its own frame, where it has one.
     source_rows, target_rows : ndarray of int, optional
         Numbers of the rows in the sets they come from, by which captions are found; 0, 1, … by default.
+    common : bool
+        Targets and aligned rows lie in a common frame: source rows are shown in it, less their own mean, and phases
+        without the model, whose own frame is among the targets as they were.
 
     Examples
     --------
@@ -103,6 +110,8 @@ def before_after(
     """
     source_rows = np.arange(len(source)) if source_rows is None else source_rows
     target_rows = np.arange(len(target)) if target_rows is None else target_rows
+    if common:
+        source, model = normalize(source - source.mean(axis=0)), None
     own = np.sort(np.random.default_rng(seed).permutation(len(source))[:SHOWN_ROWS])
     other = own if paired else np.sort(np.random.default_rng(seed + 1).permutation(len(target))[:SHOWN_ROWS])
     y, z, x, y_rows, x_rows = source[own], aligned[own], target[other], source_rows[own], target_rows[other]
@@ -121,6 +130,7 @@ def before_after(
         rows_target=len(x),
         neighbours=examples(y, x, z, y_rows, x_rows, paired, seed),
         phases=phase_view(y, x, z, model),
+        frame="common" if common else None,
         **values,
     )
 

@@ -27,6 +27,7 @@ DIRECTIONS = {
     "reverse_recall_at_1": HIGHER,
     "reverse_recall_at_10": HIGHER,
     "mixed_recall_at_10": HIGHER,
+    "reverse_mixed_recall_at_10": HIGHER,
     "label_transfer": HIGHER,
     "balance": HIGHER,
 }
@@ -34,6 +35,20 @@ DIRECTIONS = {
 
 _NO_BETTER_ABOVE_ONE = ("target_penetration", "target_coverage")
 """Metrics that a perfect mixture brings to 1 and clumps beyond: what is above counts as 1 for the marks."""
+
+_OF_THE_TARGETS_FRAME = frozenset(
+    (
+        "instance_consistency",
+        "geometry_consistency",
+        "neighbour_consistency",
+        "balance",
+        "centroid_gap",
+        "uncentered_residual_anisotropy",
+        "paired_cosine",
+    )
+)
+"""Metrics that change with the frame: of rows against sources as they are, or by cosines with targets, which move too.
+Ranks and hits among the targets of either frame can be held against each other."""
 
 DIAL_METRICS = ("geometry_consistency", "target_penetration", "target_coverage", "balance")
 """What is kept along a method's dial, and with pairs recall in the plain and in the mixed pool."""
@@ -51,6 +66,7 @@ class MethodScores:
 
     `costs` are times and sizes, which differ from run to run; `dial` holds scores at other strengths, and
     `strengths` those that the method used, repeat by repeat, where it keeps them.
+    `frame` is that in which the method puts rows, "target" or "common".
     `kind` is "method", "control" (identity, random replacement) or "oracle" (needs pairs, or is the real
     target); only methods compete for the marks.
     """
@@ -62,6 +78,7 @@ class MethodScores:
     dial: dict[float, dict[str, list[float]]] = field(default_factory=dict)
     strengths: list[float] = field(default_factory=list)
     chooses_strength: bool = False
+    frame: str = "target"
 
     def spend(self, **costs: float) -> None:
         """Append what one repeat cost."""
@@ -107,7 +124,9 @@ class Comparison:
 
         `<metric>_mark` is "best", or "within_noise" where the difference to the best, paired by repeat, is
         within two standard errors; for it penetration and coverage above 1 count as 1.
+        A method of a common frame has none by metrics that change with the frame, unless all methods are of one.
         Of a single repeat, whose spread is unknown, there are neither errors nor marks.
+        Where label transfer was measured in fewer repeats than all, `label_transfer_repeats` says in how many.
         Where most sources repeat another there are no marks by what goes by neighbours, which are their own copies.
         `closed` is the share of the gap from ReAlign to real targets in label
         transfer that the method closes, left out where real targets are not above ReAlign by two standard errors. Where
@@ -139,6 +158,9 @@ class Comparison:
                 record[f"{metric}_se"] = standard_error(values)
             if entry.method in marks.get(metric, {}):
                 record[f"{metric}_mark"] = marks[metric][entry.method]
+        measured = len(entry.scores.get("label_transfer", ()))
+        if 0 < measured < self.protocol.get("repeats", 0):
+            record["label_transfer_repeats"] = measured
         if entry.strengths:
             record["strength_used"] = float(np.mean(entry.strengths))
             if entry.chooses_strength:
@@ -182,11 +204,7 @@ class Comparison:
         if self.protocol.get("repeated_sources") and metric in BY_NEIGHBOURS:
             return {}
         most = 1.0 if metric in _NO_BETTER_ABOVE_ONE else np.inf
-        rivals = {
-            e.method: np.minimum(e.scores[metric], most)
-            for e in self.methods
-            if e.kind == METHOD and metric in e.scores
-        }
+        rivals = {entry.method: np.minimum(entry.scores[metric], most) for entry in self._rivals(metric)}
         if len(rivals) < 2 or min(map(len, rivals.values())) < 2:
             return {}
         sign = DIRECTIONS[metric]
@@ -197,6 +215,12 @@ class Comparison:
             if name != best and behind.mean() <= 2.0 * standard_error(behind):
                 marks[name] = "within_noise"
         return marks
+
+    def _rivals(self, metric: str) -> list[MethodScores]:
+        """Methods that can be held against each other by a metric: of one frame, where it changes with that."""
+        able = [entry for entry in self.methods if entry.kind == METHOD and metric in entry.scores]
+        among_targets = [entry for entry in able if entry.frame == "target"]
+        return among_targets if among_targets and metric in _OF_THE_TARGETS_FRAME else able
 
 
 def has_room(base: Sequence[float] | np.ndarray, real: Sequence[float] | np.ndarray) -> bool:

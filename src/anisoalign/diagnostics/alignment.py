@@ -10,7 +10,8 @@ from jaxtyping import Float
 from anisoalign.diagnostics.cosines import cosines_of_pairs, row_pairs
 from anisoalign.diagnostics.label_transfer import Labels, check_labels_meet, cross_fitted_label_transfer, label_transfer
 from anisoalign.diagnostics.measures import alignment_text
-from anisoalign.diagnostics.mixing import mixing
+from anisoalign.diagnostics.mixed_search import FIRST, mixed_search
+from anisoalign.diagnostics.mixing import mixing_among, pool_neighbours
 from anisoalign.diagnostics.neighbours import neighbours, ranks_of
 from anisoalign.diagnostics.record import Record
 from anisoalign.geometry import anisotropy, eigenvalues
@@ -43,6 +44,8 @@ class AlignmentReport(Record):
         Δμ = ‖μz − μx‖.
     target_penetration, target_coverage : float
         M_Z and M_X, mixing relative to a random permutation.
+    mixed_target_share_at_10 : float
+        Share of targets among the first ten that z_i finds among all targets and all other aligned rows.
     uncentered_residual_anisotropy : float, with pairs
         λ1 / (tr / d) of the second moment of x_i − z_i.
     paired_cosine : float, with pairs
@@ -51,6 +54,11 @@ class AlignmentReport(Record):
         Aligned row to its target, and target to its aligned row.
     mixed_recall_at_10 : float, with pairs
         Query z_i against all targets and all other aligned rows: is x_i among the first ten?
+    reverse_mixed_recall_at_10 : float, with pairs
+        Query x_i against all aligned rows and all other targets: is z_i among the first ten?
+    raw_mixed_target_share_at_10 : float, of `evaluate` alone
+    raw_mixed_recall_at_10, raw_reverse_mixed_recall_at_10 : float, with pairs, of `evaluate` alone
+        The same of source rows as they are: what the alignment is to be held against.
     label_transfer : float, with labels
         Accuracy on targets of a classifier trained on aligned rows.
     raw_label_transfer : float, with labels
@@ -58,6 +66,9 @@ class AlignmentReport(Record):
     residual_spectrum_k, residual_spectrum : list, with pairs, of `evaluate` alone
         Eigenvalues of the second moment of x_i − z_i over their mean, at ranks about evenly spaced on a log scale; the
         first is `uncentered_residual_anisotropy`.
+    frame : str
+        "common" where targets and aligned rows, each side less its own mean, lie in a common frame and the source does
+        not: Φ, Ψ and Ω, which hold aligned rows against it, are lower for that, and nothing is told of raw rows.
     """
 
     rows_source: int
@@ -69,6 +80,7 @@ class AlignmentReport(Record):
     centroid_gap: float
     target_penetration: float
     target_coverage: float
+    mixed_target_share_at_10: float
     uncentered_residual_anisotropy: float | None = None
     paired_cosine: float | None = None
     recall_at_1: float | None = None
@@ -76,10 +88,15 @@ class AlignmentReport(Record):
     reverse_recall_at_1: float | None = None
     reverse_recall_at_10: float | None = None
     mixed_recall_at_10: float | None = None
+    reverse_mixed_recall_at_10: float | None = None
+    raw_mixed_target_share_at_10: float | None = None
+    raw_mixed_recall_at_10: float | None = None
+    raw_reverse_mixed_recall_at_10: float | None = None
     label_transfer: float | None = None
     raw_label_transfer: float | None = None
     residual_spectrum_k: list[int] | None = None
     residual_spectrum: list[float] | None = None
+    frame: str | None = None
 
     def __str__(self) -> str:
         return alignment_text(self.to_dict())
@@ -126,14 +143,6 @@ def _residual_eigenvalues(target: np.ndarray, aligned: np.ndarray) -> np.ndarray
     return eigenvalues(residual.T @ residual / len(residual))
 
 
-def mixed_recall(target: Float[np.ndarray, "n d"], aligned: Float[np.ndarray, "n d"], at: int = 10) -> float:
-    """Share of aligned rows that find their target among the first `at` of all targets and other aligned rows."""
-    n = len(target)
-    pool = np.concatenate([target, aligned])
-    ranks = ranks_of(aligned, pool, np.arange(n), exclude=np.arange(n, 2 * n))
-    return float(np.mean(ranks < at))
-
-
 def alignment_metrics(
     source: Float[np.ndarray, "m d"],
     target: Float[np.ndarray, "n d"],
@@ -170,7 +179,7 @@ def alignment_metrics(
     (1.0, 1.0, 10)
     """
     k = default_k(len(source), len(target)) if k is None else k
-    mixed = mixing(target, aligned, k)
+    found = pool_neighbours(target, aligned, max(k, FIRST))
     report = {
         "rows_source": len(source),
         "rows_target": len(target),
@@ -179,7 +188,8 @@ def alignment_metrics(
         "geometry_consistency": geometry_consistency(source, aligned, seed),
         "neighbour_consistency": neighbour_consistency(source, aligned, k),
         "centroid_gap": float(np.linalg.norm(aligned.mean(axis=0) - target.mean(axis=0))),
-        **mixed._asdict(),
+        **mixing_among(found[:, :k], len(target))._asdict(),
+        **mixed_search(found, len(target), paired),
     }
     if paired:
         report |= paired_metrics(target, aligned)
@@ -205,5 +215,4 @@ def paired_metrics(target: Float[np.ndarray, "n d"], aligned: Float[np.ndarray, 
         "recall_at_10": float(np.mean(forward < 10)),
         "reverse_recall_at_1": float(np.mean(backward < 1)),
         "reverse_recall_at_10": float(np.mean(backward < 10)),
-        "mixed_recall_at_10": mixed_recall(target, aligned),
     }

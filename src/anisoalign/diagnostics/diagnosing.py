@@ -14,6 +14,7 @@ from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings, pai
 from anisoalign.embeddings.arguments import check_seed, check_whole
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.provenance import warn_of_encoders
+from anisoalign.embeddings.same_rows import warn_of_same_rows
 from anisoalign.statistics import Moments, check_widths, float64_below, measure
 from anisoalign.statistics.moments import rounding_of
 
@@ -76,6 +77,7 @@ def diagnose(
     check_seed(seed)
     y, x = open_embeddings(source, name="source"), open_embeddings(target, name="target")
     warn_of_encoders((y.name, y.provenance), (x.name, x.provenance))
+    warn_of_same_rows(y, x)
     check_widths(y, x)
     for embeddings in (y, x):
         if embeddings.rows < 2:

@@ -10,13 +10,15 @@ import numpy as np
 
 from anisoalign.diagnostics.alignment import AlignmentReport, alignment_metrics, residual_spectrum
 from anisoalign.diagnostics.label_transfer import Labels, as_text, check_can_teach
+from anisoalign.diagnostics.mixed_search import FIRST, mixed_search
+from anisoalign.diagnostics.mixing import pool_neighbours
 from anisoalign.diagnostics.out_of_step import warn_of_no_pairs
 from anisoalign.diagnostics.repeats import warn_of_repeated_sources, warn_of_repeats_in_recall
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
 from anisoalign.embeddings.arguments import check_labels, check_seed, check_whole
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.pairs import check_paired
-from anisoalign.embeddings.provenance import warn_of_encoders, warn_of_frames
+from anisoalign.embeddings.provenance import in_common_frame, warn_of_encoders, warn_of_frames
 from anisoalign.statistics import check_widths, float64_below
 
 SAMPLE_ROWS = 20_000
@@ -38,6 +40,7 @@ def evaluate(
     sample: int = SAMPLE_ROWS,
     dtype: str = "auto",
     seed: int = 0,
+    frame: str | None = None,
 ) -> AlignmentReport:
     """Measure an alignment Z = T(Y) against its targets (docs/what-the-numbers-mean.md).
 
@@ -63,6 +66,9 @@ def evaluate(
     seed : int
         Of that sample, of the pairs of rows that Ψ is taken over where there are too many, and of the folds of label
         transfer.
+    frame : {"target", "common"}, optional
+        Where targets and aligned rows lie, "common" if each side is less its own mean; by default what the sets say,
+        else "target". There is then no figure of raw rows, which lie elsewhere.
 
     Returns
     -------
@@ -73,7 +79,7 @@ def evaluate(
     ------
     InputError
         On widths, row counts or label counts that do not fit together, ids that contradict that rows belong together,
-        and unusable rows.
+        unusable rows, and a frame that there is not.
 
     Examples
     --------
@@ -87,11 +93,14 @@ def evaluate(
     """
     check_whole(k=k, sample=sample)
     check_seed(seed)
+    if frame not in (None, "target", "common"):
+        raise InputError(f"frame must be target or common, not {frame!r}")
     y = open_embeddings(source, name="source")
     x = open_embeddings(target, name="target")
     z = open_embeddings(aligned, name="aligned")
     warn_of_encoders(*((rows.name, rows.provenance) for rows in (y, x, z)))
     warn_of_frames(x.provenance, z.provenance)
+    common = frame == "common" if frame else in_common_frame(y.provenance, x.provenance, z.provenance)
     check_widths(y, x)
     if z.dim != x.dim:
         raise InputError(f"aligned has width {z.dim}, target has width {x.dim}")
@@ -142,7 +151,11 @@ def evaluate(
         k=k,
         seed=seed,
     )
-    return replace(report, **residual_spectrum(targets, moved)) if paired else report
+    report = replace(report, **residual_spectrum(targets, moved)) if paired else report
+    if common:
+        return replace(report, frame="common", raw_label_transfer=None)
+    raw = mixed_search(pool_neighbours(targets, sources, FIRST), len(targets), paired)
+    return replace(report, **{f"raw_{key}": value for key, value in raw.items()})
 
 
 def matching_rows(

@@ -75,10 +75,23 @@ COMPARED = (
     ),
     Measure("recall_at_10", "recall @10", "own target among the first ten targets", 2),
     Measure("mixed_recall_at_10", "mixed R@10", "the same in a pool that also holds all other aligned rows", 2),
+    Measure("reverse_mixed_recall_at_10", "reverse mixed R@10", "the other way: a target asks that pool", 2),
+    Measure(
+        "mixed_target_share_at_10",
+        "targets @10",
+        "share of targets among the first ten that an aligned row finds where all targets and all other aligned rows "
+        "are in one pool; about a half of as many of both that are shuffled",
+        2,
+    ),
     Measure("label_transfer", "label transfer", "accuracy on real targets of a classifier trained on aligned rows"),
     Measure("closed", "closed", "share of the way from ReAlign (0) to real targets (1) in label transfer", 2),
 )
 """Columns of a comparison."""
+
+
+def _raw(measure: Measure) -> Measure:
+    return Measure(f"raw_{measure.key}", "  of raw rows", "the same of the source rows as they are", measure.decimals)
+
 
 ALIGNED = (
     Measure("instance_consistency", "Φ rows kept", "semantics: mean cosine of a source row with its aligned row"),
@@ -90,7 +103,8 @@ ALIGNED = (
     COMPARED[5],
     Measure("reverse_recall_at_1", "reverse recall @1", "the other way: from target to aligned row"),
     Measure("reverse_recall_at_10", "reverse recall @10", "the other way: from target to aligned row"),
-    *COMPARED[6:8],
+    *(of for measure in COMPARED[6:9] for of in (measure, _raw(measure))),
+    COMPARED[9],
     Measure(
         "raw_label_transfer",
         "  of raw rows",
@@ -123,7 +137,8 @@ def present(measures: Sequence[Measure], records: Sequence[Mapping[str, Any]]) -
 
 def alignment_title(record: Mapping[str, Any]) -> str:
     """What an alignment was measured on."""
-    return f"{record['rows_source']:,} source and {record['rows_target']:,} target rows, k = {record['k']}"
+    frame = "; in a common frame, each side less its own mean" if record.get("frame") == "common" else ""
+    return f"{record['rows_source']:,} source and {record['rows_target']:,} target rows, k = {record['k']}{frame}"
 
 
 def alignment_text(record: Mapping[str, Any]) -> str:
@@ -148,7 +163,24 @@ def comparison_text(records: Sequence[Mapping[str, Any]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
     legend = [textwrap.fill(f"{m.name} – {m.words}", _WIDTH, subsequent_indent="  ") for m in measures]
-    return "\n".join([*table, "", "* best, ≈ within noise of it", *legend])
+    return "\n".join([*table, "", "* best, ≈ within noise of it", *labelled_in_fewer(records), *legend])
+
+
+def labelled_in_fewer(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence where label transfer was measured in fewer splits than all.
+
+    Examples
+    --------
+    >>> labelled_in_fewer([{"repeats": 30, "label_transfer_repeats": 27}])
+    ['Label transfer is that of 27 of 30 splits: in the others only one label was left to train on.']
+    """
+    found = next((record for record in records if "label_transfer_repeats" in record), None)
+    if found is None:
+        return []
+    return [
+        f"Label transfer is that of {found['label_transfer_repeats']} of {found['repeats']} splits: in the others only "
+        "one label was left to train on."
+    ]
 
 
 def _compared(measure: Measure, record: Mapping[str, Any]) -> str:

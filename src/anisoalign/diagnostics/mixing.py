@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from anisoalign.diagnostics.neighbours import neighbours
 
@@ -85,11 +85,22 @@ def mixing(target: Float[np.ndarray, "n d"], aligned: Float[np.ndarray, "m d"], 
     k : int
         At least 2: a single neighbour is never mixed.
     """
+    return mixing_among(pool_neighbours(target, aligned, k), len(target))
+
+
+def pool_neighbours(
+    target: Float[np.ndarray, "n d"], aligned: Float[np.ndarray, "m d"], k: int
+) -> Int[np.ndarray, "n+m k"]:
+    """The k nearest rows of the pool X ∪ Z, targets first in it, to each of its rows, itself left out; best first."""
+    pool = np.concatenate([target, aligned])
+    return neighbours(pool, pool, k, exclude=np.arange(len(pool)))
+
+
+def mixing_among(found: Int[np.ndarray, "rows k"], targets: int) -> Mixing:
+    """`mixing` of a pool that begins with so many targets, from the nearest rows of each of its rows."""
+    k, n, m = found.shape[1], targets, len(found) - targets
     if k < 2:
         raise ValueError(f"k must be at least 2 for mixing, not {k}: the entropy of one neighbour is always 0")
-    n, m = len(target), len(aligned)
-    pool = np.concatenate([target, aligned])
-    found = neighbours(pool, pool, k, exclude=np.arange(n + m))
     entropy = binary_entropy((found < n).mean(axis=1))
     return Mixing(
         target_penetration=float(entropy[n:].mean() / expected_entropy(k, n, m - 1)),

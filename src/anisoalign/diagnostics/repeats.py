@@ -22,7 +22,9 @@ BY_NEIGHBOURS = frozenset(
         "recall_at_10",
         "reverse_recall_at_1",
         "reverse_recall_at_10",
+        "mixed_target_share_at_10",
         "mixed_recall_at_10",
+        "reverse_mixed_recall_at_10",
     )
 )
 """Those figures, by their keys in records."""

@@ -111,7 +111,13 @@ def open_any(
 
 
 def _instead(source: object) -> str:
-    """What to give instead of a list: of paths their folder, of rows an array."""
+    """What to give instead of a table, of a column, or of a list: of paths their folder, of rows an array."""
+    if hasattr(source, "to_numpy") and hasattr(source, "columns"):
+        return (
+            "; `table.to_numpy()` makes an array of its numbers, `np.stack(table['embedding'])` of a column of vectors"
+        )
+    if hasattr(source, "to_numpy") and hasattr(source, "dtype"):
+        return "; `np.stack(column)` makes an array of a column of vectors"
     if not isinstance(source, list | tuple) or not source:
         return ""
     if isinstance(source[0], str | Path | RemotePath):

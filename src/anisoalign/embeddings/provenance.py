@@ -125,6 +125,22 @@ def frame_of(provenance: Provenance) -> str:
     return str(by.get("frame", "target")) if isinstance(by, dict) else "target"
 
 
+def in_common_frame(source: Provenance | None, *others: Provenance | None) -> bool | None:
+    """Tell whether the others lie in a common frame and the source does not; None where none of them says.
+
+    Examples
+    --------
+    >>> raw = {"encoder": "hf:clip"}
+    >>> moved = {**raw, "aligned_by": {"method": "realign", "frame": "common"}}
+    >>> in_common_frame(raw, moved, None), in_common_frame(raw, raw), in_common_frame(raw, None)
+    (True, False, None)
+    """
+    said = {frame_of(provenance) for provenance in others if provenance is not None}
+    if not said:
+        return None
+    return said == {"common"} and (source is None or frame_of(source) != "common")
+
+
 def warn_of_frames(target: Provenance | None, aligned: Provenance | None) -> None:
     """Warn where aligned rows say that they lie in another frame than the targets that they are held against."""
     if target is None or aligned is None or frame_of(target) == frame_of(aligned):

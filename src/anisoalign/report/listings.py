@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from anisoalign.diagnostics.measures import ALIGNED, COMPARED, Measure, present
+from anisoalign.diagnostics.measures import ALIGNED, COMPARED, Measure, labelled_in_fewer, present
 from anisoalign.report.answers import seconds, size
 from anisoalign.report.choosing import balance_of, transfer_has_room
 from anisoalign.report.rivals import strength_of
@@ -17,6 +17,7 @@ from anisoalign.report.wording import (
     competing,
     controls,
     copies_among,
+    directions_compared,
     in_order,
     many,
     side_names,
@@ -89,7 +90,8 @@ def _compared(records: Sequence[Record], key: str, caption: str, shown: Collecti
     measures = [m for m in present((BALANCE, *COMPARED), whole) if room or m.key != "closed"]
     kept = [[record for record in group if record["method"] in shown] for group in in_order(whole)]
     groups = [[(str(r["method"]), [_cell(m, r) for m in measures]) for r in group] for group in kept]
-    notes = [_ONE_SPLIT if any(record.get("repeats") == 1 for record in whole) else _MARKED, *copies_among(whole)]
+    notes = [_ONE_SPLIT if any(record.get("repeats") == 1 for record in whole) else _MARKED]
+    notes += [*copies_among(whole), *labelled_in_fewer(whole)]
     if any(str(record["method"]).startswith("oracle-") for record in records):
         notes.append(
             "The oracles are simple maps made with pairs, for comparison only: they minimise a distance, which is not "
@@ -197,7 +199,8 @@ def controls_listing(gap: Record) -> Listing | None:
 def _listing(key: str, caption: str, measures: Sequence[Measure], record: Record) -> Listing:
     rows = [(m.name, [Cell(m.number(record)), Cell(m.words)]) for m in present(measures, [record])]
     note = f"{record['rows_source']:,} source rows, {record['rows_target']:,} target rows"
-    note += "".join(f", {name} = {record[at]}" for at, name in (("dim", "d"), ("q", "q"), ("k", "k")) if at in record)
+    sizes = {"d": record.get("dim"), "q": directions_compared(record) if "q" in record else None, "k": record.get("k")}
+    note += "".join(f", {name} = {size}" for name, size in sizes.items() if size is not None)
     return Listing(key, caption, [("value", ""), ("what it says", "")], [rows], [f"{note}."], "measure")
 
 

@@ -32,7 +32,7 @@ from anisoalign.report.method_charts import label_transfer, plain_recall, trade_
 from anisoalign.report.phase_charts import compasses, couplings
 from anisoalign.report.plate import Plate
 from anisoalign.report.results import Results
-from anisoalign.report.wording import Record, copies_among, many, protocol_line, short_name
+from anisoalign.report.wording import Record, copies_among, many, of_a_common_frame, protocol_line, short_name
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -230,7 +230,8 @@ def _gap_sections(
     if gap is None:
         command = "anisoalign diagnose --source TEXT --target IMAGE --paired --report page.html"
         first = _unknown("gap", "Is there a gap?", command)
-        return [Section(first.key, first.question, first.answer, plates=looks, missing=command)]
+        answer = answers.Answer(first.answer.short, of_a_common_frame(views[0], source) if views else [], [])
+        return [Section(first.key, first.question, answer, plates=looks, missing=command)]
     shapes = (spectra(gap, source, target), overlap(gap, source, target), residual_spectrum(gap), residual_energy(gap))
     return [
         Section("gap", "Is there a gap?", answers.is_there_a_gap(gap, source, target), looks),
@@ -388,6 +389,7 @@ def _found(entries: Sequence[Mapping[str, Any]], shown: Record, results: Results
     if with_own:
         own = sum(any(n.get("own") for n in entry["after"]) for entry in with_own)
         words += f" {own} of {len(with_own)} have their own {target} among them."
+    words += "".join(f" {sentence}" for sentence in of_a_common_frame(shown, source))
     words += (
         " These are a few examples and no measure. Penetration, over all tested rows, is forgiving: "
         "it is nearly 1 wherever both kinds occur among the neighbours in fair numbers, as at one third."

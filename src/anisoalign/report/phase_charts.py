@@ -22,7 +22,7 @@ def compasses(views: Sequence[Record], source: str, target: str) -> Plate | None
     chosen = next((view for view in shown if view["phases"]["polar_stage"]), shown[0])
     seen, name = chosen["phases"], short_name(chosen["method"])
     drawn = [
-        _compass_view("before", seen, "source", f"raw {many(source)}", target, "compasses-0"),
+        _compass_view("before", seen, "source", many(source), target, "compasses-0"),
         _compass_view(f"after {name}", seen, "aligned", f"aligned {many(source)}", target, "compasses-1"),
     ]
     low = " → ".join(f"{seen[f'potential_{side}']:.2f}" for side in ("source", "aligned"))

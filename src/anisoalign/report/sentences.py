@@ -31,9 +31,23 @@ def alignment_sentences(record: Record) -> list[str]:
         f"{record['target_penetration']:.2f} and coverage {record['target_coverage']:.2f} of what real targets would "
         "have.",
     ]
+    if record.get("frame") == "common":
+        sentences[0] += (
+            " They lie in a common frame, each side less its own mean, and the source does not: Ψ and Ω are lower for "
+            "that alone."
+        )
+    mirrored = "reverse_mixed_recall_at_10" in record  # not in results of before
     if "mixed_recall_at_10" in record and "recall_at_10" in record:
         sentences.append(
             f"{record['recall_at_10']:.0%} of the aligned rows find their own target among the first ten targets, "
-            f"{record['mixed_recall_at_10']:.0%} when the pool holds the other aligned rows, too."
+            f"{record['mixed_recall_at_10']:.0%} when the pool holds the other aligned rows, too"
+            + (f"; of the targets {record['reverse_mixed_recall_at_10']:.0%} find theirs there." if mirrored else ".")
+        )
+    if "mixed_target_share_at_10" in record:
+        raw = record.get("raw_mixed_target_share_at_10")
+        sentences.append(
+            f"In one pool with all targets and all other aligned rows {record['mixed_target_share_at_10']:.0%} of the "
+            "first ten rows that an aligned row finds are targets"
+            + ("." if raw is None else f"; before, {raw:.0%} were.")
         )
     return sentences

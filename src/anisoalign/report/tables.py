@@ -7,12 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from anisoalign.diagnostics.measures import ALIGNED, COMPARED, Measure, alignment_title, fixed, present
+from anisoalign.diagnostics.measures import (
+    ALIGNED,
+    COMPARED,
+    Measure,
+    alignment_title,
+    fixed,
+    labelled_in_fewer,
+    present,
+)
+from anisoalign.report.choosing import in_common_frame
 from anisoalign.report.wording import (
     CONTROLLED,
     GAP,
     Record,
     chosen_strengths,
+    competing,
     controls,
     copies_among,
     directions_compared,
@@ -50,9 +60,9 @@ def comparison_table(records: Sequence[Record]) -> Table:
     measures = present(COMPARED, records)
     legend = [f"{measure.name.removesuffix(' ↓')} – {measure.words}" for measure in measures]
     marked = {measure.key for measure in measures if any(measure.mark(record) for record in records)}
-    said = [*([_marks("* best")] if marked else []), *copies_among(records)]
+    said = [*([_marks("* best", records)] if marked else []), *copies_among(records), *labelled_in_fewer(records)]
     table = _table(protocol_line(records), "\n".join(["", *said, *legend, *chosen_strengths(records)]))
-    table.add_column("method", overflow="fold")
+    table.add_column("method", no_wrap=True, overflow="fold")
     for measure in measures:
         table.add_column(_heading(measure), justify="right", overflow="fold")
     for section in in_order(records):
@@ -75,8 +85,11 @@ def comparison_markdown(records: Sequence[Record]) -> str:
     legend += [f"* {sentence}" for sentence in chosen_strengths(records)]
     protocol = protocol_line(records)
     marked = any(measure.mark(record) for measure in measures for record in records)
-    notes = [protocol[:1].upper() + protocol[1:] + "." if protocol else "", _marks("**bold** best") if marked else ""]
-    notes += copies_among(records)
+    notes = [
+        protocol[:1].upper() + protocol[1:] + "." if protocol else "",
+        _marks("**bold** best", records) if marked else "",
+    ]
+    notes += [*copies_among(records), *labelled_in_fewer(records)]
     return "\n".join([*lines, "", *filter(None, notes), "", *legend, ""])
 
 
@@ -222,10 +235,12 @@ def _heading(measure: Measure) -> str:
     return measure.name.replace(" ", "\n")
 
 
-def _marks(best: str) -> str:
+def _marks(best: str, records: Sequence[Record]) -> str:
+    framed = {in_common_frame(record) for record in filter(competing, records)} == {True, False}
     return (
         f"{best}, ≈ within two standard errors of it by the differences split by split; controls and maps made with "
-        "pairs take no part."
+        "pairs take no part"
+        + ("; methods of a common frame take none in Ψ, Ω and residual anisotropy." if framed else ".")
     )
 
 

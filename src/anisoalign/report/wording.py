@@ -93,6 +93,22 @@ def many(name: str) -> str:
     return f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"
 
 
+def of_a_common_frame(view: Record, source: str) -> list[str]:
+    """A sentence where a view shows rows of a common frame: what its figures call before.
+
+    Examples
+    --------
+    >>> of_a_common_frame({"frame": "common"}, "text")
+    ['All rows lie in a common frame, each side less its own mean: before, texts less theirs; after, aligned texts.']
+    """
+    if view.get("frame") != "common":
+        return []
+    return [
+        f"All rows lie in a common frame, each side less its own mean: before, {many(source)} less theirs; after, "
+        f"aligned {many(source)}."
+    ]
+
+
 def competing(record: Record) -> bool:
     """Whether the record is a method's, neither a control's nor that of a map made with pairs."""
     return record.get("kind", "method") == "method"

@@ -30,6 +30,11 @@ class MemorySource:
         self.dtype = array.dtype.newbyteorder("=")
         self.nbytes = array.nbytes
 
+    @property
+    def memory(self) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+        """Where the array lies and how it is laid out: the same for no two arrays that are there at once."""
+        return self._array.ctypes.data, self._array.shape, self._array.strides
+
     def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[Block]:
         """Yield consecutive rows, as views where strides allow."""
         end = self.rows if stop is None else stop
@@ -73,6 +78,7 @@ def check_array(shape: tuple[int, ...], dtype: np.dtype, label: str) -> None:
     if dtype.names is not None:
         raise InputError(f"{label}: embeddings must be float16, float32 or float64, these are records of {dtype}")
     if len(shape) != 2 or shape[1] == 0:
-        raise InputError(f"{label}: embeddings must be an array of shape (rows, width), this one is {shape}")
+        stacked = "; `np.stack(rows)` makes one of vectors" if dtype.hasobject and len(shape) == 1 else ""
+        raise InputError(f"{label}: embeddings must be an array of shape (rows, width), this one is {shape}{stacked}")
     if dtype.kind != "f" or dtype.itemsize > 8:
         raise InputError(f"{label}: embeddings must be float16, float32 or float64, these are {dtype}")
