@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
-from anisoalign.embeddings.provenance import Provenance, in_words, same_encoder
+from anisoalign.embeddings.provenance import Provenance, in_words, moved_by, same_encoder
 from anisoalign.statistics import check_widths
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def open_sets(source: Any, target: Any, force: bool = False) -> tuple[EmbeddingS
     check_widths(source, target)
     check_one_encoder(source, target, force)
     for embeddings in (source, target):
-        if moved := _moved_by(embeddings.provenance):
+        if moved := moved_by(embeddings.provenance):
             warnings.warn(
                 f"{embeddings.name} was aligned before, {moved}: a model fitted on it is for rows like these, not for "
                 "those of the encoder",
@@ -62,7 +62,7 @@ def check_source(model: Aligner, source: EmbeddingSet, force: bool = False) -> N
     """
     fitted = source_of(model)
     new = source.provenance
-    now, then = _moved_by(new), _moved_by(fitted)
+    now, then = moved_by(new), moved_by(fitted)
     if now and now != then:
         more = f"the model's sources {then}" if then else "it is moved again"
         warnings.warn(f"{source.name} was aligned before, {now}: {more}", stacklevel=1)
@@ -81,14 +81,6 @@ def check_source(model: Aligner, source: EmbeddingSet, force: bool = False) -> N
         )
 
 
-def _moved_by(provenance: Provenance | None) -> str:
-    """Which model has moved rows before, in words; empty where none has, or nothing is known."""
-    by = (provenance or {}).get("aligned_by")
-    if not by:
-        return ""
-    return f"by {by.get('method')} (model {by.get('model')})" if isinstance(by, dict) else f"by {by}"
-
-
 def source_of(model: Aligner) -> Provenance | None:
     """Return what a fitted model remembers of its sources' encoder, None if nothing."""
     return getattr(model, "provenance_", {}).get("source", {}).get("provenance")
@@ -105,9 +97,7 @@ def _origin(embeddings: EmbeddingSet) -> dict[str, Any]:
     return found if embeddings.provenance is None else {**found, "provenance": embeddings.provenance}
 
 
-def aligned_provenance(model: Aligner, source: EmbeddingSet, fingerprint: str) -> Provenance | None:
-    """Return the provenance of transformed rows: that of the source, and the model that moved them."""
-    if source.provenance is None:
-        return None
-    by = {"method": model.name, "model": fingerprint[:16]}
-    return {**source.provenance, "aligned_by": by if model.fitted_frame == "target" else {**by, "frame": "common"}}
+def aligned_provenance(model: Aligner, source: EmbeddingSet, fingerprint: str) -> Provenance:
+    """Return the provenance of transformed rows: that of the source, if any, and the model that moved them."""
+    by = {"method": model.name, "model": fingerprint[:16], "frame": model.fitted_frame, "side": model.side}
+    return {**(source.provenance or {}), "aligned_by": by}

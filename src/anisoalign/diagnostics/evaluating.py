@@ -16,7 +16,7 @@ from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
 from anisoalign.embeddings.arguments import check_labels, check_seed, check_whole
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.pairs import check_paired
-from anisoalign.embeddings.provenance import warn_of_encoders, warn_of_frames
+from anisoalign.embeddings.provenance import Provenance, warn_of_encoders, warn_of_frames
 from anisoalign.statistics import check_widths, float64_below
 
 SAMPLE_ROWS = 20_000
@@ -91,7 +91,7 @@ def evaluate(
     x = open_embeddings(target, name="target")
     z = open_embeddings(aligned, name="aligned")
     warn_of_encoders(*((rows.name, rows.provenance) for rows in (y, x, z)))
-    warn_of_frames(x.provenance, z.provenance)
+    warn_of_frames(_said(x), _said(z))
     check_widths(y, x)
     if z.dim != x.dim:
         raise InputError(f"aligned has width {z.dim}, target has width {x.dim}")
@@ -143,6 +143,11 @@ def evaluate(
         seed=seed,
     )
     return replace(report, **residual_spectrum(targets, moved)) if paired else report
+
+
+def _said(rows: EmbeddingSet) -> Provenance | None:
+    """What a set says of its origin; None of rows in memory that say nothing, as they cannot: only files do."""
+    return {} if rows.provenance is None and rows.path is not None else rows.provenance
 
 
 def matching_rows(
