@@ -149,9 +149,10 @@ def warn_of_frames(target: Provenance | None, aligned: Provenance | None) -> Non
     there, here, other = "aligned rows", "targets", target
     if frame_of(aligned) == "target":
         there, here, other = here, there, aligned
+    apart = "do not, so that their means are" if other else "do not say so, and their means may be"
     warnings.warn(
-        f"the {there} lie in a common frame, the {here} do not{'' if other else ' say so'}, so that their means are far "
-        "apart: transform both with --frame common, the targets with --side target too, or neither",
+        f"the {there} lie in a common frame, the {here} {apart} far apart: transform both with --frame common, the "
+        "targets with --side target too, or neither",
         stacklevel=1,
     )
 
