@@ -60,24 +60,25 @@ def check_source(model: Aligner, source: EmbeddingSet, force: bool = False) -> N
 
     Warns of rows that a model has moved before and the model's sources not, or the other way round.
     """
-    fitted = source_of(model)
+    fitted, sources = source_of(model), f"{model.side}s"
     new = source.provenance
     now, then = moved_by(new), moved_by(fitted)
     if now and now != then:
-        more = f"the model's sources {then}" if then else "it is moved again"
+        more = f"the model's {sources} {then}" if then else "it is moved again"
         warnings.warn(f"{source.name} was aligned before, {now}: {more}", stacklevel=1)
     elif new is not None and then and not now:
-        warnings.warn(f"the model's sources were aligned before, {then}, and {source.name} was not", stacklevel=1)
+        warnings.warn(f"the model's {sources} were aligned before, {then}, and {source.name} was not", stacklevel=1)
     if force or fitted is None or new is None:
         return
     if not same_encoder(fitted, new):
         raise InputError(
-            f"{source.name} comes from {in_words(new)}, the model was fitted on sources from {in_words(fitted)}{_FORCE}"
+            f"{source.name} comes from {in_words(new)}, the model was fitted on {sources} from {in_words(fitted)}"
+            f"{_FORCE}"
         )
     if None not in (kinds := (fitted.get("modality"), new.get("modality"))) and kinds[0] != kinds[1]:
         raise InputError(
             f"{source.name} holds {new['modality']} embeddings, the model was fitted on {fitted['modality']} "
-            f"embeddings as sources{_FORCE}"
+            f"embeddings as {sources}{_FORCE}"
         )
 
 

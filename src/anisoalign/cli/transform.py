@@ -70,8 +70,8 @@ def transform(
     exact = "float64" in (dtype.value, out_dtype.value)
     if device == "auto" and (exact or draws(fitted) or engine is carrying.Engine.ray):
         place = find_device("cpu")
-    y = opening.open_set(source, "source", column, bad_rows, norms, memory)
-    tell_plan(estimate(fitted, y, None, dtype.value, out_dtype=out_dtype.value))
+    y = opening.open_set(source, side.value, column, bad_rows, norms, memory, "--source-column")
+    tell_plan(estimate(fitted, y, None, dtype.value, out_dtype=out_dtype.value), side.value)
     started = time.perf_counter()
     with bars.progress("transform", y.rows) as done, carrying.carried_by(engine):
         fitted.transform(
