@@ -54,6 +54,8 @@ def transform(
 
     Other columns of vectors (lists of floats) are left out, and named on stderr.
 
+    Rows that --bad-rows drop leaves out are listed in OUT/manifest.json by shard, of a file in OUT.dropped.json.
+
     OUT appears when it is complete; an interrupted run continues with the same command. Random draws belong to the
     model: they are fixed by the seed it was fitted with and by the number of the row.
     """
@@ -85,7 +87,7 @@ def transform(
             force=force,
             device=str(place),
         )
-    messages.tell_dropped(y)
+    messages.tell_dropped(y, out=out)
     messages.tell_left_out(y)
     seconds = time.perf_counter() - started
     messages.say(f"{y.rows - len(y.dropped):,} rows in {seconds:.1f} s ({y.rows / seconds:,.0f}/s): {out}")

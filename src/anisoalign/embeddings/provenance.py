@@ -9,10 +9,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from anisoalign.embeddings.atomic import write_synced
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.lance_ import is_lance
-from anisoalign.embeddings.manifest import read_manifest, to_json
+from anisoalign.embeddings.manifest import read_manifest
 from anisoalign.embeddings.naming import named
 
 Provenance = dict[str, Any]
@@ -186,12 +185,3 @@ def in_words(provenance: Provenance) -> str:
     if isinstance(beside, dict):
         marks.append(f"texts by {beside.get('name')}, weights {str(beside.get('fingerprint'))[:8]}")
     return provenance["encoder"] + (f" ({', '.join(marks)})" if marks else "")
-
-
-def write_provenance(path: Path, provenance: Provenance | None) -> None:
-    """Say beside a single file, or a Lance dataset, where its vectors come from; nothing where nothing is known."""
-    beside = provenance_path(path)
-    if provenance is None:
-        beside.unlink(missing_ok=True)
-    else:
-        write_synced(beside, to_json(provenance))
