@@ -74,9 +74,10 @@ def check_none_missing(shards: Sequence[Path], folder: Path) -> None:
     numbers = {number for path in shards if (number := trailing_number(path.stem)) is not None}
     if len(numbers) < len(shards):  # shards and metadata meet by order
         return
+    first, last = min(numbers), max(numbers)
     for file in _metadata_files(folder):
         number = trailing_number(file.stem)
-        if number is None or number in numbers or not min(numbers) < number < max(numbers):
+        if number is None or number in numbers or not first < number < last:
             continue
         stem, digits = shards[0].stem.rstrip("0123456789"), file.stem[len(file.stem.rstrip("0123456789")) :]
         missing = shards[0].with_name(f"{stem}{digits}{shards[0].suffix}")

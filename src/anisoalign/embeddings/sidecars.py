@@ -116,7 +116,9 @@ def write_sidecars(
 
 
 def _shared(out: Path, beside: Path, other: Path) -> str:
-    return f"{out} would share {beside.name} with {other.name}, which has its own there; choose another name or folder"
+    return (
+        f"{out} would share {beside.name} with {other.name}, with which it is read too; choose another name or folder"
+    )
 
 
 def _namesake(out: Path, endings: Sequence[str], lance: bool = False) -> Path | None:
