@@ -116,9 +116,7 @@ def write_sidecars(
 
 
 def _shared(out: Path, beside: Path, other: Path) -> str:
-    return (
-        f"{out} would share {beside.name} with {other.name}, with which it is read too; choose another name or folder"
-    )
+    return f"{out} would share {beside.name} with {other.name}; choose another name or folder"
 
 
 def _namesake(out: Path, endings: Sequence[str], lance: bool = False) -> Path | None:
