@@ -130,6 +130,22 @@ def test_a_set_remembers_that_it_lies_in_a_common_frame(planted, tmp_path, write
     aa.evaluate(rows, aa.open_embeddings(tmp_path / "x"), aligned)  # a warning would be an error
 
 
+def test_files_that_say_nothing_are_told_from_rows_of_a_common_frame(planted, tmp_path):
+    for name, rows in (("y", planted.source), ("x", planted.target)):
+        np.save(tmp_path / f"{name}.npy", rows.astype(np.float32))
+    model = aa.ReAlign(frame="common").fit(tmp_path / "y.npy", tmp_path / "x.npy")
+    model.transform(tmp_path / "y.npy", tmp_path / "z.npy")
+    targets = model.targets()
+    targets.transform(tmp_path / "x.npy", tmp_path / "x-common.npy")
+    paths = [tmp_path / f"{name}.npy" for name in ("y", "x", "z")]
+    with pytest.warns(UserWarning, match="the aligned rows lie in a common frame, the targets do not say so"):
+        aa.evaluate(*paths)
+    with pytest.warns(UserWarning, match="the targets lie in a common frame, the aligned rows do not say so"):
+        aa.evaluate(paths[0], tmp_path / "x-common.npy", paths[0])
+    aa.evaluate(paths[0], tmp_path / "x-common.npy", paths[2])  # a warning would be an error
+    aa.evaluate(paths[0], targets.transform(planted.target), paths[2])  # an array cannot say where it lies
+
+
 def test_a_comparison_holds_rows_against_targets_of_their_frame(planted):
     names = ["mean-shift", "mean-shift:frame=common"]
     result = aa.compare(planted.source, planted.target, paired=True, methods=names, repeats=2)

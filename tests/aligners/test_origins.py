@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 import anisoalign as aa
+from anisoalign.aligners.saving import aligner_fingerprint
+from anisoalign.cli.opening import open_set
+from anisoalign.cli.options import BadRows, Norms
 from anisoalign.embeddings import EmbeddingWriter, InputError, convert, open_embeddings
 from anisoalign.embeddings.provenance import same_encoder
 
@@ -104,13 +107,6 @@ def test_encoders_are_told_apart_by_weights_then_by_name_and_revision():
     assert same_encoder(None, A)
 
 
-def test_a_provenance_that_names_no_encoder_is_an_error(made, tmp_path):
-    path = made("set", A, suffix=".npy")
-    (tmp_path / "set.provenance.json").write_text(json.dumps({"model": "x"}))
-    with pytest.raises(InputError, match="names no encoder"):
-        open_embeddings(path)
-
-
 def test_evaluate_and_diagnose_warn_of_two_encoders(made):
     text, image, other = made("text", A), made("image", A, "target"), made("other", B, "target")
     said = r"source comes from hf:a .*, target from hf:b .*: embeddings of different encoders share no space"
@@ -158,3 +154,65 @@ def test_rows_that_were_moved_before_are_moved_again_with_a_warning(made, tmp_pa
     model.transform(text, tmp_path / "once")
     with pytest.warns(UserWarning, match=r"source was aligned before, by realign \(model [0-9a-f]{16}\): it is moved"):
         model.transform(tmp_path / "once", tmp_path / "twice")
+
+
+@pytest.mark.parametrize("suffix", ["", ".npy", ".parquet", ".safetensors", ".arrow"])
+def test_rows_of_no_known_encoder_say_which_model_moved_them(made, tmp_path, suffix):
+    text, image = made("text", None), made("image", None, "target")
+    model = aa.ReAlign().fit(text, image)
+    model.transform(text, tmp_path / f"z{suffix}")
+    by = {"method": "realign", "model": aligner_fingerprint(model)[:16], "frame": "target", "side": "source"}
+    assert open_embeddings(tmp_path / f"z{suffix}").provenance == {"aligned_by": by}
+    assert convert(tmp_path / f"z{suffix}", tmp_path / "copy.npy").provenance == {"aligned_by": by}
+    model.in_frame("common").targets().transform(image, tmp_path / f"x{suffix}")
+    found = open_embeddings(tmp_path / f"x{suffix}").provenance["aligned_by"]
+    assert (found["method"], found["frame"], found["side"]) == ("targets", "common", "target")
+    with pytest.warns(UserWarning, match="source was aligned before, by realign .*: it is moved again"):
+        model.transform(tmp_path / f"z{suffix}", tmp_path / "twice")
+    with pytest.warns(UserWarning, match="source was aligned before, by realign .*: a model fitted on it"):
+        aa.ReAlign().fit(tmp_path / f"z{suffix}", image)
+
+
+def test_a_lance_dataset_says_which_model_moved_its_rows(made, tmp_path):
+    pytest.importorskip("lance", reason="the library that writes Lance is optional")
+    text = made("text", None)
+    aa.ReAlign().fit(text, made("image", None, "target")).transform(text, tmp_path / "z.npy")
+    assert convert(tmp_path / "z.npy", tmp_path / "z.lance").provenance["aligned_by"]["method"] == "realign"
+
+
+def test_moved_rows_of_no_known_encoder_go_with_those_of_any(made, tmp_path):
+    """Which model moved rows says nothing of their encoder, and hides no difference between the encoders of others."""
+    moved = {"aligned_by": {"method": "realign", "model": "0c"}}
+    assert same_encoder(moved, A)
+    assert same_encoder({"aligned_by": {}}, moved)
+    text, other, aligned = made("text", A), made("other", B, "target"), made("aligned", moved)
+    with pytest.warns(UserWarning, match=r"source comes from hf:a .*, target from hf:b"):
+        aa.evaluate(text, other, aligned)
+    with pytest.warns(UserWarning, match=r"target comes from hf:b .*, aligned from hf:a"):
+        aa.evaluate(aligned, other, text)
+
+
+def test_a_provenance_names_an_encoder_or_a_model(made, tmp_path):
+    path = made("set", A, suffix=".npy")
+    for wrong in (
+        {},
+        [],
+        {"model": "x"},
+        {"aligned_by": "realign"},
+        {"encoder": 5, "aligned_by": {}},
+        {"encoder": None},
+    ):
+        (tmp_path / "set.provenance.json").write_text(json.dumps(wrong))
+        with pytest.raises(InputError, match=r"set\.provenance\.json names no encoder, nor a model that moved"):
+            open_embeddings(path)
+
+
+def test_a_command_says_which_model_moved_the_rows_that_it_reads(made, tmp_path, capsys):
+    text, image = made("text", A), made("image", None, "target")
+    aa.ReAlign().fit(text, image).transform(text, tmp_path / "z.npy")
+    aa.ReAlign().fit(text, image).targets().transform(image, tmp_path / "x.npy")
+    for path, said in (("z.npy", "made by hf:a (weights 0a0a0a0a); aligned by realign"), ("x.npy", "by targets")):
+        open_set(tmp_path / path, "source", None, BadRows.error, Norms.auto, None)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line
+    assert "made by" not in line

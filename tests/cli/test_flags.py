@@ -4,11 +4,13 @@ import json
 import re
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from anisoalign.aligners import METHODS, ReAlign
-from anisoalign.embeddings import format_bytes, open_embeddings, transfer
+from anisoalign.embeddings import convert, format_bytes, open_embeddings, transfer
 
 COMMON = {"--bad-rows", "--memory", "--engine", "--dtype", "--seed"}
 SEEDLESS = {"transform", "convert", "plan"}
@@ -124,6 +126,24 @@ def test_fit_and_transform_state_their_plan_first(run, sides, tmp_path):
     ended = run("transform", tmp_path / "m", "--source", sides.text, "--out", tmp_path / "z", "--out-dtype", "float16")
     (line,) = [line for line in ended.err.splitlines() if line.startswith("plan: ")]
     assert f"1 pass(es) over 150 source rows: read {format_bytes(text)}, write {format_bytes(150 * 12 * 2)};" in line
+
+
+def test_transform_of_the_other_side_speaks_of_targets(run, sides, tmp_path):
+    fit(run, sides, tmp_path, "realign")
+    for kind, path in (("text", sides.text), ("img", sides.image)):
+        convert(path, tmp_path / "clip" / f"{kind}_emb", "npy")
+    words = ["transform", tmp_path / "m", "--side", "target", "--frame", "common"]
+    ended = run(*words, "--source", tmp_path / "clip", "--out", tmp_path / "x")
+    assert ended.code == 0, ended.err
+    assert "target: 150 x 12" in ended.err
+    assert "plan: 1 pass(es) over 150 target rows: read" in ended.err
+    assert "source" not in ended.err
+    run(*words, "--source", sides.image, "--out", tmp_path / "of images")  # which a folder of both sides stands for
+    found = [open_embeddings(tmp_path / name).read().tobytes() for name in ("x", "of images")]
+    assert found[0] == found[1]
+    pq.write_table(pa.table({"a": [[1.0]], "b": [[1.0]]}), tmp_path / "two.parquet")
+    ended = run(*words, "--source", tmp_path / "two.parquet", "--out", tmp_path / "y")
+    assert "say which with `--source-column`" in ended.err
 
 
 @pytest.mark.parametrize("method", list(METHODS))

@@ -1,4 +1,5 @@
 import json
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -210,6 +211,20 @@ def test_metadata_that_does_not_fit_is_refused(clip_folder):
     first.unlink()
     with pytest.raises(InputError, match=r"does not fit its vectors: 2 shards .* 1 metadata files"):
         open_embeddings(clip_folder, column="image")
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_vectors_that_are_missing_among_their_metadata_are_named(clip_folder, kind):
+    folder = clip_folder / ("img_emb" if kind == "image" else "text_emb")
+    (folder / f"{folder.name}_1.npy").rename(folder / f"{folder.name}_2.npy")
+    first = clip_folder / "metadata" / "metadata_1.parquet"
+    first.rename(clip_folder / "metadata" / "metadata_2.parquet")
+    shutil.copy(clip_folder / "metadata" / "metadata_2.parquet", clip_folder / "metadata" / "metadata_3.parquet")
+    assert open_embeddings(clip_folder, column=kind).rows == 10  # beyond the last are those of shards not fetched
+    shutil.copy(clip_folder / "metadata" / "metadata_2.parquet", first)
+    with pytest.raises(InputError, match=rf"{folder.name}_1\.npy is missing: .*metadata_1\.parquet belongs to"):
+        open_embeddings(clip_folder, column=kind)
+    assert open_embeddings(folder / f"{folder.name}_2.npy").ids().to_pylist()[0] == "6.jpg"
 
 
 def test_metadata_go_by_number_only_where_numbers_differ(tmp_path, values):

@@ -336,6 +336,25 @@ def test_dropped_rows_are_left_out_of_values_ids_and_counts(make_set, ragged, tm
         assert item["crc32"] == f"{zlib.crc32(data):08x}"
 
 
+@pytest.mark.parametrize("name", ["out.npy", "out.parquet", "out.safetensors", "out.arrow", "out.lance"])
+def test_a_file_says_which_rows_of_its_source_it_has_not(make_set, ragged, tmp_path, name):
+    if name.endswith("lance"):
+        pytest.importorskip("lance", reason="the library that writes Lance is optional")
+    parts = [part.copy() for part in ragged]
+    parts[0][3] = np.nan
+    parts[2][[0, 10]] = 0
+    folder = make_set(parts)
+    convert(folder, tmp_path / name, bad_rows="drop")
+    said = json.loads((tmp_path / f"{name}.dropped.json").read_text())
+    reasons = {3: "holds NaN", 5: "is zero", 15: "is zero"}
+    assert said == {"rows": 14, "dropped": [{"row": row, "reason": reason} for row, reason in reasons.items()]}
+    kept = np.delete(np.concatenate(ragged), [item["row"] for item in said["dropped"]], axis=0)
+    raw = np.concatenate([tile.values for tile in open_embeddings(tmp_path / name, norms="normalize").tiles(raw=True)])
+    np.testing.assert_array_equal(raw, kept)
+    convert(np.concatenate(ragged), tmp_path / name, overwrite=True)
+    assert not (tmp_path / f"{name}.dropped.json").exists()
+
+
 @pytest.mark.parametrize("name", ["out", "out.npy"])
 def test_each_dropped_row_is_looked_at_a_few_times_however_many_shards_there_are(make_set, tmp_path, monkeypatch, name):
     parts, looks = [np.eye(3, 4) for _ in range(40)], []

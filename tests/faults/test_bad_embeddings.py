@@ -362,7 +362,7 @@ def test_labels_that_are_none(tmp_path):
     (tmp_path / "bytes.txt").write_bytes(b"\xfa\xff\xfe")
     (tmp_path / "wide.txt").write_text("cat\n", encoding="utf-16")
     (tmp_path / "text.npy").write_text("cat\n")
-    pq.write_table(pa.table({"class": ["cat"]}), tmp_path / "other.parquet")
+    pq.write_table(pa.table({"class": ["cat"], "id": [1]}), tmp_path / "other.parquet")
     pq.write_table(pa.table({"label": ["cat", None]}), tmp_path / "null.parquet")
     for name, message in (
         ("objects.npy", "cannot be read as labels"),
@@ -371,7 +371,10 @@ def test_labels_that_are_none(tmp_path):
         ("bytes.txt", "cannot be read as labels"),
         ("wide.txt", r"wide\.txt is UTF-16, as Windows writes it; save it as UTF-8"),
         ("text.npy", "cannot be read as labels"),
-        ("other.parquet", "no column 'label'; its columns: class"),
+        (
+            "other.parquet",
+            r"no column 'label'; its columns: class, id; say which holds the labels: .*other\.parquet:COLUMN",
+        ),
         ("null.parquet", "row 1: the label is empty"),
         ("absent.txt", "does not exist"),
     ):

@@ -1,5 +1,6 @@
 """Bad input ends with exit code 2, one clear message, and nothing written."""
 
+import json
 import os
 import pickle
 import re
@@ -130,7 +131,13 @@ def test_bad_rows_are_dropped_counted_and_listed_if_asked(run, good, tmp_path):
     assert "1 bad row(s) dropped" in ended.err
     assert "part_1.npy, row 7: holds NaN" in ended.err
     arguments = ("--source", good, "--bad-rows", "drop", "--out", tmp_path / "z")
-    assert run("transform", tmp_path / "m", *arguments).code == 0
+    ended = run("transform", tmp_path / "m", *arguments)
+    assert f"all of them: {tmp_path / 'z' / 'manifest.json'}" in ended.err
+    ended = run("transform", tmp_path / "m", *arguments[:-1], tmp_path / "z.npy")
+    assert f"all of them: {tmp_path / 'z.npy.dropped.json'}" in ended.err
+    assert [item["row"] for item in json.loads((tmp_path / "z.npy.dropped.json").read_text())["dropped"]] == [
+        ROWS // 3 + 7
+    ]
     assert sum(len(np.load(file)) for file in (tmp_path / "z").glob("*.npy")) == ROWS - 1
     ended = run("evaluate", *both, "--aligned", tmp_path / "z", "--paired", "--json")
     assert ended.code == 0, ended.err

@@ -404,6 +404,14 @@ def test_sets_that_say_what_they_are_must_be_what_is_claimed(rows, provenance, s
     EmbeddingStore(said(rows), ids=range(30), side=side)
 
 
+def test_rows_that_say_only_which_model_moved_them_are_of_no_known_encoder(rows):
+    moved = open_embeddings(rows, name="rows")
+    moved.provenance = {"aligned_by": {"method": "c3", "model": "0c", "frame": "target", "side": "source"}}
+    assert EmbeddingStore(moved, ids=range(30), side="substitute").encoder is None
+    with pytest.raises(InputError, match=r"was moved by an aligner already \(c3\): side is 'substitute'"):
+        EmbeddingStore(moved, ids=range(30), side="text")
+
+
 def test_an_aligner_of_another_encoder_or_that_moved_nothing_is_refused(rows):
     model = ReAlign().fit(rows, rows + 1)
     model.provenance_ = {"source": {"provenance": {"encoder": "hf:siglip"}}}

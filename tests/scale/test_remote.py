@@ -147,7 +147,10 @@ def test_nothing_in_a_store_is_written_over(sharded, store, tmp_path):
     (store / "other" / "note.txt").write_text("mine")
     with pytest.raises(InputError, match="not empty"):
         model.transform(sharded.source, store / "other")
-    with pytest.raises(InputError, match="where the rows come from"):
+    with (
+        pytest.warns(UserWarning, match="was aligned before"),
+        pytest.raises(InputError, match="where the rows come from"),
+    ):
         model.transform(store / "out", store / "out")
     assert (store / "other" / "note.txt").read_text() == "mine"
 

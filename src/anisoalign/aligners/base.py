@@ -75,6 +75,8 @@ class Aligner(Estimator):
     """Named sets of parameters."""
     from_statistics: ClassVar[bool] = True
     """Whether moments determine the method; otherwise there is only `fit`."""
+    side: ClassVar[str] = "source"
+    """Whose rows are mapped."""
     frame: str = "target"
     """Where aligned rows lie: among the targets, or with them in a "common" frame, each side less its own mean."""
 

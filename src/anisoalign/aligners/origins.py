@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
-from anisoalign.embeddings.provenance import Provenance, in_words, same_encoder
+from anisoalign.embeddings.provenance import Provenance, in_words, moved_by, same_encoder
 from anisoalign.embeddings.same_rows import warn_of_same_rows
 from anisoalign.statistics import check_widths
 
@@ -38,7 +38,7 @@ def open_sets(source: Any, target: Any, force: bool = False) -> tuple[EmbeddingS
     check_one_encoder(source, target, force)
     warn_of_same_rows(source, target)
     for embeddings in (source, target):
-        if moved := _moved_by(embeddings.provenance):
+        if moved := moved_by(embeddings.provenance):
             warnings.warn(
                 f"{embeddings.name} was aligned before, {moved}: a model fitted on it is for rows like these, not for "
                 "those of the encoder",
@@ -62,33 +62,26 @@ def check_source(model: Aligner, source: EmbeddingSet, force: bool = False) -> N
 
     Warns of rows that a model has moved before and the model's sources not, or the other way round.
     """
-    fitted = source_of(model)
+    fitted, sources = source_of(model), f"{model.side}s"
     new = source.provenance
-    now, then = _moved_by(new), _moved_by(fitted)
+    now, then = moved_by(new), moved_by(fitted)
     if now and now != then:
-        more = f"the model's sources {then}" if then else "it is moved again"
+        more = f"the model's {sources} {then}" if then else "it is moved again"
         warnings.warn(f"{source.name} was aligned before, {now}: {more}", stacklevel=1)
     elif new is not None and then and not now:
-        warnings.warn(f"the model's sources were aligned before, {then}, and {source.name} was not", stacklevel=1)
+        warnings.warn(f"the model's {sources} were aligned before, {then}, and {source.name} was not", stacklevel=1)
     if force or fitted is None or new is None:
         return
     if not same_encoder(fitted, new):
         raise InputError(
-            f"{source.name} comes from {in_words(new)}, the model was fitted on sources from {in_words(fitted)}{_FORCE}"
+            f"{source.name} comes from {in_words(new)}, the model was fitted on {sources} from {in_words(fitted)}"
+            f"{_FORCE}"
         )
     if None not in (kinds := (fitted.get("modality"), new.get("modality"))) and kinds[0] != kinds[1]:
         raise InputError(
             f"{source.name} holds {new['modality']} embeddings, the model was fitted on {fitted['modality']} "
-            f"embeddings as sources{_FORCE}"
+            f"embeddings as {sources}{_FORCE}"
         )
-
-
-def _moved_by(provenance: Provenance | None) -> str:
-    """Which model has moved rows before, in words; empty where none has, or nothing is known."""
-    by = (provenance or {}).get("aligned_by")
-    if not by:
-        return ""
-    return f"by {by.get('method')} (model {by.get('model')})" if isinstance(by, dict) else f"by {by}"
 
 
 def source_of(model: Aligner) -> Provenance | None:
@@ -107,9 +100,7 @@ def _origin(embeddings: EmbeddingSet) -> dict[str, Any]:
     return found if embeddings.provenance is None else {**found, "provenance": embeddings.provenance}
 
 
-def aligned_provenance(model: Aligner, source: EmbeddingSet, fingerprint: str) -> Provenance | None:
-    """Return the provenance of transformed rows: that of the source, and the model that moved them."""
-    if source.provenance is None:
-        return None
-    by = {"method": model.name, "model": fingerprint[:16]}
-    return {**source.provenance, "aligned_by": by if model.fitted_frame == "target" else {**by, "frame": "common"}}
+def aligned_provenance(model: Aligner, source: EmbeddingSet, fingerprint: str) -> Provenance:
+    """Return the provenance of transformed rows: that of the source, if any, and the model that moved them."""
+    by = {"method": model.name, "model": fingerprint[:16], "frame": model.fitted_frame, "side": model.side}
+    return {**(source.provenance or {}), "aligned_by": by}

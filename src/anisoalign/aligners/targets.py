@@ -16,6 +16,7 @@ class Targets(Aligner):
     """Norm(x − μx) where a model uses a common frame, Norm(x) where it uses the target's; see `Aligner.targets`."""
 
     name = "targets"
+    side = "target"
     _frame: str
 
     @classmethod

@@ -19,9 +19,12 @@ def compare(
     source: options.SourceOption,
     target: options.TargetOption,
     paired: options.PairedOption = False,
-    labels: Annotated[Path | None, typer.Option("--labels", help="Labels of the rows of both sets.")] = None,
-    source_labels: Annotated[Path | None, typer.Option("--source-labels", help="Labels of the source rows.")] = None,
-    target_labels: Annotated[Path | None, typer.Option("--target-labels", help="Labels of the target rows.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="Labels of the rows of both sets: one a line, .npy, or FILE:COLUMN of a table."),
+    ] = None,
+    source_labels: options.SourceLabels = None,
+    target_labels: options.TargetLabels = None,
     method: Annotated[
         list[str] | None, typer.Option("--method", help="NAME or NAME:param=value,...; all methods by default.")
     ] = None,

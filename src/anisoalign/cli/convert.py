@@ -46,7 +46,8 @@ def convert(
 ) -> None:
     """Copy embeddings into another format: values as stored, not normalised, ids and other columns along.
 
-    Other columns of vectors (lists of floats) are left out, and named on stderr.
+    Other columns of vectors (lists of floats) are left out, and named on stderr. Rows that --bad-rows drop leaves out
+    are listed in OUT/manifest.json by shard, of a file or a Lance dataset in OUT.dropped.json.
     """
     from anisoalign.embeddings import convert as convert_files
     from anisoalign.embeddings import open_to_convert
@@ -71,6 +72,6 @@ def convert(
             overwrite=overwrite,
             progress=done,
         )
-    messages.tell_dropped(rows)
+    messages.tell_dropped(rows, out=out)
     messages.tell_left_out(rows)
     messages.say(f"{result.rows:,} x {result.dim} {result.dtype}, {result.format}: {out}")

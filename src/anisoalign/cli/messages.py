@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,13 +56,17 @@ def tell_left_out(embeddings: EmbeddingSet) -> None:
         say(f"{embeddings.name}: left out, as they could be taken for its vectors: {listed(embeddings.left_out)}")
 
 
-def tell_dropped(*sets: EmbeddingSet) -> None:
-    """State how many bad rows were left out, and list the first ten of each set."""
+def tell_dropped(*sets: EmbeddingSet, out: Path | None = None) -> None:
+    """State how many bad rows were left out, list the first ten of each set, and say which file of `out` lists all."""
+    from anisoalign.embeddings.dropped_rows import list_of_dropped
+
     for embeddings in sets:
         if embeddings.dropped:
             say(f"{embeddings.name}: {len(embeddings.dropped)} bad row(s) dropped")
             for row in embeddings.dropped[:10]:
                 say(f"  {row.file}, row {row.row}: {row.reason}")
+            if out is not None:
+                say(f"  all of them: {list_of_dropped(out)}")
 
 
 def listed(values: Sequence[Any]) -> str:

@@ -41,9 +41,10 @@ def open_set(
 
 
 def _made_by(embeddings: EmbeddingSet) -> str:
-    from anisoalign.embeddings.provenance import in_words
+    from anisoalign.embeddings.provenance import encoder_of, in_words, moved_by
 
-    return "" if embeddings.provenance is None else f"; made by {in_words(embeddings.provenance)}"
+    made, moved = encoder_of(embeddings.provenance), moved_by(embeddings.provenance)
+    return ("" if made is None else f"; made by {in_words(made)}") + (f"; aligned {moved}" if moved else "")
 
 
 @contextmanager

@@ -92,6 +92,11 @@ SourceColumn = Annotated[
 TargetColumn = Annotated[
     str | None, typer.Option("--target-column", help="The same for the target (clip-retrieval: image).")
 ]
+SourceLabels = Annotated[
+    Path | None,
+    typer.Option("--source-labels", help="Labels of the source rows: one a line, .npy, or FILE:COLUMN of a table."),
+]
+TargetLabels = Annotated[Path | None, typer.Option("--target-labels", help="The same of the target rows.")]
 PairedOption = Annotated[bool, typer.Option("--paired", help="Row i of both sets belongs together.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")]
 ReportOption = Annotated[Path | None, typer.Option("--report", help="Also write a page to look at, as HTML.")]

@@ -131,11 +131,11 @@ def _print_record(record: dict[str, Any]) -> None:
         print(f"{key:22} {shown}")
 
 
-def tell_plan(record: dict[str, Any]) -> None:
-    """State a plan in a line, on stderr, before the work begins."""
+def tell_plan(record: dict[str, Any], side: str = "source") -> None:
+    """State a plan in a line, on stderr, before the work begins; `side` is whose rows those of the source are."""
     from anisoalign.embeddings import format_bytes
 
-    passes = f"{record['passes_over_source']} pass(es) over {record['source_rows']:,} source rows"
+    passes = f"{record['passes_over_source']} pass(es) over {record['source_rows']:,} {side} rows"
     if record["passes_over_target"]:
         passes += f" and {record['passes_over_target']} over {record['target_rows']:,} target rows"
     written = f", write {format_bytes(record['written_bytes'])}" if record["written_bytes"] else ""

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from anisoalign.report.results import Results
 
 SourceCaptions = Annotated[
-    Path | None, typer.Option("--source-captions", help="What the source rows say, a line each, for the page.")
+    Path | None,
+    typer.Option("--source-captions", help="What the source rows say, for the page: a line each, or FILE:COLUMN."),
 ]
 TargetCaptions = Annotated[
-    Path | None, typer.Option("--target-captions", help="What the target rows show, a line each, for the page.")
+    Path | None,
+    typer.Option("--target-captions", help="What the target rows show, for the page: a line each, or FILE:COLUMN."),
 ]
 Thumbnails = Annotated[
     Path | None,
@@ -49,6 +51,9 @@ VIEW_ROWS = 4_000
 
 def check_outputs(report: Path | None, results: Path | None, *inputs: Any) -> None:
     """Raise InputError, before any work, where a page or its results could not be written, or would replace inputs."""
+    from anisoalign.embeddings.labels import file_and_column
+
+    inputs = tuple(file_and_column(read)[0] if isinstance(read, Path) else read for read in inputs)
     checks.check_report(report, *inputs, results)
     checks.check_file(results, *inputs)
 

@@ -54,6 +54,8 @@ def transform(
 
     Other columns of vectors (lists of floats) are left out, and named on stderr.
 
+    Rows that --bad-rows drop leaves out are listed in OUT/manifest.json by shard, of a file in OUT.dropped.json.
+
     OUT appears when it is complete; an interrupted run continues with the same command. Random draws belong to the
     model: they are fixed by the seed it was fitted with and by the number of the row.
     """
@@ -70,8 +72,8 @@ def transform(
     exact = "float64" in (dtype.value, out_dtype.value)
     if device == "auto" and (exact or draws(fitted) or engine is carrying.Engine.ray):
         place = find_device("cpu")
-    y = opening.open_set(source, "source", column, bad_rows, norms, memory)
-    tell_plan(estimate(fitted, y, None, dtype.value, out_dtype=out_dtype.value))
+    y = opening.open_set(source, side.value, column, bad_rows, norms, memory, "--source-column")
+    tell_plan(estimate(fitted, y, None, dtype.value, out_dtype=out_dtype.value), side.value)
     started = time.perf_counter()
     with bars.progress("transform", y.rows) as done, carrying.carried_by(engine):
         fitted.transform(
@@ -85,7 +87,7 @@ def transform(
             force=force,
             device=str(place),
         )
-    messages.tell_dropped(y)
+    messages.tell_dropped(y, out=out)
     messages.tell_left_out(y)
     seconds = time.perf_counter() - started
     messages.say(f"{y.rows - len(y.dropped):,} rows in {seconds:.1f} s ({y.rows / seconds:,.0f}/s): {out}")

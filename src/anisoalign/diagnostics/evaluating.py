@@ -18,7 +18,7 @@ from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
 from anisoalign.embeddings.arguments import check_labels, check_seed, check_whole
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.pairs import check_paired
-from anisoalign.embeddings.provenance import in_common_frame, warn_of_encoders, warn_of_frames
+from anisoalign.embeddings.provenance import Provenance, in_common_frame, warn_of_encoders, warn_of_frames
 from anisoalign.statistics import check_widths, float64_below
 
 SAMPLE_ROWS = 20_000
@@ -99,7 +99,8 @@ def evaluate(
     x = open_embeddings(target, name="target")
     z = open_embeddings(aligned, name="aligned")
     warn_of_encoders(*((rows.name, rows.provenance) for rows in (y, x, z)))
-    warn_of_frames(x.provenance, z.provenance)
+    if frame is None:
+        warn_of_frames(_said(x), _said(z))
     common = frame == "common" if frame else in_common_frame(y.provenance, x.provenance, z.provenance)
     check_widths(y, x)
     if z.dim != x.dim:
@@ -156,6 +157,11 @@ def evaluate(
         return replace(report, frame="common", raw_label_transfer=None)
     raw = mixed_search(pool_neighbours(targets, sources, FIRST), len(targets), paired)
     return replace(report, **{f"raw_{key}": value for key, value in raw.items()})
+
+
+def _said(rows: EmbeddingSet) -> Provenance | None:
+    """What a set says of its origin; None of rows in memory that say nothing, as they cannot: only files do."""
+    return {} if rows.provenance is None and rows.path is not None else rows.provenance
 
 
 def matching_rows(

@@ -108,7 +108,7 @@ def can_teach(labels: Labels) -> bool:
 
 
 def check_can_teach(side: str, labels: Labels) -> None:
-    """Raise InputError where all labels of the rows that are used are the same.
+    """Raise InputError where labels of the rows that are used are all the same, or name single rows and no classes.
 
     Examples
     --------
@@ -118,10 +118,17 @@ def check_can_teach(side: str, labels: Labels) -> None:
     ...     print(error)
     label transfer needs at least two different labels: all 2 source rows that are used are 'cat'; leave labels out
     """
-    if not can_teach(labels):
+    names = np.unique(as_text(labels))
+    if len(names) < 2:
         raise InputError(
             f"label transfer needs at least two different labels: all {len(labels):,} {side} rows that are used are "
-            f"{str(as_text(labels)[0])!r}; leave labels out"
+            f"{str(names[0])!r}; leave labels out"
+        )
+    if len(names) == len(labels):
+        raise InputError(
+            f"label transfer needs labels that rows have in common: the {len(labels):,} {side} rows that are used have as "
+            f"many different ones ({str(names[0])!r}, {str(names[1])!r}, ...), as names of single rows are; leave labels "
+            "out, or name a column of classes"
         )
 
 

@@ -17,11 +17,10 @@ from anisoalign.embeddings.formats.lance_ import is_lance, lance_library
 from anisoalign.embeddings.notes import BadRows
 from anisoalign.embeddings.opening import open_any, open_embeddings
 from anisoalign.embeddings.pickles import PickleSource, forget_pickles
-from anisoalign.embeddings.provenance import write_provenance
 from anisoalign.embeddings.remote import is_remote, locate
 from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.embeddings.shard_files import WITH_COLUMNS, names_beside, table_schema
-from anisoalign.embeddings.sidecars import check_provenance
+from anisoalign.embeddings.sidecars import check_provenance, write_sidecars
 from anisoalign.embeddings.transfer import Progress, write_tiles
 
 
@@ -212,7 +211,8 @@ def _write_lance(es: EmbeddingSet, out: Path, dtype: np.dtype, overwrite: bool, 
                         raise InputError(f"{out} cannot be written: {one_line(error)}") from error
                     raise
         replace_folder(partial, out, lambda place: check_free(place, overwrite))
-        write_provenance(out, es.provenance)
+        dropped = [{"row": row.global_row, "reason": row.reason} for row in es.dropped]
+        write_sidecars(out, es.provenance, es.rows - len(dropped), dropped)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -12,7 +12,7 @@ from anisoalign.embeddings.formats.npy import NpySource
 from anisoalign.embeddings.formats.parquet import ParquetSource
 from anisoalign.embeddings.formats.safetensors_ import SafetensorsSource
 from anisoalign.embeddings.manifest import RUN, check_rows, read_manifest
-from anisoalign.embeddings.metadata import BESIDE, match_metadata
+from anisoalign.embeddings.metadata import BESIDE, check_none_missing, match_metadata
 from anisoalign.embeddings.naming import named
 from anisoalign.embeddings.remote import is_remote
 from anisoalign.embeddings.shards import Source, natural_key
@@ -119,6 +119,8 @@ def _attach_metadata(sources: Sequence[Source], files: list[Path]) -> None:
     # A file opened alone has its place among its neighbours, who share the folder of metadata.
     neighbours = [file for file in shard_files(folder) if file.suffix == files[0].suffix]
     paths = match_metadata(neighbours, beside / "metadata")
+    if paths and len(files) > 1:
+        check_none_missing(files, beside / "metadata")
     by_file = dict(zip(neighbours, paths, strict=True)) if paths else {}
     for file, source in zip(files, holders, strict=True):
         source.metadata_path = by_file.get(file)

@@ -1,6 +1,8 @@
-"""Class labels of the rows of a set: one a line, a `.npy` array, or a parquet column `label`."""
+"""Class labels of the rows of a set: one a line, a `.npy` array, or a column of a table."""
 
+import re
 import tokenize
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anisoalign.embeddings.absent import absent
+from anisoalign.embeddings.delimited import MARKS, DelimitedTable
 from anisoalign.embeddings.errors import InputError, one_line
-from anisoalign.embeddings.text_lines import read_lines
+from anisoalign.embeddings.text_lines import json_object, read_lines
 from anisoalign.places import expanded
+
+TABLES = (".parquet", *MARKS, ".jsonl", ".ndjson")
+"""Endings of files with columns."""
 
 
 def read_labels(path: str | Path, expect_rows: int | None = None, column: str = "label") -> list[str]:
@@ -20,11 +26,12 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
     ----------
     path : str or Path
         A text file with one label a line (blank lines at its end do not count), a `.npy` array of whole numbers or
-        strings, shape (n,), or a parquet file with a column `label`.
+        strings, shape (n,), or a `.parquet`, `.csv`, `.tsv`, `.jsonl` or `.ndjson` file, whose column `FILE:COLUMN`
+        names.
     expect_rows : int, optional
         Number of rows the labels must fit.
     column : str
-        What the labels are, "label" or "caption", and the column of a parquet file.
+        What the labels are, "label" or "caption", and the column of a table that has several and is not told which.
 
     Raises
     ------
@@ -37,17 +44,20 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "labels.txt")
     ...     _ = file.write_text("cat\ndog\n")
-    ...     read_labels(file, expect_rows=2)
-    ['cat', 'dog']
+    ...     table = Path(folder, "rows.csv")
+    ...     _ = table.write_text("id,kind\n7,cat\n8,dog\n")
+    ...     read_labels(file, expect_rows=2) == read_labels(f"{table}:kind")
+    True
     """
-    path = expanded(path)
+    path, named = file_and_column(path)
     if not path.is_file():
         raise InputError(f"{path} is no file of {column}s" if path.exists() else absent(path, f"{column}s, one a line"))
+    ending = path.suffix.lower()
     try:
-        if path.suffix == ".npy":
+        if ending == ".npy":
             labels = _from_array(path)
-        elif path.suffix == ".parquet":
-            labels = _from_parquet(path, column)
+        elif ending in TABLES:
+            labels = _from_table(path, ending, named, column)
         else:
             labels = _from_lines(path)
             if column == "caption":
@@ -58,11 +68,30 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
         raise InputError(f"{path} cannot be read as {column}s: {one_line(error)}") from error
     for row, label in enumerate(labels):
         if not label.strip():
-            line = "" if path.suffix in (".npy", ".parquet") else f" (line {row + 1})"
+            line = "" if ending in (".npy", *TABLES) else f" (line {row + 1})"
             raise InputError(f"{path}, row {row}: the {column} is empty{line}")
     if expect_rows is not None and len(labels) != expect_rows:
-        raise InputError(f"{path} holds {len(labels)} {column}s for {expect_rows} rows")
+        header = "; the first line names the columns" if ending in MARKS else ""
+        raise InputError(f"{path} holds {len(labels)} {column}s for {expect_rows} rows{header}")
     return labels
+
+
+def file_and_column(path: str | Path) -> tuple[Path, str | None]:
+    """Return the file and the column of `FILE:COLUMN`; a path that exists is a file whatever it is called.
+
+    Examples
+    --------
+    >>> file_and_column("rows.csv:kind"), file_and_column("labels.txt")
+    ((PosixPath('rows.csv'), 'kind'), (PosixPath('labels.txt'), None))
+    """
+    whole = expanded(path)
+    if whole.exists():
+        return whole, None
+    for colon in re.finditer(":", text := str(whole)):
+        file, column = Path(text[: colon.start()]), text[colon.end() :]
+        if column and file.suffix.lower() in TABLES:
+            return file, column
+    return whole, None
 
 
 def _from_lines(path: Path) -> list[str]:
@@ -88,10 +117,42 @@ def _from_array(path: Path) -> list[str]:
     return [str(label) for label in array.tolist()]
 
 
-def _from_parquet(path: Path, column: str) -> list[str]:
-    file = pq.read_schema(path)
-    if column not in file.names:
-        raise InputError(f"{path} has no column {column!r}; its columns: {', '.join(file.names)}")
+def _from_table(path: Path, ending: str, named: str | None, usual: str) -> list[str]:
+    if ending == ".parquet":
+        return _from_parquet(path, named, usual)
+    return (_from_delimited if ending in MARKS else _from_json_lines)(path, named, usual)
+
+
+def _from_parquet(path: Path, named: str | None, usual: str) -> list[str]:
+    column = _column(path, pq.read_schema(path).names, named, usual)
     with pq.ParquetFile(path) as table:
         values = table.read(columns=[column]).column(column).to_pylist()
     return ["" if value is None else str(value) for value in values]
+
+
+def _from_delimited(path: Path, named: str | None, usual: str) -> list[str]:
+    table = DelimitedTable(path)
+    column = _column(path, table.names, named, usual)
+    labels = []
+    for line, record in table.read(0, table.rows):
+        if re.search("[\ud800-\udfff]", record[column]):
+            raise InputError(f"{path}, line {line}: the {usual} is no UTF-8")
+        labels.append(record[column])
+    return labels
+
+
+def _from_json_lines(path: Path, named: str | None, usual: str) -> list[str]:
+    records = [json_object(path, line, number) for number, line in enumerate(_from_lines(path), 1)]
+    column = _column(path, list(dict.fromkeys(name for record in records for name in record)), named, usual)
+    return ["" if (value := record.get(column)) is None else str(value) for record in records]
+
+
+def _column(path: Path, names: Sequence[str], named: str | None, usual: str) -> str:
+    """The column that was named, else the one of the usual name, else the only one."""
+    if named is None and usual not in names and len(names) == 1:
+        return names[0]
+    column = usual if named is None else named
+    if column not in names:
+        way = f"; say which holds the {usual}s: {path}:COLUMN" if named is None and names else ""
+        raise InputError(f"{path} has no column {column!r}; its columns: {', '.join(names) or 'none'}{way}")
+    return column

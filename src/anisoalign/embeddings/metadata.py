@@ -45,10 +45,7 @@ def match_metadata(shards: Sequence[Path], folder: Path) -> list[Path] | None:
     InputError
         If the folder has files but they do not fit the shards.
     """
-    files = sorted(
-        (path for path in folder.glob("*.parquet") if not path.name.startswith((".", "_"))),
-        key=lambda path: natural_key(path.name),
-    )
+    files = _metadata_files(folder)
     if not files:
         return None
     by_number = {trailing_number(path.stem): path for path in files}
@@ -62,6 +59,38 @@ def match_metadata(shards: Sequence[Path], folder: Path) -> list[Path] | None:
         f"{folder} does not fit its vectors: {len(shards)} shards ({shards[0].name}, ...), "
         f"{len(files)} metadata files ({files[0].name}, ...){_repeated(shards)}"
     )
+
+
+def check_none_missing(shards: Sequence[Path], folder: Path) -> None:
+    """Refuse shards between two of which one is missing: its metadata are there, and its rows would not be missed.
+
+    Metadata beyond the last shard are those of shards that were not fetched.
+
+    Raises
+    ------
+    InputError
+        Naming the file that is not there.
+    """
+    numbers = {number for path in shards if (number := trailing_number(path.stem)) is not None}
+    if len(numbers) < len(shards):  # shards and metadata meet by order
+        return
+    first, last = min(numbers), max(numbers)
+    for file in _metadata_files(folder):
+        number = trailing_number(file.stem)
+        if number is None or number in numbers or not first < number < last:
+            continue
+        stem, digits = shards[0].stem.rstrip("0123456789"), file.stem[len(file.stem.rstrip("0123456789")) :]
+        missing = shards[0].with_name(f"{stem}{digits}{shards[0].suffix}")
+        raise InputError(
+            f"{missing} is missing: {file} belongs to its rows, and shards before and after it are there; bring it "
+            "back, or move its metadata elsewhere too"
+        )
+
+
+def _metadata_files(folder: Path) -> list[Path]:
+    """The metadata files of a folder, in natural order."""
+    found = (path for path in folder.glob("*.parquet") if not path.name.startswith((".", "_")))
+    return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def _repeated(shards: Sequence[Path]) -> str:

@@ -1,7 +1,7 @@
-"""Which encoder a set of vectors comes from: kept beside them, carried along, compared before sets are joined.
+"""Which encoder a set of vectors comes from, and which model moved them: kept beside them, compared before use.
 
-A folder keeps it in its manifest under `provenance`, a single file in `STEM.provenance.json` beside it. Only
-`encoder` is needed; a set that says nothing of its origin is never refused.
+A folder keeps it in its manifest under `provenance`, a single file in `STEM.provenance.json` beside it. One of
+`encoder` and `aligned_by` is needed; a set that says nothing of its origin is never refused.
 """
 
 import json
@@ -9,10 +9,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from anisoalign.embeddings.atomic import write_synced
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.lance_ import is_lance
-from anisoalign.embeddings.manifest import read_manifest, to_json
+from anisoalign.embeddings.manifest import read_manifest
 from anisoalign.embeddings.naming import named
 
 Provenance = dict[str, Any]
@@ -68,9 +67,22 @@ def read_beside(path: Path) -> Any:
 
 
 def _checked(found: Any, where: Path) -> Provenance:
-    if not isinstance(found, dict) or not isinstance(found.get("encoder"), str):
-        raise InputError(f"the provenance at {where} names no encoder")
+    kinds = {"encoder": str, "aligned_by": dict}
+    given = {key: found[key] for key in kinds if key in found} if isinstance(found, dict) else {}
+    if not given or not all(isinstance(value, kinds[key]) for key, value in given.items()):
+        raise InputError(f"the provenance at {where} names no encoder, nor a model that moved its rows (aligned_by)")
     return found
+
+
+def encoder_of(provenance: Provenance | None) -> Provenance | None:
+    """Return a provenance that names an encoder; None for rows of which that is not known, though they were moved.
+
+    Examples
+    --------
+    >>> encoder_of({"encoder": "hf:clip"}), encoder_of({"aligned_by": {"method": "realign"}})
+    ({'encoder': 'hf:clip'}, None)
+    """
+    return provenance if provenance is not None and "encoder" in provenance else None
 
 
 def same_encoder(a: Provenance | None, b: Provenance | None) -> bool:
@@ -86,6 +98,7 @@ def same_encoder(a: Provenance | None, b: Provenance | None) -> bool:
     >>> same_encoder(a, None)
     True
     """
+    a, b = encoder_of(a), encoder_of(b)
     if a is None or b is None:
         return True
     read_by, other = a.get("text_encoder"), b.get("text_encoder")
@@ -102,7 +115,7 @@ def same_encoder(a: Provenance | None, b: Provenance | None) -> bool:
 
 def warn_of_encoders(*sets: tuple[str, Provenance | None]) -> None:
     """Warn where sets, given by what they are called, say that they come from different encoders."""
-    known = [(name, provenance) for name, provenance in sets if provenance is not None]
+    known = [(name, about) for name, provenance in sets if (about := encoder_of(provenance)) is not None]
     for name, provenance in known[1:]:
         first, other = known[0]
         if not same_encoder(other, provenance):
@@ -142,19 +155,37 @@ def in_common_frame(source: Provenance | None, *others: Provenance | None) -> bo
 
 
 def warn_of_frames(target: Provenance | None, aligned: Provenance | None) -> None:
-    """Warn where aligned rows say that they lie in another frame than the targets that they are held against."""
+    """Warn where aligned rows say that they lie in another frame than the targets that they are held against.
+
+    Rows that no model is known to have moved, an empty provenance, lie where they were; None cannot say.
+    """
     if target is None or aligned is None or frame_of(target) == frame_of(aligned):
         return
-    there, here = ("targets", "aligned rows") if frame_of(aligned) == "target" else ("aligned rows", "targets")
+    there, here, other = "aligned rows", "targets", target
+    if frame_of(aligned) == "target":
+        there, here, other = here, there, aligned
+    apart = "do not, so that their means are" if other else "do not say so, and their means may be"
     warnings.warn(
-        f"the {there} lie in a common frame, the {here} do not, so that their means are far apart: transform both with "
-        "--frame common, the targets with --side target too, or neither",
+        f"the {there} lie in a common frame, the {here} {apart} far apart: transform both with --frame common, the "
+        "targets with --side target too, or neither",
         stacklevel=1,
     )
 
 
+def moved_by(provenance: Provenance | None) -> str:
+    """Return which model has moved rows before, in words; empty where none has, or nothing is known.
+
+    Examples
+    --------
+    >>> moved_by({"encoder": "hf:clip", "aligned_by": {"method": "realign", "model": "7a955ed6906cd5f7"}})
+    'by realign (model 7a955ed6906cd5f7)'
+    """
+    by = (provenance or {}).get("aligned_by")
+    return f"by {by.get('method')} (model {by.get('model')})" if by else ""
+
+
 def in_words(provenance: Provenance) -> str:
-    """Return how messages call an encoder, with what tells it from another of its name.
+    """Return how messages call the encoder that a set names, with what tells it from another of its name.
 
     Examples
     --------
@@ -170,12 +201,3 @@ def in_words(provenance: Provenance) -> str:
     if isinstance(beside, dict):
         marks.append(f"texts by {beside.get('name')}, weights {str(beside.get('fingerprint'))[:8]}")
     return provenance["encoder"] + (f" ({', '.join(marks)})" if marks else "")
-
-
-def write_provenance(path: Path, provenance: Provenance | None) -> None:
-    """Say beside a single file, or a Lance dataset, where its vectors come from; nothing where nothing is known."""
-    beside = provenance_path(path)
-    if provenance is None:
-        beside.unlink(missing_ok=True)
-    else:
-        write_synced(beside, to_json(provenance))

@@ -1,16 +1,20 @@
-"""Files beside a single file of vectors, named by its stem alone: none that is another file's is touched.
+"""Files beside a single file of vectors; of those named by its stem alone none that is another file's is touched.
 
 `text.npy`, `text.parquet` and `text.lance` would all have `text.provenance.json`, and `text.ids.parquet` belongs to
-`text.npy` and to `text.safetensors`, which hold no columns themselves.
+`text.npy` and to `text.safetensors`, which hold no columns themselves. `text.npy.dropped.json` is of one file alone.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from anisoalign.embeddings.atomic import write_synced
+from anisoalign.embeddings.dropped_rows import dropped_path
 from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.finding import READERS
 from anisoalign.embeddings.formats.lance_ import is_lance
+from anisoalign.embeddings.manifest import to_json
 from anisoalign.embeddings.metadata import BESIDE
 from anisoalign.embeddings.provenance import Provenance, provenance_path, read_beside
 from anisoalign.embeddings.remote import is_remote
@@ -78,8 +82,41 @@ def check_provenance(out: Path, provenance: Provenance | None) -> None:
         raise InputError(_shared(out, beside, other))
 
 
+def write_sidecars(
+    out: Path,
+    provenance: Provenance | None,
+    rows: int,
+    dropped: Sequence[dict[str, Any]],
+    write: Callable[[Path, str], None] = write_synced,
+) -> None:
+    """Say beside a single file, or a Lance dataset, where its rows come from, and which of the source's it has not.
+
+    What was said of an earlier one there, and is not so of this one, goes.
+
+    Parameters
+    ----------
+    out : Path
+    provenance : dict or None
+    rows : int
+        Rows that are there.
+    dropped : sequence of dict
+        `row` in the source, from 0, and `reason`.
+    write : callable
+        Writes a small file at once.
+    """
+    said = {
+        provenance_path(out): provenance,
+        dropped_path(out): {"rows": rows, "dropped": list(dropped)} if dropped else None,
+    }
+    for path, value in said.items():
+        if value is None:
+            path.unlink(missing_ok=True)
+        else:
+            write(path, to_json(value))
+
+
 def _shared(out: Path, beside: Path, other: Path) -> str:
-    return f"{out} would share {beside.name} with {other.name}, which has its own there; choose another name or folder"
+    return f"{out} would share {beside.name} with {other.name}; choose another name or folder"
 
 
 def _namesake(out: Path, endings: Sequence[str], lance: bool = False) -> Path | None:

@@ -1,9 +1,18 @@
 """Lines of a text file, cut where `encode` cuts them, so that line i of a list belongs to row i."""
 
 import codecs
+import io
+import json
 from pathlib import Path
+from typing import IO, Any
 
 from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.remote import is_remote
+
+
+def opened(path: Path) -> IO[bytes]:
+    """A file, here or behind a URI, to be read by lines or by pieces."""
+    return io.BufferedReader(path.open("rb", buffering=0), 1 << 20) if is_remote(path) else path.open("rb")
 
 
 def read_lines(path: Path) -> list[str]:
@@ -34,6 +43,28 @@ def read_lines(path: Path) -> list[str]:
     if not lines[-1]:
         lines.pop()
     return [line.rstrip("\r") for line in lines]
+
+
+def json_object(path: Path, line: str | bytes, number: int) -> dict[str, Any]:
+    """Return the object that a line of JSON Lines holds, `number` counted from 1.
+
+    Raises
+    ------
+    InputError
+        If it holds none.
+
+    Examples
+    --------
+    >>> json_object(Path("a.jsonl"), '{"label": "cat"}', 1)
+    {'label': 'cat'}
+    """
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{path}, line {number} is no JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise InputError(f"{path}, line {number} is no JSON object")
+    return record
 
 
 def refuse_utf16(path: Path, start: bytes) -> None:

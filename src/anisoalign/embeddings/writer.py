@@ -40,13 +40,13 @@ from anisoalign.embeddings.manifest import (
     manifest_of,
     to_json,
 )
-from anisoalign.embeddings.provenance import Provenance, provenance_path
+from anisoalign.embeddings.provenance import Provenance
 from anisoalign.embeddings.remote import locate
 from anisoalign.embeddings.run_notes import earlier_notes, told_apart
 from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink, choose_format
 from anisoalign.embeddings.shard_names import ShardNames
 from anisoalign.embeddings.shard_writer import ShardWriter
-from anisoalign.embeddings.sidecars import check_ids, check_provenance, ids_path
+from anisoalign.embeddings.sidecars import check_ids, check_provenance, ids_path, write_sidecars
 from anisoalign.embeddings.tiles import torch_dtype
 
 LOCK = "lock"
@@ -331,7 +331,7 @@ class EmbeddingWriter:
             # Ids that lay beside the file replaced here belong to other vectors.
             ids_path(self.out).unlink(missing_ok=True)
         if self.single:
-            self._write_provenance()
+            write_sidecars(self.out, self.provenance, writer.rows, writer.dropped, self._put)
         self._place(sink.path, path)
         self._shards[index] = record
         if not self.single:
@@ -340,14 +340,6 @@ class EmbeddingWriter:
     def _put(self, path: Path, text: str) -> None:
         """Write a small file of the result, or a note on the run."""
         write_synced(path, text)
-
-    def _write_provenance(self) -> None:
-        """Say beside a single file where its vectors come from; nothing where nothing is known."""
-        beside = provenance_path(self.out)
-        if self.provenance is None:
-            beside.unlink(missing_ok=True)
-        else:
-            self._put(beside, to_json(self.provenance))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

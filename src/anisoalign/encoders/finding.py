@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.delimited import MARKS
 from anisoalign.embeddings.formats.arrow import hf_files
 from anisoalign.embeddings.remote import is_remote, locate, reachable
 from anisoalign.embeddings.shards import natural_key
 from anisoalign.encoders.columns import ColumnNames
-from anisoalign.encoders.delimited import MARKS, DelimitedListing
+from anisoalign.encoders.delimited import DelimitedListing
 from anisoalign.encoders.folders import FolderListing
 from anisoalign.encoders.items import ENDINGS, Joined, Listing
 from anisoalign.encoders.lines import JsonLinesListing, TextListing

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from anisoalign.embeddings import InputError, RemotePath
+from anisoalign.embeddings.delimited import MARKS
 from anisoalign.embeddings.remote import asked_together, is_remote
 from anisoalign.embeddings.shards import natural_key
-from anisoalign.encoders.delimited import MARKS
 from anisoalign.encoders.fetching import AHEAD, read_content
 from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, digest_of
 from anisoalign.encoders.preparing import read_text

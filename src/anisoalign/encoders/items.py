@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from anisoalign.embeddings.remote import is_remote
 from anisoalign.encoders.column_types import as_text, common_schema, names_as_text
 from anisoalign.encoders.unicode import storable
 
@@ -160,11 +158,6 @@ class Joined:
         found = [*self._notes, *(note for part in self.parts for note in part.notes())]
         more = len(found) - _NOTES
         return found if more <= 1 else [*found[:_NOTES], f"and {more} more notes like these"]
-
-
-def opened(path: Path) -> IO[bytes]:
-    """A file, here or behind a URI, to be read by lines or by pieces."""
-    return io.BufferedReader(path.open("rb", buffering=0), 1 << 20) if is_remote(path) else path.open("rb")
 
 
 def file_state(path: Path) -> list[Any]:

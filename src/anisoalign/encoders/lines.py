@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from anisoalign.embeddings import InputError
-from anisoalign.embeddings.text_lines import refuse_utf16
+from anisoalign.embeddings.text_lines import json_object, opened, refuse_utf16
 from anisoalign.encoders.column_types import EXACT, as_text
 from anisoalign.encoders.columns import ColumnNames, carried_names, cell_content, chosen_names
 from anisoalign.encoders.fetching import content_at
-from anisoalign.encoders.items import TEXT_COLUMN, Item, file_state, opened
+from anisoalign.encoders.items import TEXT_COLUMN, Item, file_state
 from anisoalign.encoders.preparing import read_text
 from anisoalign.encoders.unreadable import UnreadableError
 
@@ -117,7 +116,7 @@ class JsonLinesListing:
         self._index = LineIndex(path)
         types: dict[str, pa.DataType] = {}
         for number, line in self._scan():
-            for name, value in self._parse(line, number).items():
+            for name, value in json_object(self.path, line, number).items():
                 types[name] = _widened(types.get(name), value)
         names = list(types)
         self._contents = columns.choose(kinds, names, str(path)) if names else {}
@@ -137,7 +136,7 @@ class JsonLinesListing:
     def read(self, start: int, stop: int) -> Iterator[Item]:
         """Yield lines by their numbers."""
         for row, line in self._index.lines(start, stop):
-            record = self._parse(line, row + 1)
+            record = json_object(self.path, line, row + 1)
             cells = {
                 kind: cell_content(kind, record.get(name), self.path.parent) for kind, name in self._contents.items()
             }
@@ -159,15 +158,6 @@ class JsonLinesListing:
             else:
                 yield number, line
         self._index.rows -= blank
-
-    def _parse(self, line: bytes, number: int) -> dict[str, Any]:
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{self.path}, line {number} is no JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise InputError(f"{self.path}, line {number} is no JSON object")
-        return record
 
     def state(self) -> list[Any]:
         """Name, size and time."""

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
-from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, file_state, opened
+from anisoalign.embeddings.text_lines import opened
+from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, file_state
 from anisoalign.encoders.preparing import read_text
 from anisoalign.encoders.unreadable import UnreadableError
 

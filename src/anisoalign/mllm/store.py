@@ -18,8 +18,9 @@ import torch
 from anisoalign.aligners import Aligner, load
 from anisoalign.embeddings import EmbeddingSet, InputError, format_bytes, locate, open_embeddings
 from anisoalign.embeddings.finding import KINDS
+from anisoalign.embeddings.provenance import encoder_of
 from anisoalign.embeddings.remote import reachable
-from anisoalign.mllm.provenance import check_aligner, check_side, provenance_of
+from anisoalign.mllm.provenance import check_aligner, check_side
 from anisoalign.mllm.settings import StageSettings
 
 MAPPED = ("npy", "safetensors", "memory")
@@ -92,7 +93,7 @@ class EmbeddingStore:
             raise InputError(f"side must be 'text', 'substitute' or 'image', not {side!r}")
         self.set = open_rows(source, side, column, id_column)
         self.side = side
-        self.encoder = provenance_of(self.set)
+        self.encoder = encoder_of(self.set.provenance)
         check_side(self.set, side)
         self.aligner = self._fitting(aligner)
         self.ids = _as_text(self._found_ids(ids), self.set.name)
