@@ -146,14 +146,13 @@ def test_sets_that_do_not_belong_together_are_refused(planted):
 
 def test_labels_that_name_single_rows_teach_no_classes(planted):
     y, x, _ = planted
-    for classes in (300, 151):
-        names = [f"row {i % classes:03d}" for i in range(300)]
-        said = rf"the 300 source rows that are used have {classes} different ones \('row 000', 'row 001', ...\)"
-        for paired in (True, False):
-            with pytest.raises(aa.InputError, match=said):
-                aa.evaluate(y, x, y, paired=paired, source_labels=names, target_labels=names)
+    names = [f"row {i:03d}" for i in range(300)]
+    said = r"the 300 source rows that are used have as many different ones \('row 000', 'row 001', ...\)"
+    for paired in (True, False):
         with pytest.raises(aa.InputError, match=said):
-            aa.compare(y, x, source_labels=names, target_labels=names, methods=["identity"], repeats=1)
+            aa.evaluate(y, x, y, paired=paired, source_labels=names, target_labels=names)
+    with pytest.raises(aa.InputError, match=said):
+        aa.compare(y, x, source_labels=names, target_labels=names, methods=["identity"], repeats=1)
     shared = [i // 2 for i in range(300)]
     aa.evaluate(y, x, y, paired=True, source_labels=shared)
 

@@ -126,9 +126,9 @@ def check_can_teach(side: str, labels: Labels) -> None:
         )
     if len(names) == len(labels):
         raise InputError(
-            f"label transfer needs labels that rows have in common: the {len(labels):,} {side} rows that are used have as "
-            f"many different ones ({str(names[0])!r}, {str(names[1])!r}, ...), as names of single rows are; leave labels "
-            "out, or name a column of classes"
+            f"label transfer needs labels that rows have in common: the {len(labels):,} {side} rows that are used have "
+            f"as many different ones ({str(names[0])!r}, {str(names[1])!r}, ...), as names of single rows are; leave "
+            "labels out, or name a column of classes"
         )
 
 
