@@ -144,6 +144,15 @@ def test_sets_that_do_not_belong_together_are_refused(planted):
         aa.diagnose(y, x, dtype="float8")
 
 
+@pytest.mark.parametrize("missing", [None, float("nan"), ""])
+def test_a_label_that_is_missing_is_no_class_of_its_own(planted, missing):
+    y, x, labels = planted
+    some = [*labels[:7], missing, *labels[8:]]
+    for measure in (aa.evaluate, lambda y, x, _, **more: aa.compare(y, x, target_labels=labels, **more)):
+        with pytest.raises(aa.InputError, match=r"source labels, row 7: .* is no label; leave rows without one out"):
+            measure(y, x, y, paired=True, source_labels=some)
+
+
 def test_labels_that_name_single_rows_teach_no_classes(planted):
     y, x, _ = planted
     names = [f"row {i:03d}" for i in range(300)]

@@ -136,3 +136,14 @@ def test_sources_that_mostly_repeat_are_told_of():
         (message,) = said_by(call)
         assert message.startswith("190 of 200 source rows repeat another: the nearest rows of each are its own copies")
     assert said_by(lambda: aa.evaluate(text[::10], image[::10], text[::10])) == []  # half of twenty: not most
+
+
+def test_no_method_is_marked_by_what_goes_by_neighbours_where_most_targets_repeat():
+    text, image = prompts()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        records = aa.compare(image, text, paired=True, methods=METHODS, repeats=3).to_dicts()
+    assert all(record["repeated_targets"] == 190 for record in records)
+    marked = {key for record in records for key in record if key.endswith("_mark")}
+    assert "geometry_consistency_mark" in marked
+    assert not [key for key in marked if any(word in key for word in NEIGHBOURLY)]

@@ -203,6 +203,8 @@ def test_the_gap_is_its_formulas(planted):
     u = np.linalg.eigh(sigma_x + sigma_y)[1][:, -6:]
     assert report.residual_coverage == pytest.approx(np.trace(u.T @ residual.T @ residual @ u) / (residual**2).sum())
     assert report.residual_coverage_chance == 6 / 16
+    both = sigma_x + sigma_y
+    assert report.residual_coverage_unpaired == pytest.approx(np.trace(u.T @ both @ u) / np.trace(both))
     top = [np.linalg.eigh(sigma)[1][:, -3:] for sigma in (sigma_x, sigma_y)]
     assert report.subspace_overlap == pytest.approx(np.sum((top[0].T @ top[1]) ** 2) / 3)
     assert report.centroid_cosine == pytest.approx((y @ x.T).mean())

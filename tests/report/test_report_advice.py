@@ -55,6 +55,14 @@ def test_where_most_sources_repeat_nothing_is_advised_by_what_goes_by_neighbours
     assert which_one([], unlabelled, "text", "image").short == "These figures do not tell."
 
 
+def test_labels_that_no_one_can_learn_advise_nothing():
+    """Real targets classify no better than always saying the most common label."""
+    real = record("real-target", None, None, "oracle", label_transfer=0.52, label_transfer_se=0.02, label_majority=0.5)
+    records = [RAW | {"label_transfer": 0.4}, record("realign", 0.9, 0.5, label_transfer=0.5), real]
+    assert "label_transfer" not in by_metric(records)
+    assert "label_transfer" in by_metric([*records[:2], real | {"label_transfer": 0.6}])
+
+
 def test_controls_and_bounds_are_never_advised():
     records = [RAW, record("oracle-ridge", 1.0, 1.0, "oracle"), record("realign", 0.9, 0.5)]
     assert by_metric(records)["balance"].method == "realign"
@@ -135,6 +143,8 @@ def test_a_rest_that_is_as_even_as_few_rows_can_show_is_not_called_lopsided(monk
     assert "no model" not in " ".join(even.sentences)
     assert "a lopsided rest" in lopsided.short
     assert "So moving the means is not enough" in " ".join(lopsided.sentences)
+    steep = what_kind(_gap(300, 300, 0.498, 0.9) | {"residual_anisotropy": 9.0}, "text", "image")  # noise shows 4
+    assert "a lopsided rest" in steep.short
     nearly = what_kind(_gap(300, 300, 0.1, 0.1), "text", "image")
     assert "moving the means is not enough" not in " ".join(nearly.sentences)
 

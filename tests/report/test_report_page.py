@@ -10,7 +10,9 @@ from reading import figures, read, stored
 
 import anisoalign as aa
 from anisoalign.comparison import before_after
+from anisoalign.comparison.showing import projection
 from anisoalign.embeddings import InputError
+from anisoalign.geometry import normalize
 from anisoalign.report import write_page
 from anisoalign.report.results import Results, read_results, write_results
 
@@ -255,6 +257,16 @@ def test_projection_and_neighbours_are_what_they_say(view, sets):
     cosines[len(x) + entry["row"]] = -1
     assert [n["cosine"] for n in entry["before"]] == pytest.approx(sorted(cosines, reverse=True)[:5], abs=1e-4)
     assert all(n["own"] == (n["side"] == "target" and n["row"] == entry["row"]) for n in entry["before"])
+
+
+def test_means_no_further_apart_than_by_chance_make_no_axis():
+    """Divided by a distance of next to nothing, noise would look like a method that misses."""
+    rows = normalize(np.random.default_rng(0).normal(size=(900, 8)))
+    y, x, z = rows[:300], rows[300:600], rows[600:]
+    points = {name: np.array(found) for name, found in projection(y, x, z).items()}
+    assert max(abs(found.mean(axis=0)[0]) for found in points.values()) < 0.1
+    apart = projection(normalize(y + 0.3), x, z)
+    assert np.mean(np.array(apart["target"])[:, 0]) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("captioned", "count"), [(True, 6), (False, 3)])

@@ -57,7 +57,8 @@ def compare(
     With --json an array is printed, one flat object a method: every metric, <metric>_se, <metric>_mark (best or
     within_noise), and with labels label_transfer and closed, the share of the way from ReAlign to real targets, over
     label_transfer_repeats splits where a rare label leaves some without;
-    where most sources repeat another, repeated_sources says how many, and what goes by neighbours has no marks;
+    where most rows of a side repeat another, repeated_sources or repeated_targets says how many, and what goes by
+    neighbours has no marks;
     fit_seconds, transform_rows_per_second and model_bytes; with --report or --results dial_strength and
     dial_<metric>, lists along the strength of each method that has one, over dial_repeats splits. strength_used is the
     mean of the strengths that a method chose. The page also diagnoses the gap.

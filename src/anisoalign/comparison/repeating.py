@@ -21,9 +21,10 @@ from anisoalign.diagnostics.label_transfer import (
     can_teach,
     check_can_teach,
     check_labels_meet,
+    largest_share,
     warn_of_rare_labels,
 )
-from anisoalign.diagnostics.repeats import mostly_repeat
+from anisoalign.diagnostics.repeats import copies_of
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.arguments import check_seed, check_whole
 
@@ -142,8 +143,9 @@ def compare_rows(
     measured = [entry for name, entry in entries.items() if name not in refused]
     how = "by item" if items is not None else "in step" if len(source) == len(target) else "apart"
     protocol = {**rows, "k": sets.k, "split": how, "repeats": repeats, "seed": seed}
-    repeated = mostly_repeat(source)
-    protocol |= {"repeated_sources": repeated} if repeated else {}
+    protocol |= copies_of(source, target)
+    if sets.labels is not None:
+        protocol["label_majority"] = largest_share(sets.labels[1])
     return Comparison([*measured, *([real] if any(labelled) else [])], protocol, refused)
 
 

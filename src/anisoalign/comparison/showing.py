@@ -140,17 +140,19 @@ def projection(
 ) -> dict[str, list[list[float]]]:
     """Two coordinates of up to `POINTS` rows of each set: along the line between the means, and across it.
 
-    The line is divided by its length, so that the source's mean is at 0 and the target's at 1; equal means leave the
-    first direction of the target for it.
+    The line is divided by its length, so that the source's mean is at 0 and the target's at 1. Means that are
+    no further apart than those of two samples of one law may be leave the first direction of the target for it.
     """
     start, gap = source.mean(axis=0), target.mean(axis=0) - source.mean(axis=0)
     length = float(np.linalg.norm(gap))
     spread = np.atleast_2d(np.cov(target.T, bias=True))
-    line = gap / length if length > 1e-9 else principal_subspace(spread)[:, 0]
+    by_chance = sum(float(rows.var(axis=0).sum()) / len(rows) for rows in (source, target)) ** 0.5
+    apart = length > max(2 * by_chance, 1e-9)
+    line = gap / length if apart else principal_subspace(spread)[:, 0]
     flat = spread - np.outer(line, line @ spread)
     flat -= np.outer(flat @ line, line)
     across = principal_subspace((flat + flat.T) / 2)[:, 0]
-    axes = np.stack([line / max(length, 1e-9) if length > 1e-9 else line, across], axis=1)
+    axes = np.stack([line / length if apart else line, across], axis=1)
     parts = {"source": source, "target": target, "aligned": aligned}
     # The same for sets of equal length, so that a pair is shown or left out together.
     drawn = {name: np.random.default_rng(0).permutation(len(rows))[:POINTS] for name, rows in parts.items()}

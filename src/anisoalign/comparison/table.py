@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from anisoalign.diagnostics.label_transfer import guessed
 from anisoalign.diagnostics.measures import comparison_text
 from anisoalign.diagnostics.record import SCHEMA_VERSION
-from anisoalign.diagnostics.repeats import BY_NEIGHBOURS
+from anisoalign.diagnostics.repeats import BY_NEIGHBOURS, COPIES
 
 HIGHER, LOWER = 1, -1
 DIRECTIONS = {
@@ -106,8 +107,9 @@ class Comparison:
     ----------
     methods : list of MethodScores
     protocol : dict
-        Rows of each part (by item, in the split that has fewest), repeats, seed, k; where most sources repeat another,
-        how many: `repeated_sources`.
+        Rows of each part (by item, in the split that has fewest), repeats, seed, k; where most rows of a side repeat
+        another, how many: `repeated_sources`, `repeated_targets`; with labels the share of target rows that have the
+        most common one: `label_majority`.
     refused : dict
         Methods that would not be fitted on these sets, and why; they have no record.
     """
@@ -127,7 +129,8 @@ class Comparison:
         A method of a common frame has none by metrics that change with the frame, unless all methods are of one.
         Of a single repeat, whose spread is unknown, there are neither errors nor marks.
         Where label transfer was measured in fewer repeats than all, `label_transfer_repeats` says in how many.
-        Where most sources repeat another there are no marks by what goes by neighbours, which are their own copies.
+        Where most rows of a side repeat another there are no marks by what goes by neighbours, which are their own
+        copies; none by label transfer where real targets do no better than always saying the most common label.
         `closed` is the share of the gap from ReAlign to real targets in label
         transfer that the method closes, left out where real targets are not above ReAlign by two standard errors. Where
         dials were turned, `dial_strength` is a list of strengths, `dial_<metric>` the means there, over the first
@@ -201,7 +204,9 @@ class Comparison:
         return float(np.mean(gains)), standard_error(gains)
 
     def _marks(self, metric: str) -> dict[str, str]:
-        if self.protocol.get("repeated_sources") and metric in BY_NEIGHBOURS:
+        if metric in BY_NEIGHBOURS and (COPIES & self.protocol.keys()):
+            return {}
+        if metric == "label_transfer" and self._labels_are_guessed():
             return {}
         most = 1.0 if metric in _NO_BETTER_ABOVE_ONE else np.inf
         rivals = {entry.method: np.minimum(entry.scores[metric], most) for entry in self._rivals(metric)}
@@ -215,6 +220,13 @@ class Comparison:
             if name != best and behind.mean() <= 2.0 * standard_error(behind):
                 marks[name] = "within_noise"
         return marks
+
+    def _labels_are_guessed(self) -> bool:
+        """Whether real targets do no better than who always says the most common label."""
+        real = self.scores_of(REAL, "label_transfer")
+        return real is not None and guessed(
+            float(np.mean(real)), standard_error(real), self.protocol.get("label_majority")
+        )
 
     def _rivals(self, metric: str) -> list[MethodScores]:
         """Methods that can be held against each other by a metric: of one frame, where it changes with that."""

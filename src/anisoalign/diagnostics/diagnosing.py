@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from anisoalign.diagnostics.cosines import CosineHistogram, CosineTally, angle_divergence
+from anisoalign.diagnostics.cosines import CosineHistogram, CosineTally, angle_divergence, cosines_within
 from anisoalign.diagnostics.gap import GapReport, add_pairs, gap_from_moments
+from anisoalign.diagnostics.mixed_search import FIRST, mixed_search
+from anisoalign.diagnostics.mixing import pool_neighbours
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings, paired_tiles
 from anisoalign.embeddings.arguments import check_seed, check_whole
 from anisoalign.embeddings.paired_ids import check_ids
@@ -20,6 +22,9 @@ from anisoalign.statistics.moments import rounding_of
 
 HISTOGRAM_ROWS = 4_000
 """Rows a side for the histograms of cosines: a seeded sample where there are more."""
+
+MIXED_ROWS = 2_000
+"""Of those, rows a side that are put into one pool."""
 
 Progress = Callable[[int], None]
 
@@ -140,13 +145,26 @@ def _samples(y: EmbeddingSet, x: EmbeddingSet, paired: bool, seed: int) -> tuple
 
 
 def _add_histograms(report: GapReport, a: np.ndarray, b: np.ndarray, seed: int) -> GapReport:
-    within_y, within_x = (CosineHistogram.within(rows) for rows in (a, b))
+    cosines_y, cosines_x = (cosines_within(rows) for rows in (a, b))
+    within_y, within_x = (CosineHistogram.of(cosines) for cosines in (cosines_y, cosines_x))
     return replace(
         report,
         within_source_cosine=within_y.mean,
         within_target_cosine=within_x.mean,
-        angle_divergence=angle_divergence(within_y, within_x),
+        angle_divergence=angle_divergence(cosines_y, cosines_x),
+        **_mixed(a, b),
         histogram_within_source=within_y.counts.tolist(),
         histogram_within_target=within_x.counts.tolist(),
         histogram_across=CosineHistogram.across(a, b, seed).counts.tolist(),
     )
+
+
+def _mixed(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+    """What a row finds in a pool of as many rows of both; of pairs a row and its own are both in it."""
+    rows = min(len(a), len(b), MIXED_ROWS)
+    if rows <= FIRST + 1:
+        return {}
+    y, x = (some[np.linspace(0, len(some) - 1, rows).astype(np.int64)] for some in (a, b))
+    found = pool_neighbours(x, y, FIRST)
+    of_targets = float((found[:rows] >= rows).mean())
+    return {**mixed_search(found, rows), "mixed_source_share_at_10": of_targets}

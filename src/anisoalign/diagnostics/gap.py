@@ -37,8 +37,8 @@ class GapReport(Record):
         Rows read of both sets, their width d, and the size of the principal subspaces compared.
     centroid_gap : float
         Gμ = ‖μx − μy‖, in [0, 2].
-    covariance_gap : float
-        GΣ = ‖Σx − Σy‖_F / ‖Σx‖_F.
+    covariance_gap, covariance_gap_chance : float
+        GΣ = ‖Σx − Σy‖_F / ‖Σx‖_F, and what two samples of one law would show (`covariance_gap_chance`).
     spectral_correlation : float or None
         Cλ; high for any two sets, so no test of anything by itself.
     q : int
@@ -64,7 +64,10 @@ class GapReport(Record):
     within_source_cosine, within_target_cosine : float
         Mean cosine of different rows of one set, of a sample of 4,000 rows at most.
     angle_divergence : float
-        Jensen–Shannon divergence, in bits, of the histograms of angles within both sets.
+        Jensen–Shannon divergence, in bits, of the histograms of angles within both sets, in bins of one degree.
+    mixed_target_share_at_10, mixed_source_share_at_10 : float or None
+        Share of targets among the ten rows nearest to a source where as many of both are in one pool, 2,000 at most;
+        and of sources among those nearest to a target. None of fewer than 12 rows a side.
     paired_cosine, paired_cosine_std : float, with pairs
         Mean and standard deviation of x_i·y_i.
     paired_distance, centered_paired_distance, residual_ratio : float, with pairs
@@ -73,8 +76,9 @@ class GapReport(Record):
         Ar and effective dimension (share of d) of the residual covariance.
     residual_energy_ratio : float, with pairs
         tr Σr / (Gμ² + tr Σr).
-    residual_coverage, residual_coverage_chance : float, with pairs
-        tr(P_U Σr) / tr Σr for the joint frame U of rank 2q, and its level r/d.
+    residual_coverage, residual_coverage_chance, residual_coverage_unpaired : float, with pairs
+        tr(P_U Σr) / tr Σr for the joint frame U of rank 2q; r/d, its level for a random frame; and its value for
+        Σx + Σy, the residual of rows that are no pairs.
     residual_energy_k, residual_energy : list, with pairs
         E(K): share of residual energy in the K leading directions, at the K of `residual_energy_k`.
     spectrum_k, source_spectrum, target_spectrum : list
@@ -94,6 +98,7 @@ class GapReport(Record):
     q: int
     centroid_gap: float
     covariance_gap: float
+    covariance_gap_chance: float | None
     spectral_correlation: float | None
     subspace_overlap_q: int | None
     subspace_overlap: float | None
@@ -115,6 +120,8 @@ class GapReport(Record):
     within_source_cosine: float | None = None
     within_target_cosine: float | None = None
     angle_divergence: float | None = None
+    mixed_target_share_at_10: float | None = None
+    mixed_source_share_at_10: float | None = None
     paired_distance: float | None = None
     centered_paired_distance: float | None = None
     residual_ratio: float | None = None
@@ -123,6 +130,7 @@ class GapReport(Record):
     residual_energy_ratio: float | None = None
     residual_coverage: float | None = None
     residual_coverage_chance: float | None = None
+    residual_coverage_unpaired: float | None = None
     residual_energy_k: list[int] | None = None
     residual_energy: list[float] | None = None
     residual_spectrum: list[float] | None = None
@@ -188,6 +196,7 @@ def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, 
         q=q,
         centroid_gap=float(np.linalg.norm(target.mean - source.mean)),
         covariance_gap=float(np.linalg.norm(sx - sy) / np.linalg.norm(sx)),
+        covariance_gap_chance=covariance_gap_chance(source, target),
         spectral_correlation=spectral_correlation(lx, ly, (target.noise, source.noise)),
         subspace_overlap_q=compared if defined else None,
         subspace_overlap=subspace_overlap(ux_q, uy_q) if defined else None,
@@ -207,6 +216,16 @@ def gap_from_moments(source: Moments, target: Moments, *, q: int | None = None, 
         centroid_cosine=cosine,
         paired_cosine_limit=cosine + float(np.trace(sqrt_psd(root @ sy @ root))),
     )
+
+
+def covariance_gap_chance(source: Moments, target: Moments) -> float:
+    """GΣ that two samples of these sizes would show on average, though their laws had one covariance.
+
+    A sample covariance of n rows is off by E‖Σ̂ − Σ‖² = (E‖x − μ‖⁴ − ‖Σ‖²) / n. Unit rows lie about equally far from
+    their mean, so that E‖x − μ‖⁴ is taken for (tr Σ)²; it is more, and so is what chance does.
+    """
+    noise = sum(max(m.trace**2 - float(np.linalg.norm(m.covariance)) ** 2, 0.0) / m.n for m in (source, target))
+    return float(np.sqrt(noise) / np.linalg.norm(target.covariance))
 
 
 def overlap_p_value(x: Float[np.ndarray, "d q"], y: Float[np.ndarray, "d q"], seed: int = 0) -> float:
@@ -248,6 +267,7 @@ def add_pairs(
         residual_energy_ratio=residual.trace / (report.centroid_gap**2 + residual.trace),
         residual_coverage=frame.coverage(sigma),
         residual_coverage_chance=frame.rank / report.dim,
+        residual_coverage_unpaired=frame.coverage(target.covariance + source.covariance),
         residual_energy_k=steps,
         residual_energy=[float(energy[k - 1]) for k in steps],
         residual_spectrum=[float(values[k - 1] / values.mean()) for k in steps],

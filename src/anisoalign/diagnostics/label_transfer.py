@@ -76,6 +76,29 @@ def _text(label: Any) -> str:
     return str(int(label)) if whole else str(label)
 
 
+def largest_share(labels: Labels) -> float:
+    """Share of the rows that have the most common label: what always saying it would score.
+
+    Examples
+    --------
+    >>> largest_share(["cat", "dog", "cat", "cat"])
+    0.75
+    """
+    counts = np.unique(as_text(labels), return_counts=True)[1]
+    return float(counts.max() / counts.sum())
+
+
+def guessed(accuracy: float, error: float, majority: float | None) -> bool:
+    """Whether an accuracy is not above the share of the most common label by two standard errors.
+
+    Examples
+    --------
+    >>> guessed(0.52, 0.02, 0.5), guessed(0.7, 0.02, 0.5), guessed(0.0, 0.0, None)
+    (True, False, False)
+    """
+    return majority is not None and accuracy <= majority + 2 * error
+
+
 def check_labels_meet(source_labels: Labels, target_labels: Labels) -> None:
     """Raise InputError where no label of one side is one of the other's: accuracy would be 0 whatever the method.
 

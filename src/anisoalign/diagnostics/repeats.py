@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 WORTH_TELLING = 0.01
 """Share of repeated rows below which no figure changes enough to speak of."""
 MOSTLY = 0.5
-"""Share of repeated sources from which figures by neighbours are those of the copies."""
+"""Share of repeated rows from which figures by neighbours are those of the copies."""
 BY_NEIGHBOURS = frozenset(
     (
         "neighbour_consistency",
@@ -28,6 +28,8 @@ BY_NEIGHBOURS = frozenset(
     )
 )
 """Those figures, by their keys in records."""
+COPIES = frozenset(("repeated_sources", "repeated_targets"))
+"""Keys of records by which a comparison says that most rows of a side repeat."""
 _NOISE = 2e-5
 """Root mean square that coordinates may be off: of a text encoded in two batches they are, by a few millionths.
 
@@ -143,8 +145,20 @@ def warn_of_repeats_in_recall(target: Float[np.ndarray, "n d"]) -> None:
         _warn(
             f"{_counted(repeats, target)}: of equal rows the first is taken for the nearest, so that no recall_at_1, "
             f"either way, can exceed {1 - repeats / len(target):.2f}, and recall at 10 and mixed recall are lowered; "
-            "give each target one row"
+            "copies are each other's nearest too, which lowers penetration and coverage; give each target one row"
         )
+
+
+def copies_of(source: Float[np.ndarray, "m d"], target: Float[np.ndarray, "n d"]) -> dict[str, int]:
+    """Sides on which most rows repeat another, as records name them, with how many do.
+
+    Examples
+    --------
+    >>> copies_of(np.eye(3), np.eye(3)[[0, 0, 0, 1]])
+    {'repeated_targets': 2}
+    """
+    found = {"repeated_sources": mostly_repeat(source), "repeated_targets": mostly_repeat(target)}
+    return {side: repeats for side, repeats in found.items() if repeats}
 
 
 def mostly_repeat(rows: Float[np.ndarray, "n d"]) -> int:

@@ -63,12 +63,23 @@ def _place(gap: GapReport) -> str:
             f", and on average a source row has cosine {within:.2f} with another source row but {across:.2f} with a "
             f"target row, so in a mixed index, as a rule, {_outranked(gap, within)}."
         )
+    if keeps_apart(gap.mixed_target_share_at_10):
+        return sentence + (
+            f", and on average a source row has cosine {within:.2f} with another source row and {across:.2f} with a "
+            f"target row; yet of the ten rows nearest to a source {gap.mixed_target_share_at_10:.0%} are targets where "
+            "half could be, so a mixed index keeps the two apart."
+        )
     alike = across <= within + _clearly(gap)
     then = "treats both alike" if alike else "ranks unrelated targets before unrelated sources"
     return sentence + (
         f", and on average a source row has cosine {within:.2f} with another source row and {across:.2f} with a target "
         f"row, so a mixed index {then}."
     )
+
+
+def keeps_apart(share: float | None) -> bool:
+    """Whether sources have few targets among their nearest, of as many of both: half is what a mixture would give."""
+    return share is not None and share < 0.25
 
 
 def _clearly(gap: GapReport) -> float:
@@ -105,12 +116,18 @@ def _shape(gap: GapReport) -> str:
     if gap.residual_ratio is None or gap.residual_effective_dimension is None:
         return (
             f"The sets {shared}, and after the means are matched their covariances still differ by "
-            f"{gap.covariance_gap:.0%} of the target's."
+            f"{gap.covariance_gap:.0%} of the target's{_chance(gap)}."
         )
     return (
         f"The sets {shared}; matching the means leaves {gap.residual_ratio:.0%} of the distance between pairs"
         f"{_within(gap)} ({gap.residual_anisotropy:.0f} times the mean energy along its main direction)."
     )
+
+
+def _chance(gap: GapReport) -> str:
+    """What chance makes of the covariance gap, where it is known: not in results of before."""
+    by_chance = gap.covariance_gap_chance
+    return "" if by_chance is None else f" (so many rows of one law would show {by_chance:.0%})"
 
 
 def _fewer(gap: GapReport) -> str:

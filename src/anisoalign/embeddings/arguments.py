@@ -51,6 +51,9 @@ def check_labels(side: str, labels: Collection[Any] | None, rows: int) -> None:
         raise InputError(f"{side} labels are one a row, not a path: read_labels({str(labels)!r}) reads it")
     if labels is not None and len(labels) != rows:
         raise InputError(f"{len(labels)} {side} labels for {rows} {side} rows")
+    for row, label in enumerate(() if labels is None else labels):
+        if label is None or label != label or not str(label).strip():  # NaN, as pandas leaves what is missing
+            raise InputError(f"{side} labels, row {row}: {label!r} is no label; leave rows without one out")
 
 
 def type_name(kind: Any) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anisoalign.diagnostics.measures import fixed
-from anisoalign.diagnostics.verdict import amount_shared
+from anisoalign.diagnostics.repeats import COPIES
+from anisoalign.diagnostics.verdict import amount_shared, keeps_apart
 from anisoalign.report.choosing import KEPT, Advice, balance_of, value_of
 from anisoalign.report.gap_charts import held
 from anisoalign.report.rivals import can_trade_off, target_reached
@@ -32,7 +33,9 @@ def is_there_a_gap(gap: Record, source: str, target: str) -> Answer:
     """Where the two sets lie, and which cosines to expect."""
     place, _, cosine = gap_sentences(gap)
     size = gap["centroid_gap"]
-    short = "Yes, a wide one." if size > 0.5 else "Yes." if size > 0.1 else "Hardly: the means nearly agree."
+    apart = keeps_apart(gap.get("mixed_target_share_at_10"))
+    nearly = "Not between the means; but rows keep to their own kind." if apart else "Hardly: the means nearly agree."
+    short = "Yes, a wide one." if size > 0.5 else "Yes." if size > 0.1 else nearly
     numbers = [
         (size, "distance of the two means (2 at most)"),
         (gap.get("within_source_cosine"), f"mean cosine of two {many(source)}"),
@@ -62,7 +65,9 @@ def what_kind(gap: Record, source: str, target: str) -> Answer:
     if gap["centroid_gap"] > 0.1:
         short += ", means apart"
     ratio, lopsided = gap.get("residual_ratio"), gap.get("residual_anisotropy")
-    uneven = inside is not None and inside[0] < 0.5 * _share_of_noise(gap)
+    uneven = inside is not None and (
+        inside[0] < 0.5 * _share_of_noise(gap) or (lopsided or 0.0) > 2 * _anisotropy_of_noise(gap)
+    )
     if inside is not None:
         short += f", and a {'lopsided' if uneven else 'fairly even'} rest"
     numbers = [
@@ -89,6 +94,11 @@ _LITTLE_LEFT = 0.25
 def _share_of_noise(gap: Record) -> float:
     """Share of the dimensions that noise of equal size in all directions would seem to fill: few rows show few."""
     return gap["rows_source"] / (gap["rows_source"] + gap["dim"])
+
+
+def _anisotropy_of_noise(gap: Record) -> float:
+    """Energy along the main direction of such noise, over the mean: few rows show much (Marčenko and Pastur)."""
+    return (1 + math.sqrt(gap["dim"] / gap["rows_source"])) ** 2
 
 
 def what_methods_do(records: Sequence[Record], source: str, target: str) -> Answer:
@@ -280,7 +290,7 @@ def _against_a_simpler(record: Record, records: Sequence[Record]) -> list[str]:
         return []
     fit = record["fit_seconds"] / max(other["fit_seconds"], 1e-9)
     apply = other["transform_rows_per_second"] / max(record["transform_rows_per_second"], 1e-9)
-    if record.get("repeated_sources"):
+    if COPIES & record.keys():
         return []  # a balance tells nothing then
     return [
         f"The best of the simpler methods (quicker to fit, no larger) is {short_name(other['method'])}, with a balance "

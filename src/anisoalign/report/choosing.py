@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anisoalign.diagnostics.balance import balance
-from anisoalign.diagnostics.repeats import BY_NEIGHBOURS
-from anisoalign.report.wording import Record, competing, many, one
+from anisoalign.diagnostics.label_transfer import guessed
+from anisoalign.diagnostics.repeats import BY_NEIGHBOURS, COPIES
+from anisoalign.report.wording import REAL_TARGET, Record, competing, many, one
 
 KEPT = "geometry_consistency"
 WORTH = 0.01
@@ -99,7 +100,8 @@ def in_common_frame(record: Record) -> bool:
 def advise(records: Sequence[Record], source: str = "source", target: str = "target") -> list[Advice]:
     """Advice for every use whose metric was measured, the most general first.
 
-    Where most sources repeat another, none by what goes by neighbours, which are their own copies.
+    Where most rows of a side repeat another, none by what goes by neighbours, which are their own copies; none by label
+    transfer where real targets do no better than always saying the most common label.
 
     Of the methods within two standard errors of the best the one that is advised in general is taken, else the one
     that keeps most of the source's geometry: where they do equally well, the smallest change is the safest.
@@ -112,9 +114,12 @@ def advise(records: Sequence[Record], source: str = "source", target: str = "tar
     """
     found: list[Advice] = []
     words = {"sources": many(source), "targets": many(target), "a_source": one(source)}
-    copies = any(record.get("repeated_sources") for record in records)
+    copies = any(record.get(side) for record in records for side in COPIES)
+    real = next((record for record in records if record["method"] == REAL_TARGET and "label_transfer" in record), None)
+    error = 0.0 if real is None else real.get("label_transfer_se", 0.0)
+    guess = real is not None and guessed(real["label_transfer"], error, real.get("label_majority"))
     for use, purpose, metric, name in USES:
-        if copies and metric in BY_NEIGHBOURS:
+        if (copies and metric in BY_NEIGHBOURS) or (guess and metric == "label_transfer"):
             continue
         able = [record for record in records if metric != "balance" or not in_common_frame(record)]
         advice = _choose(able, metric, found[0].method if found else None)

@@ -26,11 +26,18 @@ GAP = (
     Measure("paired_cosine", "paired cosine", "mean cosine of a row with its own counterpart"),
     Measure("paired_cosine_limit", "highest paired cosine", "no pairing of rows that lie like these averages above it"),
     Measure("covariance_gap", "GΣ covariance gap", "difference of the covariances, in units of the target's"),
+    Measure("covariance_gap_chance", "  by chance", "what two samples of one law and of these sizes would show"),
     Measure("spectral_correlation", "Cλ spectral correlation", "high for any two sets; proves nothing by itself"),
     Measure("subspace_overlap", "O_q subspace overlap", "share of the leading directions in common"),
     Measure("subspace_overlap_chance", "  by chance", "what unrelated sets of this width would share"),
     Measure("subspace_overlap_p", "  p-value", "of a permutation test; small says that the sharing is real"),
     Measure("angle_divergence", "angle divergence", "of the two sets' inner angles, in bits; 0 equal, 1 disjoint"),
+    Measure(
+        "mixed_target_share_at_10",
+        "targets @10",
+        "share of targets among the ten rows nearest to a source, of as many of both; a half is an even mixture",
+    ),
+    Measure("mixed_source_share_at_10", "sources @10", "the other way: sources among the ten nearest to a target"),
     Measure("paired_distance", "paired distance", "mean distance of a row to its counterpart"),
     Measure("centered_paired_distance", "  once means match", "the same after both means are moved to one place"),
     Measure("residual_ratio", "  what is left of it", "second over first: what moving the mean cannot remove"),
@@ -46,6 +53,7 @@ GAP = (
         "share of the rest that lies in the leading directions of both sets taken together",
     ),
     Measure("residual_coverage_chance", "  by chance", "their number over the width"),
+    Measure("residual_coverage_unpaired", "  of no pairs", "what rows that do not belong together would show"),
 )
 """Lines of a diagnosis."""
 
@@ -161,12 +169,13 @@ def protocol_line(records: Sequence[Record]) -> str:
 
 
 def copies_among(records: Sequence[Record]) -> list[str]:
-    """A sentence where most sources of a comparison repeat another: what its figures do not tell then."""
-    if not any(record.get("repeated_sources") for record in records):
+    """A sentence where most rows of a side repeat another: what the figures of a comparison do not tell then."""
+    sides = [side for side in ("sources", "targets") if any(record.get(f"repeated_{side}") for record in records)]
+    if not sides:
         return []
     return [
-        "Most sources repeat another, and the nearest rows of each are its own copies: Ω, penetration, coverage, "
-        "balance and recalls hardly tell one method from another, and none is marked by them."
+        f"Most {' and '.join(sides)} repeat another, and the nearest rows of each are its own copies: Ω, penetration, "
+        "coverage, balance and recalls hardly tell one method from another, and none is marked by them."
     ]
 
 
