@@ -16,6 +16,7 @@ from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.mllm import Conversations, EmbeddingStore, StageSettings
 from anisoalign.mllm.conversations import _array
+from anisoalign.mllm.held_out import parted
 from anisoalign.mllm.joined import corrupted
 from anisoalign.mllm.matching import matched
 from anisoalign.mllm.order import Order, learning_rate
@@ -458,3 +459,42 @@ def test_noise_is_of_the_size_asked_for_and_unit_again():
     # The cosine of z and Norm(z + σ ε) is about 1 / sqrt(1 + σ² d).
     assert np.mean((rows * noisy).sum(1)) == pytest.approx((1 + 0.05**2 * 256) ** -0.5, rel=0.01)
     np.testing.assert_array_equal(corrupted(rows, 0.0, (1, 2), np.arange(400)), rows)
+
+
+def captions(count, times=1):
+    """Records of so many ids, each as often."""
+    return [{"id": str(number), "caption": "a red ring"} for number in range(count) for _ in range(times)]
+
+
+class TestHeldOut:
+    """Which conversations are not learned from."""
+
+    def held(self, records, share, seed=0):
+        return set(parted(Conversations(records), StageSettings(held_out=share, seed=seed))[1].ids.to_pylist())
+
+    def test_all_of_one_id_are_on_one_side(self):
+        talks = Conversations(captions(50, times=2))
+        learned, held = parted(talks, StageSettings(held_out=0.1))
+        assert (len(learned), len(held)) == (90, 10)
+        assert set(learned.ids.to_pylist()).isdisjoint(held.ids.to_pylist())
+        assert learned.state() == talks.state()
+
+    def test_they_are_chosen_by_seed_and_id_and_not_by_place(self):
+        first = self.held(captions(50), 0.1)
+        assert first != self.held(captions(50), 0.1, seed=1)
+        assert first == self.held(captions(50)[::-1], 0.1)
+        assert len(first & self.held(captions(60), 1 / 12)) >= 4
+
+    @pytest.mark.parametrize(("share", "held"), [(1e-9, 1), (0.999, 2)])
+    def test_one_at_least_is_on_either_side(self, share, held):
+        assert len(self.held(captions(3), share)) == held
+
+    def test_those_without_an_id_are_learned_from(self):
+        said = [{"from": "human", "value": "Which?"}, {"from": "gpt", "value": "red"}]
+        talks = Conversations([{"conversations": said}] * 5 + captions(2, times=2), text_only=True)
+        learned, held = parted(talks, StageSettings(held_out=0.9))
+        assert (learned.ids.to_pylist().count(""), len(held)) == (5, 2)
+
+    def test_one_id_is_too_few(self):
+        with pytest.raises(InputError, match=r"conversations: held_out = 0\.5 needs two ids at least, not 1"):
+            self.held(captions(1), 0.5)

@@ -24,11 +24,11 @@ from anisoalign.mllm.processes import Processes
 from anisoalign.mllm.saving import ALIGNER, LM, TOKENIZER, load_mllm, read_config
 from anisoalign.mllm.settings import TrainSettings
 from anisoalign.mllm.store import EmbeddingStore
-from anisoalign.mllm.training import train_fitting
+from anisoalign.mllm.training import Progress, train_fitting
 from anisoalign.places import expanded
 
-StageProgress = Callable[[str, int, int, float], None]
-"""Called with a stage's name, the steps done, the steps in all, and the last loss."""
+StageProgress = Callable[[str, int, int, float, float | None], None]
+"""Called with a stage's name and what `anisoalign.mllm.training.Progress` is called with."""
 
 Data = dict[str, tuple[Conversations, EmbeddingStore]]
 """What each stage learns from."""
@@ -110,7 +110,8 @@ def run(
         again = f", gone on from step {log.resumed_at}" if log.resumed_at else ""
         cut = f"; {log.truncated} conversations lost their end to max_length" if log.truncated else ""
         bad = f"; {log.skipped} step(s) skipped, whose loss was not finite" if log.skipped else ""
-        say(f"{name}: {len(log.records)} steps{again}, last loss {log.losses[-1]:.4f}{cut}{bad}: {out / name}")
+        held = "".join(f", held-out loss {loss:.4f}" for loss in log.held_out_losses[-1:])
+        say(f"{name}: {len(log.records)} steps{again}, last loss {log.losses[-1]:.4f}{held}{cut}{bad}: {out / name}")
     return out / wanted[-1]
 
 
@@ -211,5 +212,5 @@ def _absolute(place: str) -> str:
     return place if not place or "://" in place else str(expanded(place).absolute())
 
 
-def _named(progress: StageProgress, name: str) -> Callable[[int, int, float], None]:
-    return lambda done, total, loss: progress(name, done, total, loss)
+def _named(progress: StageProgress, name: str) -> Progress:
+    return lambda done, total, loss, held_out: progress(name, done, total, loss, held_out)

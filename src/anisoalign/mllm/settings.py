@@ -118,6 +118,9 @@ class StageSettings:
         own, by default the same.
     epochs : float
         Passes over the conversations.
+    held_out : float
+        Share of the ids whose conversations are not learned from; their loss, without noise and dropout, is measured
+        whenever a state is kept, after each epoch and at the end. They are chosen by `seed` and id. 0 for none.
     batch_size : int
         Conversations of a step, over all processes.
     micro_batch : int
@@ -164,6 +167,7 @@ class StageSettings:
     lr: float | None = None
     projector_lr: float | None = None
     epochs: float = 1.0
+    held_out: float = 0.0
     batch_size: int = 128
     micro_batch: int = 8
     max_length: int = 2048
@@ -193,7 +197,7 @@ class StageSettings:
         _at_least(
             self, batch_size=1, micro_batch=1, max_length=2, lora_rank=1, lora_alpha=1, checkpoint_every=1, seed=0
         )
-        _at_least(self, weight_decay=0, clip=0, noise=0, warmup=0, lora_dropout=0)
+        _at_least(self, weight_decay=0, clip=0, noise=0, warmup=0, lora_dropout=0, held_out=0)
         if self.lr is None:
             object.__setattr__(self, "lr", PRETRAINING_LR if self.learns == "projector" else TUNING_LR)
         if self.projector_lr is None:
@@ -201,7 +205,7 @@ class StageSettings:
         for name in ("lr", "projector_lr", "epochs"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)!r}")
-        for name in ("warmup", "lora_dropout"):
+        for name in ("warmup", "lora_dropout", "held_out"):
             if not getattr(self, name) < 1:
                 raise InputError(f"{name} must be below 1, not {getattr(self, name)!r}")
         if self.aligner and self.side == "image":

@@ -25,6 +25,7 @@ from anisoalign.mllm.draws import hash_of, seeded
 from anisoalign.mllm.finished import plain_settings, trained_on
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.given import check_store, moved, stage_store
+from anisoalign.mllm.held_out import mean_loss, parted
 from anisoalign.mllm.joined import Batch, Joined
 from anisoalign.mllm.language_models import weights_fingerprint
 from anisoalign.mllm.logging import TRACKED, open_tracker
@@ -39,8 +40,8 @@ from anisoalign.mllm.store import EmbeddingStore
 from anisoalign.mllm.unusable import Unusable
 from anisoalign.places import expanded
 
-Progress = Callable[[int, int, float], None]
-"""Called with the steps done, the steps in all, and the last loss."""
+Progress = Callable[[int, int, float, float | None], None]
+"""Called with the steps done, the steps in all, the last loss, and the last of conversations held out, or None."""
 
 _NO_MATTER = (
     "conversations",
@@ -67,7 +68,8 @@ class TrainLog:
         One a step, but for those that a power cut took from the log: `step`, `epoch`, `loss`, `lr`, `gradient_norm`,
         `answer_tokens`, `truncated` (conversations that lost their end to `max_length`), `padding` (share of
         positions), `seconds`; and `skipped`, true, of a step whose loss or gradient was not finite, which moved no
-        weight: its `loss` and `gradient_norm` are None.
+        weight: its `loss` and `gradient_norm` are None. With `held_out` some have a `held_out_loss`, in nats a token,
+        None where it is not finite.
     resumed_at : int
         Steps that an earlier run had done.
     left_out : Unusable
@@ -87,6 +89,11 @@ class TrainLog:
     def losses(self) -> list[float]:
         """Loss of every step but those skipped, in nats a token."""
         return [record["loss"] for record in self.records if not record.get("skipped")]
+
+    @property
+    def held_out_losses(self) -> list[float]:
+        """Losses of conversations held out, in nats a token, as often as they were measured and finite."""
+        return [record["held_out_loss"] for record in self.records if record.get("held_out_loss") is not None]
 
     @property
     def skipped(self) -> int:
@@ -190,9 +197,11 @@ class _Run:
         progress: Progress | None,
     ):
         self.model, self.settings, self.out, self.name, self.progress = model, settings, out, name, progress
-        self.talks, self.store = talks, store
-        self.data = Joined(talks, store, model.chat, settings.max_length)
-        self.order = Order(talks.lengths, settings.batch_size, settings.epochs, settings.seed)
+        self.store = store
+        self.talks, held = parted(talks, settings)
+        self.data = Joined(self.talks, store, model.chat, settings.max_length)
+        self.held = None if held is None else Joined(held, store, model.chat, settings.max_length)
+        self.order = Order(self.talks.lengths, settings.batch_size, settings.epochs, settings.seed)
         self.processes = Processes()
         # Dropout is drawn by a part's place: with it, parts are those that one process would have.
         self._cut = settings.micro_batch, self.processes.count, not settings.drops
@@ -227,15 +236,27 @@ class _Run:
                 assert coming is not None
                 batches = coming.result()
                 coming = ahead.submit(self._batches, step + 1) if step + 1 < self.order.steps else None
-                record = self._step(step, batches)
+                record = self._step(step, batches) | self._held_out_loss(step + 1)
                 self.log.records.append(record)
                 write_line(record)
                 track(record)
-                if self.progress is not None:
-                    self.progress(step + 1, self.order.steps, math.nan if record["loss"] is None else record["loss"])
+                self._show(record)
                 self._check_skipped()
                 if (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < self.order.steps:
                     self._checkpoint(step + 1)
+
+    def _held_out_loss(self, step: int) -> dict[str, float | None]:
+        """What the record of a step says of conversations held out; nothing where it is not the time to measure."""
+        every = (self.settings.checkpoint_every, self.order.per_epoch, self.order.steps)
+        if self.held is None or all(step % count for count in every):
+            return {}
+        size = self.settings.micro_batch
+        return {"held_out_loss": mean_loss(self.model, self.held, size, self.processes, self._autocast)}
+
+    def _show(self, record: dict[str, Any]) -> None:
+        if self.progress is not None:
+            loss, held = record["loss"], self.log.held_out_losses[-1:]
+            self.progress(record["step"], self.order.steps, math.nan if loss is None else loss, *(held or [None]))
 
     def _warn_of_idle(self) -> None:
         """Tell of processes that no step gives anything to do."""
@@ -414,10 +435,12 @@ class _Run:
                 "settings": settings,
                 "trained_on": self.given,
                 "conversations": len(self.talks),
+                "held_out": 0 if self.held is None else len(self.held.talks),
                 "left_out": self.talks.left_out.count,
                 "steps": self.order.steps,
                 "truncated": self.log.truncated,
                 "last_loss": self.log.losses[-1],
+                "held_out_loss": self.log.records[-1].get("held_out_loss"),
             }
         )
 
