@@ -117,8 +117,22 @@ class Chat:
 
     def prompt(self, turns: Sequence[Turn]) -> np.ndarray:
         """Ids of a conversation that is to be answered, shape (length,)."""
-        text = self.render(turns, True) if self._steady else self._assembled(turns, True)[0]
-        return np.asarray(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
+        return np.asarray(self.tokenizer(self._text(turns, True), add_special_tokens=False)["input_ids"], np.int64)
+
+    def counts(self, talks: Sequence[Conversation]) -> np.ndarray:
+        """Tokens of each conversation, shape (talks,): together, without their labels, in a part of the time.
+
+        Raises
+        ------
+        InputError
+            If the template refuses one of them.
+        """
+        texts = [self._text(talk.turns) for talk in talks]
+        made = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
+        return np.array([len(ids) for ids in made["input_ids"]], np.int64)
+
+    def _text(self, turns: Sequence[Turn], answer_next: bool = False) -> str:
+        return self.render(turns, answer_next) if self._steady else self._assembled(turns, answer_next)[0]
 
     def tokens(self, talk: Conversation, max_length: int = 0) -> Tokens:
         """Ids and labels of a conversation, cut to `max_length` tokens if it is above 0.

@@ -6,8 +6,9 @@ from tiny_models import CHATML, make_tokenizer
 from tokenizers import AddedToken
 
 from anisoalign.embeddings import InputError
-from anisoalign.mllm import Conversations, ModelSettings
+from anisoalign.mllm import Conversations, ModelSettings, StageSettings
 from anisoalign.mllm.chat import Chat
+from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.records import Turn
 
 pytestmark = pytest.mark.integration
@@ -266,6 +267,32 @@ def test_no_conversation_has_more_tokens_than_are_looked_for(name):
     lengths = [len(chat.tokens(talks[number])) for number in range(3)]
     assert (bounds >= lengths).all()
     assert (bounds < np.array(lengths) + 400).all()
+    # Counted together they are as many as one by one.
+    assert chat.counts([talks[number] for number in range(3)]).tolist() == lengths
+
+
+def test_only_conversations_that_may_lose_their_answer_are_labelled_before_training(monkeypatch):
+    chat, looked = make_chat("qwen 2"), []
+    short = [{"id": str(number), "conversations": TALK} for number in range(600)]
+    long = [{"from": "human", "value": "<image>" + " what" * 200}, TALK[1]]
+    talks = Conversations([*short, {"id": "long", "conversations": long}])
+    longest = int(chat.counts([talks[0]])[0])
+    assert chat.at_most(talks.sizes, talks.turns)[0] > longest  # its bytes do not tell
+    tokens = Chat.tokens
+    monkeypatch.setattr(Chat, "tokens", lambda *given: looked.append(given[1].id) or tokens(*given))
+    found = fitting(talks, chat, StageSettings(max_length=longest, on_bad="skip"))
+    assert (len(found), found.left_out.count) == (600, 1)
+    assert sorted(looked) == ["0", "long", "long"]  # one of each number of turns, and the one that is too long
+
+
+def test_a_conversation_that_is_refused_for_what_it_says_is_found_among_others():
+    template = "{%- if 'ouch' in messages[0].content %}{{ raise_exception('no pain') }}{%- endif %}" + CHATML
+    chat = Chat(make_tokenizer(template, ("<|im_start|>", "<|im_end|>")), ModelSettings())
+    talks = [{"id": number, "conversations": TALK} for number in range(3)]
+    talks.insert(1, {"id": "x", "conversations": [{"from": "human", "value": "<image> ouch"}, *TALK[1:]]})
+    longest = int(chat.counts([Conversations(talks)[0]])[0])
+    with pytest.raises(InputError, match=r"1 conversation\(s\) cannot be used, these:\n  id 'x': .*: no pain"):
+        fitting(Conversations(talks), chat, StageSettings(max_length=longest))
 
 
 def test_a_template_that_refuses_a_message_says_so():
