@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from anisoalign.aligners import C3, ReAlign
 from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.embeddings import InputError, open_embeddings
+from anisoalign.embeddings.json_arrays import elements
 from anisoalign.mllm import Conversations, EmbeddingStore, StageSettings
-from anisoalign.mllm.conversations import _array
 from anisoalign.mllm.held_out import parted
 from anisoalign.mllm.joined import corrupted
 from anisoalign.mllm.matching import matched
@@ -36,7 +36,7 @@ RECORDS = [talk("a"), talk("b", "what\n<image>", "é\n”quoted” ]"), {"id": 7
 @pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
 def test_files_give_back_their_records(tmp_path, monkeypatch, indent, size):
-    monkeypatch.setattr("anisoalign.mllm.conversations._READ", size)
+    monkeypatch.setattr("anisoalign.embeddings.json_arrays._READ", size)
     (tmp_path / "a.json").write_text(json.dumps(RECORDS, indent=indent, ensure_ascii=False), encoding="utf-8")
     (tmp_path / "l.jsonl").write_text("\n\n".join(json.dumps(r, ensure_ascii=False) for r in RECORDS), encoding="utf-8")
     inside = Conversations(RECORDS)
@@ -83,12 +83,12 @@ class CountedDecoder:
 def test_the_work_of_an_array_grows_as_the_array(tmp_path, monkeypatch, size):
     path, long = tmp_path / "talks.json", talk("long", answer="ring " * 10_000)
     path.write_text(json.dumps([*(talk(str(number)) for number in range(2000)), long, *map(talk, range(2000, 4000))]))
-    monkeypatch.setattr("anisoalign.mllm.conversations._READ", size)
-    monkeypatch.setattr("anisoalign.mllm.conversations.codecs.getincrementaldecoder", lambda name: CountedDecoder)
+    monkeypatch.setattr("anisoalign.embeddings.json_arrays._READ", size)
+    monkeypatch.setattr("anisoalign.embeddings.json_arrays.codecs.getincrementaldecoder", lambda name: CountedDecoder)
     monkeypatch.setattr(CountedText, "copied", 0)
     monkeypatch.setattr(CountedDecoder, "longest", 0)
     with path.open("rb") as file:
-        assert sum(1 for _ in _array(file, path)) == 4001
+        assert sum(1 for _ in elements(file, path)) == 4001
     # However many elements a block holds, or blocks an element, each character is copied a few times.
     assert path.stat().st_size < CountedText.copied < 5 * path.stat().st_size
     # And what is read at a time goes by the longest element, not by the file.
@@ -202,7 +202,7 @@ def test_the_state_sees_every_word_and_no_format(tmp_path):
 def test_a_truncated_array_is_refused(tmp_path, cut):
     path = tmp_path / "talks.json"
     path.write_bytes(json.dumps(RECORDS).encode()[:-cut])
-    with pytest.raises(InputError, match="truncated or not JSON"):
+    with pytest.raises(InputError, match=r"truncated or not JSON at byte \d+, after [34] element"):
         Conversations(path)
 
 
