@@ -14,10 +14,12 @@ from anisoalign.embeddings import InputError
 from anisoalign.mllm.toml import apply, lines, resolve_paths
 from anisoalign.places import expanded
 
-PRETRAINING_LR, TUNING_LR = 5e-4, 1e-5
-"""Learning rates of the two stages in the paper."""
+LEARNING_RATES = {"projector": 5e-4, "lora": 2e-4, "full": 1e-5}
+"""By what learns: of the paper's two stages, and of adapters as LLaVA 1.5 and Bunny train them."""
 
-LEARNS = ("projector", "lora", "full")
+BESIDE_ADAPTERS = 10
+"""Times that the projector learns slower than adapters beside it, which begin anew where it was trained before."""
+
 ON_BAD = ("error", "skip")
 SIDES = ("text", "substitute", "image")
 
@@ -114,8 +116,8 @@ class StageSettings:
     prompt : str
         What is asked where a record has a caption and no conversation.
     lr, projector_lr : float, optional
-        Highest learning rate, by default 5e-4 where the projector learns alone and 1e-5 elsewhere; and the projector's
-        own, by default the same.
+        Highest learning rate, by default 5e-4 where the projector learns alone, 2e-4 of adapters and 1e-5 in full; and
+        the projector's own, by default the same, beside adapters a tenth.
     epochs : float
         Passes over the conversations.
     held_out : float
@@ -188,7 +190,7 @@ class StageSettings:
     def __post_init__(self) -> None:
         _one_of(
             self,
-            learns=LEARNS,
+            learns=tuple(LEARNING_RATES),
             side=SIDES,
             precision=("auto", "no", "bf16"),
             log_to=("", "wandb", "trackio"),
@@ -199,9 +201,10 @@ class StageSettings:
         )
         _at_least(self, weight_decay=0, clip=0, noise=0, warmup=0, lora_dropout=0, held_out=0)
         if self.lr is None:
-            object.__setattr__(self, "lr", PRETRAINING_LR if self.learns == "projector" else TUNING_LR)
+            object.__setattr__(self, "lr", LEARNING_RATES[self.learns])
         if self.projector_lr is None:
-            object.__setattr__(self, "projector_lr", self.lr)
+            slower = BESIDE_ADAPTERS if self.learns == "lora" else 1
+            object.__setattr__(self, "projector_lr", float(self.lr or 0) / slower)
         for name in ("lr", "projector_lr", "epochs"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)!r}")
