@@ -23,12 +23,13 @@ from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.processes import Processes
 from anisoalign.mllm.saving import ALIGNER, LM, TOKENIZER, load_mllm, read_config
 from anisoalign.mllm.settings import TrainSettings
+from anisoalign.mllm.stage_run import Progress
 from anisoalign.mllm.store import EmbeddingStore
-from anisoalign.mllm.training import Progress, train_fitting
+from anisoalign.mllm.training import train_fitting
 from anisoalign.places import expanded
 
 StageProgress = Callable[[str, int, int, float, float | None], None]
-"""Called with a stage's name and what `anisoalign.mllm.training.Progress` is called with."""
+"""Called with a stage's name and what `anisoalign.mllm.stage_run.Progress` is called with."""
 
 Data = dict[str, tuple[Conversations, EmbeddingStore]]
 """What each stage learns from."""
