@@ -56,7 +56,7 @@ def _doubtful(talks: Conversations, chat: Chat, max_length: int) -> np.ndarray:
         alike = talks.turns == count
         if _refusal(talks, chat, int(np.argmax(alike)), 0):
             found |= alike
-    perhaps = np.flatnonzero(~found & (chat.at_most(talks.sizes, talks.turns) > max_length))
+    perhaps = np.flatnonzero(~found & (chat.template.at_most(talks.sizes, talks.turns) > max_length))
     for start in range(0, len(perhaps), _TOGETHER):
         numbers = perhaps[start : start + _TOGETHER]
         found[numbers] = _longer(talks, chat, numbers, max_length)

@@ -65,7 +65,7 @@ def plan_of(
 
 def _model_settings(model: EmbeddingLanguageModel) -> dict[str, Any]:
     """Settings of the model, but for where its language model lies: its weights tell whether it is the same."""
-    without = ("lm", "revision") if model.chat.dated else ("lm", "revision", "date")
+    without = ("lm", "revision") if model.chat.template.dated else ("lm", "revision", "date")
     return {f"model.{key}": value for key, value in asdict(model.settings).items() if key not in without}
 
 
