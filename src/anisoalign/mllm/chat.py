@@ -5,8 +5,8 @@ Three ways, the first that applies:
 1. a chat template with ``{% generation %}`` marks says itself what is an answer, where they begin as prompts end;
 2. otherwise answers are found in the rendered text by what the template makes of the conversation up to each of
    them; a template for which that does not work is refused, never guessed at;
-3. a tokenizer without a template gets `templates.PLAIN`, in which ``USER:`` and ``ASSISTANT:`` take turns and every answer
-   ends with the tokenizer's end-of-sequence token.
+3. a tokenizer without a template gets `templates.PLAIN`, in which ``USER:`` and ``ASSISTANT:`` take turns and every
+   answer ends with the tokenizer's end-of-sequence token.
 
 What stands in a conversation's text, `anisoalign.mllm.templates` tells; here it becomes tokens.
 """
