@@ -17,6 +17,7 @@ from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.finished import Finished
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.given import moved
+from anisoalign.mllm.held_out import parted
 from anisoalign.mllm.language_models import lm_config, load_tokenizer
 from anisoalign.mllm.matching import matched, sound
 from anisoalign.mllm.model import EmbeddingLanguageModel
@@ -91,7 +92,9 @@ def run(
     for name, (talks, store) in data.items():
         if talks.left_out.count:
             say(talks.left_out.told(f"{name}: {talks.name}"))
-        say(f"{name}: {len(talks):,} conversations, {len(store):,} embeddings of {store.dim} ({_side(store)})")
+        _, held = parted(talks, settings.stages[name])  # which refuses too few, before anything is trained
+        count = f"{len(talks):,} conversations" + ("" if held is None else f", {len(held):,} of them held out")
+        say(f"{name}: {count}, {len(store):,} embeddings of {store.dim} ({_side(store)})")
     processes, model = Processes(), None
     for name in todo:
         talks, store = data[name]

@@ -105,6 +105,7 @@ def test_two_processes_measure_what_one_measures(world, saved_lm, run):
     settings = write_settings(world, saved_lm("qwen"))
     call = [part for name in ("pretrain", "tune") for part in ("--set", f"stages.{name}.held_out=0.2")]
     one = run("train", settings, "--out", world.folder / "one", *call)
+    assert "tune: 40 conversations, 8 of them held out, 40 embeddings" in one.err
     assert re.search(r"tune: 4 steps, last loss [\d.]+, held-out loss [\d.]+: ", one.err), one.err
     anisoalign("train", settings, "--out", world.folder / "two", *call, processes=2)
     for stage in ("pretrain", "tune"):
@@ -116,6 +117,16 @@ def test_two_processes_measure_what_one_measures(world, saved_lm, run):
         np.testing.assert_allclose(list(found[1].values()), list(found[0].values()), rtol=1e-4)
     model = load_mllm(world.folder / "two", device="cpu")
     assert [stage["held_out"] for stage in model.stages] == [8, 8]
+
+
+def test_too_few_ids_of_the_last_stage_are_refused_before_the_first_is_trained(world, saved_lm, run):
+    settings = write_settings(world, saved_lm("llama"))
+    (world.folder / "one.json").write_text(json.dumps(world.talks[:1]))
+    changes = ("held_out=0.5", f"conversations={world.folder / 'one.json'}")
+    call = [part for change in changes for part in ("--set", f"stages.tune.{change}")]
+    ended = run("train", settings, "--out", world.folder / "run", *call)
+    assert (ended.code, "held_out = 0.5 needs two ids at least, not 1" in ended.err) == (2, True), ended.err
+    assert not (world.folder / "run").exists()
 
 
 def test_a_loss_that_is_not_finite_is_null(world, make_model):
