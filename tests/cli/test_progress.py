@@ -24,6 +24,19 @@ def test_a_stage_has_one_bar_which_tells_the_last_loss(monkeypatch):
     with _progress(True) as step:
         for stage in ("pretrain", "tune"):
             for done in range(1, 6):
-                step(stage, done, 5, 1 / done)
+                step(stage, done, 5, 1 / done, 0.5 if done > 2 else None)
     assert len(bars) == 2
-    assert "tune, loss 0.2000" in sys.stderr.getvalue()
+    assert "tune, loss 0.2000, held out 0.5000" in sys.stderr.getvalue()
+
+
+def test_elsewhere_lines_tell_the_losses(monkeypatch, capsys):
+    monkeypatch.setattr(sys.modules["anisoalign.cli.train"], "_EVERY", -1.0)
+    with _progress(True) as step:
+        for done in range(1, 5):
+            step("tune", done, 5, 1 / done, 0.5 if done > 2 else None)
+    told = [line.rpartition(", about")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told == [
+        "tune: step 2 of 5, loss 0.5000",
+        "tune: step 3 of 5, loss 0.3333, held out 0.5000",
+        "tune: step 4 of 5, loss 0.2500, held out 0.5000",
+    ]

@@ -136,12 +136,13 @@ def test_a_text_beside_a_picture_is_opened_by_its_own_name(tmp_path):
 
 def test_an_empty_list_has_nothing_to_read(tmp_path):
     from anisoalign.encoders.columns import ColumnNames
-    from anisoalign.encoders.lines import JsonLinesListing, TextListing
+    from anisoalign.encoders.json_lists import JsonListing
+    from anisoalign.encoders.lines import TextListing
 
     (tmp_path / "a.txt").write_bytes(b"")
     (tmp_path / "a.jsonl").write_bytes(b"")
     assert list(TextListing(tmp_path / "a.txt", "text").read(0, 0)) == []
-    assert list(JsonLinesListing(tmp_path / "a.jsonl", ("text",), ColumnNames()).read(0, 0)) == []
+    assert list(JsonListing(tmp_path / "a.jsonl", ("text",), ColumnNames()).read(0, 0)) == []
 
 
 def test_a_list_of_floats_in_json_is_a_text(tmp_path):

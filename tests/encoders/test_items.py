@@ -35,6 +35,7 @@ def sources(tmp_path):
         (folder / f"{i}.png").write_bytes(PNG + bytes([i]))
         (folder / f"{i}.txt").write_text(row["caption"])
     (tmp_path / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "list.json").write_text(json.dumps(rows, indent=1))
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "list.parquet", row_group_size=7)
     for ending, mark in (("csv", ","), ("tsv", "\t")):
         with (tmp_path / f"list.{ending}").open("w", newline="") as file:
@@ -53,6 +54,7 @@ def sources(tmp_path):
     return {
         "folder": folder,
         "jsonl": tmp_path / "list.jsonl",
+        "json": tmp_path / "list.json",
         "parquet": tmp_path / "list.parquet",
         "hf": tmp_path / "hf.parquet",
         "csv": tmp_path / "list.csv",
@@ -73,7 +75,7 @@ def seen(items, start, stop):
     return found
 
 
-@pytest.mark.parametrize("kind", ["folder", "jsonl", "parquet", "hf", "csv", "tsv", "tars"])
+@pytest.mark.parametrize("kind", ["folder", "jsonl", "json", "parquet", "hf", "csv", "tsv", "tars"])
 def test_every_kind_of_source_gives_the_same_pairs(sources, kind):
     items = find_items(sources[kind], ("image", "text"))
     expected = [(i, i, f"text {i}", f"text {i}") for i in range(30)]
@@ -87,13 +89,13 @@ def test_ids_are_keys_columns_or_paths(sources):
     def ids(kind, columns=None):
         return [item.id for item in find_items(sources[kind], ("image",), columns).read(10, 12)]
 
-    assert ids("tars") == ids("jsonl") == ids("parquet") == ids("csv") == ["k010", "k011"]
+    assert ids("tars") == ids("jsonl") == ids("json") == ids("parquet") == ids("csv") == ["k010", "k011"]
     assert ids("folder") == ["10", "11"]
     assert ids("jsonl", ColumnNames(id="size")) == ["10", "11"]
 
 
 def test_other_columns_go_along_with_their_types(sources):
-    for kind in ("jsonl", "parquet", "hf"):
+    for kind in ("jsonl", "json", "parquet", "hf"):
         items = find_items(sources[kind], ("image",))
         assert items.columns.field("size").type == pa.int64()
         assert next(items.read(7, 8)).columns["size"] == 7
@@ -115,6 +117,30 @@ def test_many_lines_are_read_from_anywhere(tmp_path):
     for start in (0, 1023, 1024, 1025, 4999):
         (item,) = items.read(start, start + 1)
         assert (item.content["text"], item.id) == (f"line {start}".encode(), str(start))
+
+
+def test_many_elements_are_read_from_anywhere(tmp_path):
+    records = [{"text": f"Stück {i}"} for i in range(5000)]
+    (tmp_path / "a.json").write_bytes(json.dumps(records, ensure_ascii=False, indent=1).encode("utf-8-sig"))
+    items = find_items(tmp_path / "a.json", ("text",))
+    assert items.rows == 5000
+    for start in (0, 1023, 1024, 1025, 4999):
+        (item,) = items.read(start, start + 1)
+        assert (item.content["text"], item.id, item.where) == (
+            f"Stück {start}",
+            str(start),
+            f"{tmp_path / 'a.json'}, element {start}",
+        )
+
+
+def test_conversations_about_pictures_are_a_list_of_them(tmp_path):
+    said = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "a ring"}]
+    records = [{"id": "7", "image": "coco/7.jpg", "conversations": said}, {"id": "8", "conversations": said[1:]}]
+    (tmp_path / "llava.json").write_text(json.dumps(records))
+    shown, told = find_items(tmp_path / "llava.json", ("image",)).read(0, 2)
+    assert (shown.id, shown.content) == ("7", {"image": tmp_path / "coco" / "7.jpg"})
+    assert (told.id, told.content) == ("8", {})  # listed as unreadable
+    assert json.loads(shown.columns["conversations"]) == said
 
 
 def test_an_empty_line_keeps_its_number(tmp_path):
@@ -180,6 +206,14 @@ def test_the_state_tells_a_changed_source(tmp_path):
         ("a.jsonl", b'{"text": "x"}\nnonsense\n', "line 2 is no JSON"),
         ("a.jsonl", b"[1]\n", "line 1 is no JSON object"),
         ("a.jsonl", b'{"words": "x"}\n', "--text-column"),
+        ("a.json", b'[{"text": "x"}, {"text": "y', r"truncated or not JSON at byte 25, after 1 element\(s\): Unterm"),
+        ("a.json", b'[{"text": "x"}', r"at byte 14, after 1 element\(s\): the array is not closed"),
+        ("a.json", b'[{"text": "\xff"}]', r"is not UTF-8 text after 0 element\(s\)"),
+        ("a.json", b'[{"text": "x"}] 1', "goes on after the end of its array, at byte 14"),
+        ("a.json", b'[{"text": "x"}, 2]', "a.json, element 1 is no JSON object"),
+        ("a.json", b'{"images": []}', "holds no JSON array; a list of one object a line is to end in .jsonl"),
+        ("a.json", b" []", "holds no items"),
+        ("a.json", b'[{"n": ' + b"1" * 5000 + b"}]", "at byte 1, after 0 element.*digits"),
         ("a.parquet", b"nonsense", "cannot be read as Parquet"),
         ("a.tar", b"nonsense" * 100, "cannot be read as a tar"),
         ("a.txt", b"", "holds no items"),

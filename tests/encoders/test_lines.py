@@ -99,7 +99,7 @@ def test_questions_may_hold_any_character(tmp_path):
         read_questions(path)
 
 
-@pytest.mark.parametrize("name", ["texts.txt", "texts.jsonl", "TEXTS.NDJSON"])
+@pytest.mark.parametrize("name", ["texts.txt", "texts.jsonl", "TEXTS.NDJSON", "texts.json"])
 @pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
 def test_lists_in_utf_16_are_refused(tmp_path, name, order):
     path = tmp_path / name

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from anisoalign.aligners import C3, ReAlign
 from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.embeddings import InputError, open_embeddings
+from anisoalign.embeddings.json_arrays import elements
 from anisoalign.mllm import Conversations, EmbeddingStore, StageSettings
-from anisoalign.mllm.conversations import _array
+from anisoalign.mllm.held_out import parted
 from anisoalign.mllm.joined import corrupted
 from anisoalign.mllm.matching import matched
 from anisoalign.mllm.order import Order, learning_rate
@@ -35,7 +36,7 @@ RECORDS = [talk("a"), talk("b", "what\n<image>", "é\n”quoted” ]"), {"id": 7
 @pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
 def test_files_give_back_their_records(tmp_path, monkeypatch, indent, size):
-    monkeypatch.setattr("anisoalign.mllm.conversations._READ", size)
+    monkeypatch.setattr("anisoalign.embeddings.json_arrays._READ", size)
     (tmp_path / "a.json").write_text(json.dumps(RECORDS, indent=indent, ensure_ascii=False), encoding="utf-8")
     (tmp_path / "l.jsonl").write_text("\n\n".join(json.dumps(r, ensure_ascii=False) for r in RECORDS), encoding="utf-8")
     inside = Conversations(RECORDS)
@@ -82,12 +83,12 @@ class CountedDecoder:
 def test_the_work_of_an_array_grows_as_the_array(tmp_path, monkeypatch, size):
     path, long = tmp_path / "talks.json", talk("long", answer="ring " * 10_000)
     path.write_text(json.dumps([*(talk(str(number)) for number in range(2000)), long, *map(talk, range(2000, 4000))]))
-    monkeypatch.setattr("anisoalign.mllm.conversations._READ", size)
-    monkeypatch.setattr("anisoalign.mllm.conversations.codecs.getincrementaldecoder", lambda name: CountedDecoder)
+    monkeypatch.setattr("anisoalign.embeddings.json_arrays._READ", size)
+    monkeypatch.setattr("anisoalign.embeddings.json_arrays.codecs.getincrementaldecoder", lambda name: CountedDecoder)
     monkeypatch.setattr(CountedText, "copied", 0)
     monkeypatch.setattr(CountedDecoder, "longest", 0)
     with path.open("rb") as file:
-        assert sum(1 for _ in _array(file, path)) == 4001
+        assert sum(1 for _ in elements(file, path)) == 4001
     # However many elements a block holds, or blocks an element, each character is copied a few times.
     assert path.stat().st_size < CountedText.copied < 5 * path.stat().st_size
     # And what is read at a time goes by the longest element, not by the file.
@@ -201,7 +202,7 @@ def test_the_state_sees_every_word_and_no_format(tmp_path):
 def test_a_truncated_array_is_refused(tmp_path, cut):
     path = tmp_path / "talks.json"
     path.write_bytes(json.dumps(RECORDS).encode()[:-cut])
-    with pytest.raises(InputError, match="truncated or not JSON"):
+    with pytest.raises(InputError, match=r"truncated or not JSON at byte \d+, after [34] element"):
         Conversations(path)
 
 
@@ -466,3 +467,42 @@ def test_noise_is_of_the_size_asked_for_and_unit_again():
     # The cosine of z and Norm(z + σ ε) is about 1 / sqrt(1 + σ² d).
     assert np.mean((rows * noisy).sum(1)) == pytest.approx((1 + 0.05**2 * 256) ** -0.5, rel=0.01)
     np.testing.assert_array_equal(corrupted(rows, 0.0, (1, 2), np.arange(400)), rows)
+
+
+def captions(count, times=1):
+    """Records of so many ids, each as often."""
+    return [{"id": str(number), "caption": "a red ring"} for number in range(count) for _ in range(times)]
+
+
+class TestHeldOut:
+    """Which conversations are not learned from."""
+
+    def held(self, records, share, seed=0):
+        return set(parted(Conversations(records), StageSettings(held_out=share, seed=seed))[1].ids.to_pylist())
+
+    def test_all_of_one_id_are_on_one_side(self):
+        talks = Conversations(captions(50, times=2))
+        learned, held = parted(talks, StageSettings(held_out=0.1))
+        assert (len(learned), len(held)) == (90, 10)
+        assert set(learned.ids.to_pylist()).isdisjoint(held.ids.to_pylist())
+        assert learned.state() == talks.state()
+
+    def test_they_are_chosen_by_seed_and_id_and_not_by_place(self):
+        first = self.held(captions(50), 0.1)
+        assert first != self.held(captions(50), 0.1, seed=1)
+        assert first == self.held(captions(50)[::-1], 0.1)
+        assert len(first & self.held(captions(60), 1 / 12)) >= 4
+
+    @pytest.mark.parametrize(("share", "held"), [(1e-9, 1), (0.999, 2)])
+    def test_one_at_least_is_on_either_side(self, share, held):
+        assert len(self.held(captions(3), share)) == held
+
+    def test_those_without_an_id_are_learned_from(self):
+        said = [{"from": "human", "value": "Which?"}, {"from": "gpt", "value": "red"}]
+        talks = Conversations([{"conversations": said}] * 5 + captions(2, times=2), text_only=True)
+        learned, held = parted(talks, StageSettings(held_out=0.9))
+        assert (learned.ids.to_pylist().count(""), len(held)) == (5, 2)
+
+    def test_one_id_is_too_few(self):
+        with pytest.raises(InputError, match=r"conversations: held_out = 0\.5 needs two ids at least, not 1"):
+            self.held(captions(1), 0.5)

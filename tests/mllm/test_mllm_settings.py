@@ -41,10 +41,20 @@ def test_a_uri_is_no_path_beside_the_file(tmp_path):
         EmbeddingStore(stage.embeddings, ids=range(3), aligner=stage.aligner)
 
 
-def test_the_stages_learn_at_the_papers_rates():
-    read = TrainSettings.from_toml(TEXT)
-    assert (read.stages["pretrain"].lr, read.stages["tune"].lr) == (5e-4, 1e-5)
-    assert StageSettings(learns="full", projector_lr=1e-4).lr == 1e-5
+@pytest.mark.parametrize(
+    ("settings", "lr", "projector_lr"),
+    [
+        ({}, 5e-4, 5e-4),
+        ({"learns": "lora"}, 2e-4, 2e-5),
+        ({"learns": "full"}, 1e-5, 1e-5),
+        ({"learns": "lora", "lr": 1e-4}, 1e-4, 1e-5),
+        ({"learns": "full", "projector_lr": 1e-4}, 1e-5, 1e-4),
+    ],
+)
+def test_what_learns_has_its_usual_rate(settings, lr, projector_lr):
+    stage = StageSettings(**settings)
+    assert (stage.lr, stage.projector_lr) == (lr, projector_lr)
+    assert TrainSettings.from_toml(TrainSettings(stages={"a": stage}).to_toml()).stages["a"] == stage
 
 
 @pytest.mark.parametrize(

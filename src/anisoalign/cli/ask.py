@@ -54,13 +54,14 @@ def _row(model: Any, text: str, side: str) -> np.ndarray:
 
     from anisoalign.embeddings import InputError, open_embeddings
     from anisoalign.mllm.provenance import check_encoder, check_side, provenance_of
+    from anisoalign.mllm.store import unit_rows
 
     path, number = options.place(text), None
     if not path.exists():
         head, colon, tail = text.rpartition(":")
         if colon and tail.isdigit():
             path, number = options.place(head), int(tail)
-    rows = open_embeddings(path, name="embedding")
+    rows = open_embeddings(path, name="embedding", bad_rows="drop")
     if number is None and rows.rows > 1:
         raise InputError(f"{path} holds {rows.rows} rows; say which: {path}:ROW")
     number = number or 0
@@ -68,7 +69,7 @@ def _row(model: Any, text: str, side: str) -> np.ndarray:
         raise InputError(f"{path} holds {rows.rows} rows; there is no row {number}")
     check_side(rows, side)
     check_encoder(model.encoder, provenance_of(rows), str(path), "the model was trained on")
-    return rows.take(np.array([number])).values[0]
+    return unit_rows(rows, np.array([number]))[0]
 
 
 def _encode(model: Any, image: Path, name: str | None, trust_remote_code: bool) -> np.ndarray:

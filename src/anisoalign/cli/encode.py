@@ -39,7 +39,7 @@ class Stored(StrEnum):
 
 
 _LIST = (
-    "a folder, a list (.parquet, .jsonl, .csv, .txt), webdataset tars, or a URI of one; "
+    "a folder, a list (.parquet, .jsonl, .json, .csv, .txt), webdataset tars, or a URI of one; "
     "many by a pattern in quotes: 'tars/{000..009}.tar'"
 )
 

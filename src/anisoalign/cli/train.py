@@ -44,20 +44,24 @@ def train(
 
 
 @contextmanager
-def _progress(main: bool) -> Iterator[Callable[[str, int, int, float], None]]:
+def _progress(main: bool) -> Iterator[Callable[[str, int, int, float, float | None], None]]:
     """A bar on a terminal, a line now and then elsewhere, nothing from the other processes."""
     if main and sys.stderr.isatty():
         with bars.stages() as bar:
-            yield lambda name, done, total, loss: bar(name, done, total, f", loss {loss:.4f}")
+            yield lambda name, done, total, loss, held_out: bar(name, done, total, _told(loss, held_out))
         return
     last, began = [time.monotonic()], {}
 
-    def line(name: str, done: int, total: int, loss: float) -> None:
+    def line(name: str, done: int, total: int, loss: float, held_out: float | None) -> None:
         now = time.monotonic()
         start, first = began.setdefault(name, (now, done))
         if main and now - last[0] > _EVERY and done > first:
             last[0] = now
             left = (now - start) / (done - first) * (total - done)
-            messages.say(f"{name}: step {done:,} of {total:,}, loss {loss:.4f}, about {left / 60:.0f} min left")
+            messages.say(f"{name}: step {done:,} of {total:,}{_told(loss, held_out)}, about {left / 60:.0f} min left")
 
     yield line
+
+
+def _told(loss: float, held_out: float | None) -> str:
+    return f", loss {loss:.4f}" + ("" if held_out is None else f", held out {held_out:.4f}")

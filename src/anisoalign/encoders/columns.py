@@ -26,7 +26,7 @@ USUAL = {
 }  # fmt: skip
 """Usual names of a modality's column, in the order in which they are taken."""
 
-WITH_COLUMNS = "a .parquet, .arrow, .jsonl, .csv or .tsv list"
+WITH_COLUMNS = "a .parquet, .arrow, .jsonl, .json, .csv or .tsv list"
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,16 @@ from anisoalign.encoders.columns import ColumnNames
 from anisoalign.encoders.delimited import DelimitedListing
 from anisoalign.encoders.folders import FolderListing
 from anisoalign.encoders.items import ENDINGS, Joined, Listing
-from anisoalign.encoders.lines import JsonLinesListing, TextListing
+from anisoalign.encoders.json_lists import JsonListing
+from anisoalign.encoders.lines import TextListing
 from anisoalign.encoders.tables import ArrowListing, ParquetListing
 from anisoalign.encoders.tars import TarListing
 from anisoalign.places import at_home, expanded
 
 TARS = (".tar", ".tar.gz", ".tgz")
-LISTS = (".parquet", ".arrow", ".jsonl", ".ndjson", *MARKS)
+LISTS = (".parquet", ".arrow", ".jsonl", ".ndjson", ".json", *MARKS)
 """Sources with columns."""
-KNOWN = ".parquet, .arrow, .jsonl, .ndjson, .csv, .tsv, .txt, .tar, .tar.gz, or a folder"
+KNOWN = ".parquet, .arrow, .jsonl, .ndjson, .json, .csv, .tsv, .txt, .tar, .tar.gz, or a folder"
 
 
 def find_items(source: str | Path, kinds: tuple[str, ...], columns: ColumnNames | None = None) -> Listing:
@@ -34,8 +35,8 @@ def find_items(source: str | Path, kinds: tuple[str, ...], columns: ColumnNames 
     Parameters
     ----------
     source : str, Path or RemotePath
-        A folder of files, a list (`.parquet`, `.jsonl`, `.csv`, `.txt`), a webdataset tar, or many by a pattern:
-        ``"tars/{000..009}.tar"``, ``"lists/**/*.parquet"``. A folder of tars or parquet files is such a pattern, too.
+        A folder of files, a list (`.parquet`, `.jsonl`, `.json`, `.csv`, `.txt`), a webdataset tar, or many by a
+        pattern: ``"tars/{000..009}.tar"``, ``"lists/**/*.parquet"``. A folder of tars or parquet files is one, too.
         Or a URI of any of these, where `?` begins the store's options and stars stand in the last part alone.
     kinds : tuple of str
         One modality, or the two of a pair.
@@ -236,11 +237,12 @@ def _open_one(path: Path, kinds: tuple[str, ...], columns: ColumnNames) -> Listi
     if name.endswith(tuple(MARKS)):
         return DelimitedListing(path, kinds, columns)
     if name.endswith(LISTS):
-        return JsonLinesListing(path, kinds, columns)
+        return JsonListing(path, kinds, columns)
     if name.endswith(".txt"):
         if paired:
             raise InputError(
-                f"{path}: a text file has one item a line; pairs come from .parquet, .jsonl, .csv, tars or folders"
+                f"{path}: a text file has one item a line; pairs come from .parquet, .jsonl, .json, .csv, tars or "
+                "folders"
             )
         return TextListing(path, kinds[0])
     raise InputError(f"{path} is of no known kind; known are {KNOWN}")

@@ -13,7 +13,8 @@ from anisoalign.mllm.saving import load_mllm
 from anisoalign.mllm.scoring import Scores, score
 from anisoalign.mllm.settings import ModelSettings, StageSettings, TrainSettings
 from anisoalign.mllm.store import EmbeddingStore
-from anisoalign.mllm.training import TrainLog, train
+from anisoalign.mllm.train_log import TrainLog
+from anisoalign.mllm.training import train
 
 __all__ = [
     "Conversation",

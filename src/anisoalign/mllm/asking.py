@@ -14,6 +14,7 @@ from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.mllm.model import EmbeddingLanguageModel, pad
 from anisoalign.mllm.records import Turn
 from anisoalign.mllm.settings import SIDES
+from anisoalign.mllm.store import unit_rows
 
 
 def ask(
@@ -108,10 +109,10 @@ def prepare(model: EmbeddingLanguageModel, embeddings: Any, side: str = "image")
         return None
     if isinstance(embeddings, torch.Tensor):
         embeddings = embeddings.detach().float().cpu().numpy()
-    rows = open_embeddings(np.asarray(embeddings), name="embedding")
+    rows = open_embeddings(np.asarray(embeddings), name="embedding", bad_rows="drop")
     if rows.dim != model.width:
         raise InputError(f"the embedding has width {rows.dim}, the model was made for {model.width}")
-    values = rows.read(np.float64)
+    values = unit_rows(rows, np.arange(rows.rows), np.float64)
     if side == "text" and model.aligner is not None:
         values = transform_rows(model.aligner, values)  # a batch of questions is no sample that could have drifted
     return torch.from_numpy(np.asarray(values, np.float32)).to(model.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
 import zlib
@@ -16,19 +15,14 @@ import numpy as np
 import pyarrow as pa
 
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.json_arrays import at_array, elements
 from anisoalign.mllm.records import Conversation, Reading, parse_record
 from anisoalign.mllm.settings import ON_BAD, StageSettings
 from anisoalign.mllm.unusable import Unusable
 from anisoalign.places import expanded
 
-_READ = 1 << 22
-"""Characters read at a time while a file is indexed."""
-
 _IDS = 1 << 13
 """Ids that are held as Python's text while a file is indexed."""
-
-_MARK = b"\xef\xbb\xbf"
-"""Of byte order, with which some editors begin a file of UTF-8."""
 
 _DIGITS = 16
 """Of the hash of what is said, in hexadecimal."""
@@ -191,14 +185,13 @@ class Conversations:
         assert self.path is not None
         try:
             with self.path.open("rb") as file:
-                head = file.read(64)
-                mark = len(_MARK) if head.startswith(_MARK) else 0
-                file.seek(mark)
-                yield from _array(file, self.path) if head[mark:].lstrip()[:1] == b"[" else _lines(file)
+                if not at_array(file):
+                    yield from _lines(file)
+                    return
+                for number, record, place in elements(file, self.path):
+                    yield f"element {number}", record, place
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from error
-        except UnicodeDecodeError as error:
-            raise InputError(f"{self.path} is not UTF-8 text: {error}") from error
 
 
 def _spoken(talk: Conversation) -> bytes:
@@ -232,45 +225,3 @@ def _read(line: bytes) -> Any:
         return InputError(f"not UTF-8 text: {error}")
     except ValueError as error:
         return InputError(f"not JSON: {error}")
-
-
-def _array(file: Any, path: Path) -> Iterator[tuple[str, Any, tuple[int, int]]]:
-    """Elements of one JSON array with their places in bytes, a few at a time in memory."""
-    decode, decoder = codecs.getincrementaldecoder("utf-8")(), json.JSONDecoder()
-    text, size, ended, opened, taken = "", _READ, False, False, True
-    at = number = 0  # the place in `text`, and elements so far
-    position = file.tell()  # the same place in bytes of the file
-    while True:
-        start, at = at, _skip(text, at, " \t\r\n" + ("," if opened and number else ""))
-        position += at - start
-        if at < len(text) and not opened:
-            opened, position, at = True, position + 1, at + 1
-            continue
-        if text.startswith("]", at):
-            if _skip(text, at + 1, " \t\r\n") < len(text) or file.read().strip():
-                raise InputError(f"{path} goes on after the end of its array")
-            return
-        element, stop, fault = None, at, "the array is not closed"
-        try:
-            if at < len(text):
-                element, stop = decoder.raw_decode(text, at)
-        except ValueError as error:
-            fault = str(error)
-        if stop > at and (isinstance(element, dict) or stop < len(text)):  # a number might go on in the next part
-            length = len(text[at:stop].encode())
-            yield f"element {number}", element, (position, position + length)
-            position, at, number, taken = position + length, stop, number + 1, True
-            continue
-        if ended:
-            raise InputError(f"{path} is truncated or not JSON after element {number - 1}: {fault}")
-        size *= 1 if taken else 2  # an element longer than what was read: not again and again from its start
-        block = file.read(size)
-        ended = not block
-        # Cut here alone: cut after every element, a block would be copied as often as it holds elements.
-        text, at, taken = text[at:] + decode.decode(block, final=ended), 0, False
-
-
-def _skip(text: str, start: int, characters: str) -> int:
-    while start < len(text) and text[start] in characters:
-        start += 1
-    return start

@@ -11,11 +11,12 @@ from typing import Any
 from anisoalign.aligners import load as load_aligner
 from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.embeddings import EmbeddingSet, InputError, checksum, fingerprint
+from anisoalign.mllm.checked import made
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.dial import dialled
 from anisoalign.mllm.language_models import load_lm, weights_fingerprint
 from anisoalign.mllm.saving import CONFIG, is_model, read_config
-from anisoalign.mllm.settings import ModelSettings, StageSettings, TrainSettings, made
+from anisoalign.mllm.settings import ModelSettings, StageSettings, TrainSettings
 from anisoalign.mllm.store import EmbeddingStore, open_rows
 
 _LISTED = 5

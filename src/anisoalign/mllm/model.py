@@ -236,7 +236,7 @@ class EmbeddingLanguageModel(nn.Module):
     def stop_ids(self) -> list[int]:
         """Tokens that end an answer."""
         own = getattr(self.lm.generation_config, "eos_token_id", None)
-        return sorted({*self.chat.stop_ids, *(own if isinstance(own, list) else [] if own is None else [own])})
+        return sorted({*self.chat.template.stop_ids, *(own if isinstance(own, list) else [] if own is None else [own])})
 
     @property
     def adapted(self) -> bool:

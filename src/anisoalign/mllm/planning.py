@@ -6,6 +6,7 @@ record, so that it can be checked.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -126,11 +127,14 @@ def _stage(
     # Forward 2, gradients of activations 2, gradients of weights 2 operations a weight and token.
     passes = (6 if stage.learns == "full" else 4) + 2 * stage.gradient_checkpointing
     attention = passes / 2 * 4 * config.num_hidden_layers * config.hidden_size * mean
-    seen = round(stage.epochs * count * mean)
-    operations = seen * (passes * sizes["multiplied"] + attention)
-    steps = Order(np.empty(count, np.int8), stage.batch_size, stage.epochs, 0).steps
+    held = round(stage.held_out * count)
+    seen = round(stage.epochs * (count - held) * mean)
+    steps = Order(np.empty(count - held, np.int8), stage.batch_size, stage.epochs, 0).steps
+    # Those held out go forward whenever a state is kept and after each epoch.
+    measured = held * mean * (steps // stage.checkpoint_every + math.ceil(stage.epochs))
+    operations = seen * (passes * sizes["multiplied"] + attention) + measured * 2 * sizes["multiplied"]
     # All wait for the process that has most to do.
-    batch = np.arange(min(stage.batch_size, count))
+    batch = np.arange(min(stage.batch_size, count - held))
     share = share_of_busiest(batch, stage.micro_batch, processes, not stage.drops)
     return {
         "learns": stage.learns,

@@ -17,18 +17,20 @@ from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.finished import Finished
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.given import moved
+from anisoalign.mllm.held_out import parted
 from anisoalign.mllm.language_models import lm_config, load_tokenizer
 from anisoalign.mllm.matching import matched, sound
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.processes import Processes
 from anisoalign.mllm.saving import ALIGNER, LM, TOKENIZER, load_mllm, read_config
 from anisoalign.mllm.settings import TrainSettings
+from anisoalign.mllm.stage_run import Progress
 from anisoalign.mllm.store import EmbeddingStore
 from anisoalign.mllm.training import train_fitting
 from anisoalign.places import expanded
 
-StageProgress = Callable[[str, int, int, float], None]
-"""Called with a stage's name, the steps done, the steps in all, and the last loss."""
+StageProgress = Callable[[str, int, int, float, float | None], None]
+"""Called with a stage's name and what `anisoalign.mllm.stage_run.Progress` is called with."""
 
 Data = dict[str, tuple[Conversations, EmbeddingStore]]
 """What each stage learns from."""
@@ -90,7 +92,9 @@ def run(
     for name, (talks, store) in data.items():
         if talks.left_out.count:
             say(talks.left_out.told(f"{name}: {talks.name}"))
-        say(f"{name}: {len(talks):,} conversations, {len(store):,} embeddings of {store.dim} ({_side(store)})")
+        _, held = parted(talks, settings.stages[name])  # which refuses too few, before anything is trained
+        count = f"{len(talks):,} conversations" + ("" if held is None else f", {len(held):,} of them held out")
+        say(f"{name}: {count}, {len(store):,} embeddings of {store.dim} ({_side(store)})")
     processes, model = Processes(), None
     for name in todo:
         talks, store = data[name]
@@ -110,7 +114,8 @@ def run(
         again = f", gone on from step {log.resumed_at}" if log.resumed_at else ""
         cut = f"; {log.truncated} conversations lost their end to max_length" if log.truncated else ""
         bad = f"; {log.skipped} step(s) skipped, whose loss was not finite" if log.skipped else ""
-        say(f"{name}: {len(log.records)} steps{again}, last loss {log.losses[-1]:.4f}{cut}{bad}: {out / name}")
+        held = "".join(f", held-out loss {loss:.4f}" for loss in log.held_out_losses[-1:])
+        say(f"{name}: {len(log.records)} steps{again}, last loss {log.losses[-1]:.4f}{held}{cut}{bad}: {out / name}")
     return out / wanted[-1]
 
 
@@ -211,5 +216,5 @@ def _absolute(place: str) -> str:
     return place if not place or "://" in place else str(expanded(place).absolute())
 
 
-def _named(progress: StageProgress, name: str) -> Callable[[int, int, float], None]:
-    return lambda done, total, loss: progress(name, done, total, loss)
+def _named(progress: StageProgress, name: str) -> Progress:
+    return lambda done, total, loss, held_out: progress(name, done, total, loss, held_out)

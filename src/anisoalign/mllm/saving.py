@@ -31,9 +31,10 @@ from anisoalign.embeddings.errors import one_line
 from anisoalign.embeddings.model_folder import check_model_place, model_folder, tensors_into
 from anisoalign.mllm.adapters import quiet_peft
 from anisoalign.mllm.card import card
+from anisoalign.mllm.checked import made
 from anisoalign.mllm.language_models import AS_SAVED, load_lm, load_tokenizer, weights_fingerprint
 from anisoalign.mllm.model import EmbeddingLanguageModel
-from anisoalign.mllm.settings import ModelSettings, made
+from anisoalign.mllm.settings import ModelSettings
 from anisoalign.places import expanded
 
 SCHEMA_VERSION = 1

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date as day
 from pathlib import Path
-from types import UnionType
-from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Self
 
 from anisoalign.embeddings import InputError
+from anisoalign.mllm.checked import check_choices, check_keys, check_least, made, table_in
 from anisoalign.mllm.toml import apply, lines, resolve_paths
 from anisoalign.places import expanded
 
-PRETRAINING_LR, TUNING_LR = 5e-4, 1e-5
-"""Learning rates of the two stages in the paper."""
+LEARNING_RATES = {"projector": 5e-4, "lora": 2e-4, "full": 1e-5}
+"""By what learns: of the paper's two stages, and of adapters as LLaVA 1.5 and Bunny train them."""
 
-LEARNS = ("projector", "lora", "full")
+BESIDE_ADAPTERS = 10
+"""Times that the projector learns slower than adapters beside it, which begin anew where it was trained before."""
+
 ON_BAD = ("error", "skip")
 SIDES = ("text", "substitute", "image")
 
@@ -70,8 +72,8 @@ class ModelSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _at_least(self, visual_tokens=1, hidden=0, seed=0)
-        _one_of(self, chat=("auto", "plain"), dtype=("auto", "float32", "bfloat16"))
+        check_least(self, visual_tokens=1, hidden=0, seed=0)
+        check_choices(self, chat=("auto", "plain"), dtype=("auto", "float32", "bfloat16"))
         try:
             day.fromisoformat(self.date)
         except ValueError as error:
@@ -114,10 +116,13 @@ class StageSettings:
     prompt : str
         What is asked where a record has a caption and no conversation.
     lr, projector_lr : float, optional
-        Highest learning rate, by default 5e-4 where the projector learns alone and 1e-5 elsewhere; and the projector's
-        own, by default the same.
+        Highest learning rate, by default 5e-4 where the projector learns alone, 2e-4 of adapters and 1e-5 in full; and
+        the projector's own, by default the same, beside adapters a tenth.
     epochs : float
         Passes over the conversations.
+    held_out : float
+        Share of the ids whose conversations are not learned from; their loss, without noise and dropout, is measured
+        whenever a state is kept, after each epoch and at the end. They are chosen by `seed` and id. 0 for none.
     batch_size : int
         Conversations of a step, over all processes.
     micro_batch : int
@@ -164,6 +169,7 @@ class StageSettings:
     lr: float | None = None
     projector_lr: float | None = None
     epochs: float = 1.0
+    held_out: float = 0.0
     batch_size: int = 128
     micro_batch: int = 8
     max_length: int = 2048
@@ -182,26 +188,27 @@ class StageSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _one_of(
+        check_choices(
             self,
-            learns=LEARNS,
+            learns=tuple(LEARNING_RATES),
             side=SIDES,
             precision=("auto", "no", "bf16"),
             log_to=("", "wandb", "trackio"),
             on_bad=ON_BAD,
         )
-        _at_least(
+        check_least(
             self, batch_size=1, micro_batch=1, max_length=2, lora_rank=1, lora_alpha=1, checkpoint_every=1, seed=0
         )
-        _at_least(self, weight_decay=0, clip=0, noise=0, warmup=0, lora_dropout=0)
+        check_least(self, weight_decay=0, clip=0, noise=0, warmup=0, lora_dropout=0, held_out=0)
         if self.lr is None:
-            object.__setattr__(self, "lr", PRETRAINING_LR if self.learns == "projector" else TUNING_LR)
+            object.__setattr__(self, "lr", LEARNING_RATES[self.learns])
         if self.projector_lr is None:
-            object.__setattr__(self, "projector_lr", self.lr)
+            slower = BESIDE_ADAPTERS if self.learns == "lora" else 1
+            object.__setattr__(self, "projector_lr", float(self.lr or 0) / slower)
         for name in ("lr", "projector_lr", "epochs"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)!r}")
-        for name in ("warmup", "lora_dropout"):
+        for name in ("warmup", "lora_dropout", "held_out"):
             if not getattr(self, name) < 1:
                 raise InputError(f"{name} must be below 1, not {getattr(self, name)!r}")
         if self.aligner and self.side == "image":
@@ -290,16 +297,16 @@ class TrainSettings:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"{name} is not TOML: {error}") from error
-        _known(table, ("model", "stages"), name, "the settings")
-        model, stages = _table(table, "model", name), _table(table, "stages", name)
-        given = {"model": dict(model), "stages": {key: dict(_table(stages, key, name)) for key in stages}}
+        check_keys(table, ("model", "stages"), name, "the settings")
+        model, stages = table_in(table, "model", name), table_in(table, "stages", name)
+        given = {"model": dict(model), "stages": {key: dict(table_in(stages, key, name)) for key in stages}}
         if folder is not None:
             resolve_paths(given, folder)
         for change in changes:
             apply(given, change)
         return cls(
-            _made(ModelSettings, given["model"], name, "[model]"),
-            {key: _made(StageSettings, value, name, f"[stages.{key}]") for key, value in given["stages"].items()},
+            made(ModelSettings, given["model"], name, "[model]"),
+            {key: made(StageSettings, value, name, f"[stages.{key}]") for key, value in given["stages"].items()},
         )
 
     def to_toml(self) -> str:
@@ -307,68 +314,3 @@ class TrainSettings:
         parts = [f"[model]\n{lines(asdict(self.model))}"]
         parts += [f"[stages.{key}]\n{lines(asdict(stage))}" for key, stage in self.stages.items()]
         return "\n".join(parts)
-
-
-def made(kind: type, values: Mapping[str, Any], name: str) -> Any:
-    """Settings of a kind from plain values, as `config.json` holds them.
-
-    Raises
-    ------
-    InputError
-        If a key is unknown or a value of the wrong type.
-    """
-    return _made(kind, dict(values), name, kind.__name__)
-
-
-def _made(kind: type, values: dict[str, Any], name: str, where: str) -> Any:
-    _known(values, [entry.name for entry in fields(kind)], name, where)
-    types = get_type_hints(kind)
-    for key, value in values.items():
-        values[key] = _typed(value, types[key], f"{name}: {where} {key}")
-    missing = [e.name for e in fields(kind) if e.default is MISSING and e.default_factory is MISSING]
-    assert not missing, "every setting has a default"
-    try:
-        return kind(**values)
-    except InputError as error:
-        raise InputError(f"{name}: {where} {error}") from error
-
-
-def _typed(value: Any, kind: Any, where: str) -> Any:
-    """`value` where it is of the type: a whole number is also a float, True is no number."""
-    if get_origin(kind) in (Union, UnionType):
-        kinds = get_args(kind)
-        if value is None and type(None) in kinds:
-            return None
-        kind = next(choice for choice in kinds if choice is not type(None))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        names = {"str": "text in quotes", "int": "a whole number", "float": "a number", "bool": "true or false"}
-        raise InputError(f"{where} must be {names[kind.__name__]}, not {value!r}")
-    return value
-
-
-def _known(table: Mapping[str, Any], keys: Sequence[str], name: str, where: str) -> None:
-    for key in table:
-        if key not in keys:
-            raise InputError(f"{name}: {where} has no key {key!r}; its keys: {', '.join(keys)}")
-
-
-def _table(table: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
-    found = table.get(key, {})
-    if not isinstance(found, dict):
-        raise InputError(f"{name}: {key!r} must be a table, [{key}], not {found!r}")
-    return found
-
-
-def _at_least(settings: Any, **least: float) -> None:
-    for name, value in least.items():
-        if not getattr(settings, name) >= value:
-            raise InputError(f"{name} must be at least {value}, not {getattr(settings, name)!r}")
-
-
-def _one_of(settings: Any, **choices: Sequence[str]) -> None:
-    for name, allowed in choices.items():
-        if getattr(settings, name) not in allowed:
-            listed = ", ".join(repr(choice) for choice in allowed)
-            raise InputError(f"{name} must be one of {listed}, not {getattr(settings, name)!r}")

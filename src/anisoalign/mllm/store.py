@@ -97,6 +97,7 @@ class EmbeddingStore:
         check_side(self.set, side)
         self.aligner = self._fitting(aligner)
         self.ids = _as_text(self._found_ids(ids), self.set.name)
+        self._rows = self.set.dropping()  # a bad row matters only where it is asked for
         self._kept = self._read_whole() if self.set.format not in MAPPED else None
         self.digits = ""
         self._lock = threading.Lock()
@@ -174,13 +175,10 @@ class EmbeddingStore:
 
     def _values(self, rows: np.ndarray) -> np.ndarray:
         if self._kept is None:
-            tile = self.set.take(rows)
-            values, bad = tile.values, np.setdiff1d(rows, tile.rows)
-        else:
-            values = self._kept[rows]
-            bad = rows[np.isnan(values[:, 0])]
-        if len(bad):
-            raise InputError(f"{self.set.name}: row {bad[0]} of the set is null, NaN, infinite or zero")
+            return unit_rows(self._rows, rows)
+        values = self._kept[rows]
+        for row in rows[np.isnan(values[:, 0])]:
+            raise _bad(self._rows, int(row))
         return values
 
     def _aligned(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -220,7 +218,7 @@ class EmbeddingStore:
                 f"{format_bytes(needed)}; `anisoalign convert` writes .npy shards, which stay on disk"
             )
         whole = np.full((self.set.rows, self.dim), np.nan, np.float32)
-        for tile in self.set.dropping().tiles(np.float32):  # a bad row matters only where it is asked for
+        for tile in self._rows.tiles(np.float32):
             whole[tile.rows] = tile.values
         return whole
 
@@ -247,6 +245,27 @@ def open_rows(
         with reachable(folder):
             column = side if all((folder / kind).is_dir() for kind in KINDS.values()) else None
     return open_embeddings(source, name=name, column=column or None, id_column=id_column or None)
+
+
+def unit_rows(es: EmbeddingSet, rows: np.ndarray, dtype: np.typing.DTypeLike = np.float32) -> np.ndarray:
+    """Unit rows of the given ascending numbers, of a set that drops bad ones: here each was asked for.
+
+    Raises
+    ------
+    InputError
+        For the first row that is null, NaN, infinite or zero. No option leaves it out.
+    """
+    tile = es.take(rows, dtype)
+    for row in np.setdiff1d(rows, tile.rows):
+        raise _bad(es, int(row))
+    return tile.values
+
+
+def _bad(es: EmbeddingSet, row: int) -> InputError:
+    """What is wrong with a row that a pass has dropped."""
+    shard = next(shard for shard in reversed(es.shards) if shard.first_row <= row)
+    dropped = next(one for one in es.dropped_in(shard.index) if one.global_row == row)
+    return InputError(f"{es.notes.where(shard, dropped.row)} {dropped.reason}; correct it")
 
 
 def _as_text(ids: Any, name: str) -> pa.Array:

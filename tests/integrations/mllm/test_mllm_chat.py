@@ -6,8 +6,9 @@ from tiny_models import CHATML, make_tokenizer
 from tokenizers import AddedToken
 
 from anisoalign.embeddings import InputError
-from anisoalign.mllm import Conversations, ModelSettings
+from anisoalign.mllm import Conversations, ModelSettings, StageSettings
 from anisoalign.mllm.chat import Chat
+from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.records import Turn
 
 pytestmark = pytest.mark.integration
@@ -134,7 +135,7 @@ def test_answers_and_their_ends_are_learned_and_nothing_else(name, visual):
     assert [text.strip() for text in learned(chat, tokens)] == [f"a{end}", f"assistant{end}"]
     assert (tokens.ids == chat.image_id).sum() == visual
     np.testing.assert_array_equal(tokens.labels[tokens.labels >= 0], tokens.ids[tokens.labels >= 0])
-    assert chat.tokenizer.convert_tokens_to_ids(end) in chat.stop_ids
+    assert chat.tokenizer.convert_tokens_to_ids(end) in chat.template.stop_ids
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -157,17 +158,19 @@ def test_a_prompt_is_what_training_saw_before_every_answer(name, system, thinkin
 def test_a_conversation_reads_as_its_template_writes_it(name):
     chat = make_chat(name)
     talk = Conversations([{"id": 1, "conversations": TALK}])[0]
-    assert chat.tokenizer.decode(chat.tokens(talk).ids) == chat.render(talk.turns)
-    assert chat._assembled(talk.turns)[0] == chat.render(talk.turns)
+    assert chat.tokenizer.decode(chat.tokens(talk).ids) == chat.template.render(talk.turns)
+    assert chat.template._assembled(talk.turns)[0] == chat.template.render(talk.turns)
 
 
 def test_answers_stand_after_empty_thoughts_where_every_prompt_ends_with_them():
     chat = make_chat("qwen 3 whole")
     talk = Conversations([{"id": 1, "conversations": TALK}])[0]
-    assert chat.render(talk.turns).count("<think>") == 1
+    assert chat.template.render(talk.turns).count("<think>") == 1
     text = chat.tokenizer.decode(chat.tokens(talk).ids)
     assert text.count("<|im_start|>assistant\n<think>\n\n</think>\n\n") == 2
-    assert text.replace("<think>\n\n</think>\n\n", "") == chat.render(talk.turns).replace("<think>\n\n</think>\n\n", "")
+    assert text.replace("<think>\n\n</think>\n\n", "") == chat.template.render(talk.turns).replace(
+        "<think>\n\n</think>\n\n", ""
+    )
 
 
 def test_the_first_token_is_learned_where_the_space_before_it_is_the_prompt_s():
@@ -182,7 +185,7 @@ def test_a_template_that_shows_a_system_message_to_prompts_alone_is_refused(insi
     talk = Conversations([{"id": 1, "conversations": [said, *TALK] if inside else TALK}])[0]
     tokenizer = make_tokenizer(MISTRAL, ("[INST]", "[/INST]", "<end>"))
     chat = Chat(tokenizer, ModelSettings(system="" if inside else "be brief"))
-    assert "be brief" in chat.render(talk.turns[:-1], answer_next=True)
+    assert "be brief" in chat.template.render(talk.turns[:-1], answer_next=True)
     with pytest.raises(InputError, match=r'leaves the system message out of what is learned; chat = "plain"'):
         chat.tokens(talk)
     # Nothing is lost where there is no message.
@@ -220,7 +223,7 @@ def test_an_end_that_is_special_only_as_an_added_token_is_learned(answer):
     assert "<|end|>" not in tokenizer.all_special_tokens  # as Phi 3 has it
     found = learned(chat, chat.tokens(Conversations([{"id": 1, "conversations": TALK}])[0]))
     assert [text.strip() for text in found] == ["a<|end|>", "assistant<|end|>"]
-    assert tokenizer.convert_tokens_to_ids("<|end|>") in chat.stop_ids
+    assert tokenizer.convert_tokens_to_ids("<|end|>") in chat.template.stop_ids
 
 
 @pytest.mark.parametrize("after", ["", "\\n<|end|>\\n"])
@@ -262,10 +265,36 @@ def test_no_conversation_has_more_tokens_than_are_looked_for(name):
             {"id": 3, "conversations": [{"from": "system", "value": "be brief"}, *turns]},
         ]
     )
-    bounds = chat.at_most(talks.sizes, talks.turns)
+    bounds = chat.template.at_most(talks.sizes, talks.turns)
     lengths = [len(chat.tokens(talks[number])) for number in range(3)]
     assert (bounds >= lengths).all()
     assert (bounds < np.array(lengths) + 400).all()
+    # Counted together they are as many as one by one.
+    assert chat.counts([talks[number] for number in range(3)]).tolist() == lengths
+
+
+def test_only_conversations_that_may_lose_their_answer_are_labelled_before_training(monkeypatch):
+    chat, looked = make_chat("qwen 2"), []
+    short = [{"id": str(number), "conversations": TALK} for number in range(600)]
+    long = [{"from": "human", "value": "<image>" + " what" * 200}, TALK[1]]
+    talks = Conversations([*short, {"id": "long", "conversations": long}])
+    longest = int(chat.counts([talks[0]])[0])
+    assert chat.template.at_most(talks.sizes, talks.turns)[0] > longest  # its bytes do not tell
+    tokens = Chat.tokens
+    monkeypatch.setattr(Chat, "tokens", lambda *given: looked.append(given[1].id) or tokens(*given))
+    found = fitting(talks, chat, StageSettings(max_length=longest, on_bad="skip"))
+    assert (len(found), found.left_out.count) == (600, 1)
+    assert sorted(looked) == ["0", "long", "long"]  # one of each number of turns, and the one that is too long
+
+
+def test_a_conversation_that_is_refused_for_what_it_says_is_found_among_others():
+    template = "{%- if 'ouch' in messages[0].content %}{{ raise_exception('no pain') }}{%- endif %}" + CHATML
+    chat = Chat(make_tokenizer(template, ("<|im_start|>", "<|im_end|>")), ModelSettings())
+    talks = [{"id": number, "conversations": TALK} for number in range(3)]
+    talks.insert(1, {"id": "x", "conversations": [{"from": "human", "value": "<image> ouch"}, *TALK[1:]]})
+    longest = int(chat.counts([Conversations(talks)[0]])[0])
+    with pytest.raises(InputError, match=r"1 conversation\(s\) cannot be used, these:\n  id 'x': .*: no pain"):
+        fitting(Conversations(talks), chat, StageSettings(max_length=longest))
 
 
 def test_a_template_that_refuses_a_message_says_so():
@@ -277,8 +306,8 @@ def test_a_template_that_refuses_a_message_says_so():
 
 def test_a_system_message_is_put_first_where_there_is_none():
     chat = make_chat("qwen 2", system="be brief")
-    assert "system\nbe brief" in chat.render([Turn("user", "hello")])
-    assert "be brief" not in chat.render([Turn("system", "be long"), Turn("user", "hello")])
+    assert "system\nbe brief" in chat.template.render([Turn("user", "hello")])
+    assert "be brief" not in chat.template.render([Turn("system", "be long"), Turn("user", "hello")])
 
 
 @pytest.mark.parametrize("template", [CHATML, MARKED])
@@ -287,11 +316,11 @@ def test_a_template_that_prints_the_date_prints_that_of_the_settings(template):
     texts = []
     for date in ("2024-07-26", "2025-03-01"):
         chat = Chat(make_tokenizer(template, ("<|im_start|>", "<|im_end|>")), ModelSettings(date=date))
-        assert chat.dated
+        assert chat.template.dated
         texts.append(chat.tokenizer.decode(chat.tokens(Conversations([{"id": 1, "conversations": TALK}])[0]).ids))
         assert chat.tokenizer.decode(chat.prompt([Turn("user", "x")])).split("\n")[0] == texts[-1].split("\n")[0]
     assert [text.split("\n")[0] for text in texts] == ["Today: 26 Jul 2024", "Today: 01 Mar 2025"]
-    assert not make_chat("qwen 2").dated
+    assert not make_chat("qwen 2").template.dated
 
 
 def test_long_conversations_lose_their_end():

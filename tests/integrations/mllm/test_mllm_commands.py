@@ -349,6 +349,22 @@ class TestRefused:
             assert ended.code == 2
             assert message in ended.err
 
+    def test_rows_without_direction_are_refused_with_advice_that_can_be_followed(self, trained, world, run):
+        spoilt = world.image.copy()
+        spoilt[5] = 0
+        np.save(world.folder / "image.npy", spoilt)
+        (world.folder / "bench.jsonl").write_text('{"id": "005", "question": "Is it red?", "answer": "yes"}\n')
+        for call in (
+            ["score", trained, world.folder / "bench.jsonl", "--embeddings", world.folder / "image.npy"],
+            ["ask", trained, "Q?", "--embedding", f"{world.folder / 'image.npy'}:5"],
+        ):
+            ended = run(*call)
+            assert ended.code == 2
+            assert re.search(r"image.npy, shard 0, row 5 is .*zero.*; correct it$", ended.err.strip()), ended.err
+        model = load_mllm(trained, device="cpu")
+        with pytest.raises(InputError, match=r"embedding: .*row 0 is .*zero.*; correct it$"):
+            ask(model, "Q?", spoilt[5])
+
     @pytest.mark.parametrize(
         ("file", "message"),
         [

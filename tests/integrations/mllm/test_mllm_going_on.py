@@ -67,7 +67,7 @@ def test_a_run_whose_log_a_power_cut_tore_goes_on_to_the_same_weights(world, mak
 
 def test_the_log_is_synced_before_each_state(world, make_model, tmp_path, monkeypatch):
     done = []
-    monkeypatch.setattr("anisoalign.mllm.training.sync_file", lambda path: done.append(path.name))
+    monkeypatch.setattr("anisoalign.mllm.unfinished.sync_file", lambda path: done.append(path.name))
     monkeypatch.setattr("anisoalign.mllm.checkpoint.save_state", lambda folder, step, *state: done.append(step))
     data = world.folder / "talks.json", world.folder / "text.npy"
     train(make_model(), *data, StageSettings(checkpoint_every=4, **STAGE), out=tmp_path / "out")

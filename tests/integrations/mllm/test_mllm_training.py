@@ -26,7 +26,7 @@ from anisoalign.mllm import (
 )
 from anisoalign.mllm.joined import Joined
 from anisoalign.mllm.planning import plan_training
-from anisoalign.mllm.training import _Run
+from anisoalign.mllm.stage_run import StageRun
 
 pytestmark = pytest.mark.integration
 
@@ -63,8 +63,8 @@ def shares(world, model, settings, processes, monkeypatch):
         warnings.simplefilter("always")
         for index in range(processes):
             one = SimpleNamespace(device=torch.device("cpu"), index=index, count=processes, main=index == 0)
-            monkeypatch.setattr("anisoalign.mllm.training.Processes", lambda one=one: one)
-            batches = _Run(model, talks, store, settings, None, "tune", None)._batches(0)
+            monkeypatch.setattr("anisoalign.mllm.stage_run.Processes", lambda one=one: one)
+            batches = StageRun(model, talks, store, settings, None, "tune", None)._batches(0)
             found.append(sum(len(batch.input_ids) for _, batch in batches))
     return found, [str(one.message) for one in told]
 

@@ -50,7 +50,7 @@ class Killed(BaseException):
 def kill_at(step):
     """A function to be called with progress, that ends the process at a step."""
 
-    def progress(done, total, loss):
+    def progress(done, total, loss, held_out):
         if done == step:
             raise Killed
 
