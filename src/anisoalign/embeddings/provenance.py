@@ -181,7 +181,7 @@ def moved_by(provenance: Provenance | None) -> str:
     'by realign (model 7a955ed6906cd5f7)'
     """
     by = (provenance or {}).get("aligned_by")
-    return f"by {by.get('method')} (model {by.get('model')})" if by else ""
+    return f"by {by.get('method')} (model {by.get('model')})" if by and isinstance(by, dict) else ""
 
 
 def in_words(provenance: Provenance) -> str:
