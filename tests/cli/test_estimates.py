@@ -30,6 +30,7 @@ def plan_of(ended) -> str:
     return line
 
 
+@pytest.mark.filterwarnings("ignore:.* are the same rows")
 @pytest.mark.parametrize(("also", "paired", "passes"), [(0, False, 1), (0, True, 2), (1, False, 2), (2, True, 6)])
 def test_a_diagnosis_says_how_often_each_set_is_read(run, sides, aligned, also, paired, passes):
     more = [f"--also=z{number}={aligned}" for number in range(also)]

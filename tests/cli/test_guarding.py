@@ -95,6 +95,7 @@ def test_several_processes_of_a_transform_end_in_one_sentence(run, sides, tmp_pa
     )
 
 
+@pytest.mark.filterwarnings("ignore:.* are the same rows")
 def test_a_tilde_that_the_shell_leaves_is_the_home_of_the_user(run, sides, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

@@ -90,6 +90,7 @@ def test_nothing_is_written_into_a_folder_that_is_read(run, sides, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.filterwarnings("ignore:.* are the same rows")
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_what_stdout_cannot_encode_is_written_in_another_way(run, sides, tmp_path, monkeypatch, encoding):
     def printed(*words):

@@ -24,6 +24,8 @@ def test_a_fit_of_a_set_onto_itself_says_so(run, sides, tmp_path):
 def test_a_measurement_of_a_set_against_itself_says_so(run, sides, rest):
     ended = run(*rest, "--source", sides.text, "--target", sides.text)
     assert (ended.code, ended.err.count(SAID.format(sides.text))) == (0, 1), ended.err
+    also = run("diagnose", "--source", sides.text, "--target", sides.image, "--also", f"z={sides.image}")
+    assert SAID.format(sides.image).replace("source and target", "target and z") in also.err
     assert "the same rows" not in run(*rest, "--source", sides.text, "--target", sides.image).err
 
 

@@ -13,8 +13,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pages import DOCS, PAGES, ROOT, anchors, commands, links, name, snippets
+
+import anisoalign as aa
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 HEAVY = {"docs/serving.md", "docs/clusters.md", "docs/integrations.md", "docs/train-on-text-alone.md"}
@@ -32,11 +35,26 @@ EXCUSES = (
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory) -> Path:
-    """What `make demo` leaves, on fewer rows."""
+    """What `make demo` leaves, on fewer rows, where an earlier one was interrupted."""
     folder = tmp_path_factory.mktemp("pages") / "demo"
+    (folder / "figures").mkdir(parents=True)
+    np.save(folder / "text.npy", np.ones((3, 3)))
+    (folder / "report.html").write_text("of an earlier demo, which was interrupted")
+    aa.ReAlign().fit(np.eye(3), 1 - np.eye(3)).save(folder / "model")
     command = [sys.executable, "-m", "anisoalign", "demo", "--out", str(folder), "--rows", "600", "--repeats", "1"]
     subprocess.run(command, check=True, capture_output=True)
     return folder
+
+
+def test_a_demo_leaves_a_folder_to_look_at_in_place_of_what_an_earlier_one_left(demo):
+    left = {path.name for path in demo.iterdir()}
+    assert {"text.npy", "image.npy", "label.txt", "results.json", "table.md", "report.html", "figures", "model"} <= left
+    assert np.load(demo / "text.npy").shape == (600, np.load(demo / "image.npy").shape[1])
+    assert "interrupted" not in (demo / "report.html").read_text()
+    assert len(list((demo / "figures").glob("*.png"))) >= 4
+    results = json.loads((demo / "results.json").read_text())
+    assert aa.load(demo / "model").name == "aniso-align"
+    assert {record["method"] for record in results["compare"]} >= {"identity", "realign", "real-target"}
 
 
 def runnable(page: Path) -> list[tuple[str, str]]:

@@ -90,7 +90,7 @@ def load(path: str | Path) -> Aligner:
     >>> import tempfile, numpy as np, anisoalign as aa
     >>> rows = np.random.default_rng(0).normal(size=(20, 4))
     >>> folder = tempfile.mkdtemp() + "/model"
-    >>> aa.ReAlign().fit(rows, rows + 1).save(folder)
+    >>> aa.ReAlign().fit(rows, rows.copy()).save(folder)
     >>> aa.load(folder).scale_
     1.0
     """

@@ -29,8 +29,9 @@ def warn_of_same_rows(source: EmbeddingSet, target: EmbeddingSet) -> None:
         return
     column = getattr(source.shards[0].source, "column", None)
     where = "" if source.path is None else f" ({source.path}" + (f", column {column!r})" if column else ")")
+    names = ("source", "target") if source.name == target.name else (source.name, target.name)
     warnings.warn(
-        f"source and target are the same rows{where}: one of the two is to be the other set",
+        f"{' and '.join(names)} are the same rows{where}: one of the two is to be the other set",
         stacklevel=1,  # one place, so that the same is told once where Python counts
     )
 
