@@ -122,7 +122,7 @@ def test_weights_of_another_model_are_refused(saved, missing):
 @pytest.mark.parametrize(
     ("fitted", "message"),
     [
-        ({"calibrated": False}, "'calibrated' is nothing that a fitted gaussian-transport holds"),
+        ({"calibrated": False}, "'calibrated' is nothing that this gaussian-transport holds"),
         ({"transform": 5}, "'transform' is nothing"),
         ({"__class__": 5}, "'__class__' is nothing"),
         ({"_fitted_with": {}}, "'_fitted_with' is nothing"),
@@ -131,7 +131,7 @@ def test_weights_of_another_model_are_refused(saved, missing):
         ({"n_features_in_": 17}, "for rows of width 17"),
         ({"provenance_": "x"}, "provenance_"),
         ({"provenance_": {"source": 5}}, "provenance_"),
-        ({"bias_": [0.0, 1.0]}, "bias_ has shape"),
+        ({"bias_": [0.0, 1.0]}, "'bias_' is nothing"),
     ],
 )
 def test_fitted_values_that_no_fit_leaves_are_refused(saved, fitted, message):

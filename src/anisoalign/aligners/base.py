@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from functools import partial
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,19 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anisoalign.aligners.contents import ENERGY, NULL, ORIGINS, Shape, Value, number, whole
 from anisoalign.aligners.drift import remember_sources, warn_of_drift
 from anisoalign.aligners.estimator import Estimator, not_fitted
 from anisoalign.aligners.maps import AffineMap, MappedMean, MappedTile
 from anisoalign.aligners.origins import open_sets, origins
+from anisoalign.aligners.parameters import FRAMES, one_of
 from anisoalign.embeddings import EmbeddingSet, InputError, RemotePath, Tile, open_embeddings, operations_alone
 from anisoalign.statistics import Moments, Order, float64_below, measure
 
 Progress = Callable[[int], None]
 Mapping = Callable[[Tensor, np.ndarray], Tensor]
 TileMapping = Callable[[Tile], Tensor]
-
-FRAMES = ("target", "common")
-"""Where aligned rows may lie."""
 
 
 def torch_dtype(dtype: np.dtype) -> torch.dtype:
@@ -121,7 +118,7 @@ class Aligner(Estimator):
             raise ValueError(f"source rows have width {source.dim}, target rows {target.dim}")
         if min(source.n, target.n) == 0:
             raise ValueError("moments of no rows: there is nothing to fit")
-        one_of("frame", self.frame, FRAMES)
+        self._check_parameters()
         self.__dict__.pop("provenance_", None)  # of sets that were fitted before
         self.n_features_in_ = source.dim
         self.target_mean_ = target.mean.copy()
@@ -146,8 +143,34 @@ class Aligner(Estimator):
         """
         return vars(self).get("_fitted_with") or self.get_params()
 
+    def _check_parameters(self) -> None:
+        """Raise ValueError for a parameter out of range."""
+        one_of("frame", self.frame, FRAMES)
+
     def _fit(self, source: Moments, target: Moments) -> None:
         raise NotImplementedError
+
+    def _held_values(self) -> dict[str, Value]:
+        """Fitted values that are no arrays, by name; one may be needed for the others that there are."""
+        sources = {"source_energy_": ENERGY, "source_dimension_": number(0)}
+        known = any(hasattr(self, name) for name in sources)
+        return {
+            "n_features_in_": whole(1),
+            "provenance_": ORIGINS,
+            "calibration_mean_": NULL,  # where it is no array: the method has none, or `calibrate` is still to come
+            **{name: value._replace(needed=known) for name, value in sources.items()},
+        }
+
+    def _held_arrays(self) -> dict[str, Shape]:
+        """Fitted arrays, by name: those that go with the values that are held already."""
+        d = self.n_features_in_
+        weights: dict[Order, Shape] = {"mean": (), "diagonal": (d,), "full": (d, d)}
+        held: dict[str, Shape] = {"weight_": weights[self.order], "bias_": (d,), "target_mean_": (d,)}
+        if not hasattr(self, "calibration_mean_"):
+            held["calibration_mean_"] = (d,)
+        if hasattr(self, "source_energy_"):
+            held["source_mean_"] = (d,)
+        return held
 
     def calibrate(self, source: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
         """Store μ̂, the mean of the mapped source, in one pass, so that one row can be transformed alone.
@@ -396,27 +419,3 @@ def refuse_reading(options: dict[str, Any]) -> None:
     if said:
         ways = ", ".join("bad_rows='drop'" if name == "bad_rows" else f"{name}=..." for name in said)
         raise TypeError(f"transform takes no {', '.join(said)}: give it `aa.open_embeddings(x, {ways})`")
-
-
-def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Raise ValueError where `value` is none of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-
-
-def in_unit_interval(name: str, value: Any) -> float:
-    """`value` as a float where it lies in [0, 1], else ValueError."""
-    if not (is_number(value) and 0.0 <= value <= 1.0):
-        raise ValueError(f"{name} must lie in [0, 1], not {value!r}")
-    return float(value)
-
-
-def at_least(name: str, value: Any, least: int) -> None:
-    """Raise ValueError where `value` is not a whole number of at least `least`."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-
-
-def is_number(value: Any) -> bool:
-    """Whether `value` is a finite number; True and False are none."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

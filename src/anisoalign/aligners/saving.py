@@ -113,12 +113,7 @@ def load(path: str | Path) -> Aligner:
     method = config.get("method")
     if not isinstance(method, str) or method not in METHODS:
         raise InputError(f"{path / CONFIG} names the method {method!r}, which this version lacks")
-    try:
-        model = METHODS[method](**config["params"])
-        restore(model, arrays, config["fitted"], path / CONFIG, path / WEIGHTS)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is a damaged model: {error}") from error
-    return model
+    return restore(METHODS[method], config.get("params"), arrays, config.get("fitted"), path / CONFIG, path / WEIGHTS)
 
 
 def split_state(model: Aligner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

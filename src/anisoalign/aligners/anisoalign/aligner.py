@@ -14,6 +14,7 @@ import torch
 from anisoalign.aligners.anisoalign.blocks import blocks
 from anisoalign.aligners.anisoalign.chosen_rotation import chosen_rotation
 from anisoalign.aligners.anisoalign.chosen_strength import SMALL, chosen_strength
+from anisoalign.aligners.anisoalign.contents import anisoalign_arrays, anisoalign_values
 from anisoalign.aligners.anisoalign.correction import Correction
 from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
 from anisoalign.aligners.anisoalign.guarantee import angle_bound
@@ -21,13 +22,21 @@ from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_prior
 from anisoalign.aligners.anisoalign.path import Move, Scaled, on_rows, shifted
 from anisoalign.aligners.anisoalign.polar_fit import Whole
 from anisoalign.aligners.anisoalign.premise import check_premise, check_sizes, warn_of_unread
-from anisoalign.aligners.anisoalign.settings import check_settings, has_polar, parse_terms, unread_settings
+from anisoalign.aligners.anisoalign.settings import (
+    check_settings,
+    check_values,
+    has_polar,
+    parse_terms,
+    unread_settings,
+)
 from anisoalign.aligners.anisoalign.span import Span, narrow
 from anisoalign.aligners.anisoalign.strength import NODES
-from anisoalign.aligners.base import Aligner, Mapping, Progress, TileMapping, in_unit_interval, torch_dtype
+from anisoalign.aligners.base import Aligner, Mapping, Progress, TileMapping, torch_dtype
+from anisoalign.aligners.contents import Shape, Value
 from anisoalign.aligners.drift import drift_statistics, warn_of_drift
 from anisoalign.aligners.estimator import not_fitted
 from anisoalign.aligners.origins import open_sets, origins
+from anisoalign.aligners.parameters import in_unit_interval
 from anisoalign.embeddings import InputError, RemotePath, Tile, open_embeddings, operations_alone
 from anisoalign.geometry.spectra import participation
 from anisoalign.statistics import Moments, map_precision, measure
@@ -386,6 +395,15 @@ class AnisoAlign(Aligner):
             fitted.whole_bound_ = float(fitted._bounds(rows_y).max())
         check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))
         return fitted
+
+    def _check_parameters(self) -> None:
+        check_values(self)
+
+    def _held_values(self) -> dict[str, Value]:
+        return anisoalign_values(self)
+
+    def _held_arrays(self) -> dict[str, Shape]:
+        return anisoalign_arrays(self)
 
     def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
         """Not possible: the coupling and the prior are no functions of moments; use `fit`."""

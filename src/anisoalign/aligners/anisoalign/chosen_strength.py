@@ -11,9 +11,10 @@ import numpy as np
 from anisoalign.aligners.anisoalign.held_out import aligned_at, sample_of
 from anisoalign.aligners.anisoalign.settings import parse_terms
 from anisoalign.aligners.anisoalign.strength import DEFAULT, FOLDS, NODES, TRANSPORTED, choose_strength
-from anisoalign.aligners.base import Aligner, in_unit_interval
+from anisoalign.aligners.base import Aligner
 from anisoalign.aligners.gaussian_transport import GaussianTransport
 from anisoalign.aligners.mean_shift import MeanShift
+from anisoalign.aligners.parameters import in_unit_interval
 from anisoalign.embeddings.workers import cores
 
 if TYPE_CHECKING:
