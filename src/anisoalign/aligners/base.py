@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anisoalign.aligners.constant import SIDES, constant_sides, refuse_constant, remember_constant
 from anisoalign.aligners.contents import ENERGY, NULL, ORIGINS, Shape, Value, number, whole
 from anisoalign.aligners.drift import remember_sources, warn_of_drift
 from anisoalign.aligners.estimator import Estimator, not_fitted
@@ -100,7 +101,8 @@ class Aligner(Estimator):
         Raises
         ------
         InputError
-            If the widths or (unless `force`) the encoders differ, or a row is NaN, infinite or zero.
+            If the widths or (unless `force`) the encoders differ, a row is NaN, infinite or zero, or a side of a common
+            frame is one row over and over.
         """
         source, target = open_sets(source, target, force)
         self.fit_from_statistics(
@@ -113,12 +115,21 @@ class Aligner(Estimator):
         return self
 
     def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
-        """Fit from the moments of two sets of unit rows; where `calibrated`, follow with `calibrate`."""
+        """Fit from the moments of two sets of unit rows; where `calibrated`, follow with `calibrate`.
+
+        Raises
+        ------
+        InputError
+            If the frame is the common one and a side is one row over and over.
+        """
         if source.dim != target.dim:
             raise ValueError(f"source rows have width {source.dim}, target rows {target.dim}")
         if min(source.n, target.n) == 0:
             raise ValueError("moments of no rows: there is nothing to fit")
         self._check_parameters()
+        sides = constant_sides(source, target)
+        refuse_constant(self.frame, sides)
+        remember_constant(self, sides)
         self.__dict__.pop("provenance_", None)  # of sets that were fitted before
         self.n_features_in_ = source.dim
         self.target_mean_ = target.mean.copy()
@@ -157,6 +168,7 @@ class Aligner(Estimator):
         return {
             "n_features_in_": whole(1),
             "provenance_": ORIGINS,
+            "constant_sides_": SIDES,
             "calibration_mean_": NULL,  # where it is no array: the method has none, or `calibrate` is still to come
             **{name: value._replace(needed=known) for name, value in sources.items()},
         }
@@ -220,6 +232,8 @@ class Aligner(Estimator):
             If there is no such frame.
         TypeError
             If the method has the target's frame alone.
+        InputError
+            If a side is one row over and over, of which nothing is left in a common frame.
 
         Examples
         --------
@@ -233,6 +247,7 @@ class Aligner(Estimator):
         one_of("frame", frame, FRAMES)
         if "frame" not in self.get_params():
             raise TypeError(f"{self.name} has the target's frame alone")
+        refuse_constant(frame, getattr(self, "constant_sides_", ()))
         other = copy.copy(self)
         other.frame = frame
         other._fitted_with = {**self.fitted_with, "frame": frame}

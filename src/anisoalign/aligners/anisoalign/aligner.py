@@ -32,6 +32,7 @@ from anisoalign.aligners.anisoalign.settings import (
 from anisoalign.aligners.anisoalign.span import Span, narrow
 from anisoalign.aligners.anisoalign.strength import NODES
 from anisoalign.aligners.base import Aligner, Mapping, Progress, TileMapping, torch_dtype
+from anisoalign.aligners.constant import constant_sides, refuse_constant, remember_constant
 from anisoalign.aligners.contents import Shape, Value
 from anisoalign.aligners.drift import drift_statistics, warn_of_drift
 from anisoalign.aligners.estimator import not_fitted
@@ -329,7 +330,8 @@ class AnisoAlign(Aligner):
             If a parameter is out of range.
         InputError
             If the widths differ, a row is unusable, the state of an interrupted stage is damaged, or (unless `force`)
-            the two sets share no leading directions or come from different encoders.
+            the two sets share no leading directions or come from different encoders; and if a side of a common frame
+            is one row over and over.
         """
         check_settings(self)
         warn_of_unread(unread_settings(self))
@@ -337,10 +339,13 @@ class AnisoAlign(Aligner):
         source, target = open_sets(source, target, force)
         moments_y = measure(source, "full", dtype=dtype, progress=progress)
         moments_x = measure(target, "full", dtype=dtype, progress=progress)
+        sides = constant_sides(moments_y, moments_x)
+        refuse_constant(self.frame, sides)
         overlap_p = check_premise(moments_y, moments_x, force, int(self.seed))
         whole = Whole(moments_y, moments_x, source, target, progress)
         fitted = self._fitted(whole, map_precision(max(source.rows, target.rows), dtype), stages, checkpoint)
         fitted.overlap_p_ = overlap_p
+        remember_constant(fitted, sides)
         fitted.calibrate(source, dtype=dtype, progress=progress)
         fitted.provenance_ = origins(source, target)
         self._fitted_with = fitted.get_params()

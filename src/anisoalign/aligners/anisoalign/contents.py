@@ -8,6 +8,7 @@ from anisoalign.aligners.anisoalign.polar_stage import PolarSettings, held_array
 from anisoalign.aligners.anisoalign.rotation import ROTATIONS
 from anisoalign.aligners.anisoalign.settings import parse_terms, polar_settings
 from anisoalign.aligners.anisoalign.strength import NODES, is_curve
+from anisoalign.aligners.constant import SIDES
 from anisoalign.aligners.contents import ENERGY, ORIGINS, Shape, Value, number, whole
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def anisoalign_values(model: AnisoAlign) -> dict[str, Value]:
     return {
         "n_features_in_": whole(1),
         "provenance_": ORIGINS,
+        "constant_sides_": SIDES,
         "rotation_": Value(f"one of {', '.join(fixed)}", lambda found: found in fixed and found != "auto"),
         "rank_": whole(0),
         "strength_": number(0, 1),
