@@ -347,7 +347,7 @@ class Aligner(Estimator):
 
     def _transformed(self, source: Any, out: Any, *, first_row: int = 0, **options: Any) -> Any:
         """`transform` of rows that nobody looks at beforehand."""
-        from anisoalign.aligners.transforming import transform_rows, write_transformed
+        from anisoalign.aligners.transforming import refuse_reading, transform_rows, write_transformed
 
         refuse_reading(options)
         if out is not None:
@@ -419,18 +419,3 @@ class Aligner(Estimator):
     def _check_fitted(self) -> None:
         if not hasattr(self, "n_features_in_"):
             raise not_fitted(f"this {type(self).__name__} is not fitted; call fit(source, target) first")
-
-
-def refuse_reading(options: dict[str, Any]) -> None:
-    """Raise TypeError for options of how rows are read, which are said where a set is opened.
-
-    Examples
-    --------
-    >>> refuse_reading({"column": "text"})
-    Traceback (most recent call last):
-    TypeError: transform takes no column: give it `aa.open_embeddings(x, column=...)`
-    """
-    said = [name for name in options if name in ("name", "column", "id_column", "bad_rows", "norms", "memory")]
-    if said:
-        ways = ", ".join("bad_rows='drop'" if name == "bad_rows" else f"{name}=..." for name in said)
-        raise TypeError(f"transform takes no {', '.join(said)}: give it `aa.open_embeddings(x, {ways})`")

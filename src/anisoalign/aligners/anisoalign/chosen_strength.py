@@ -43,7 +43,7 @@ def chosen_strength(model: AnisoAlign, whole: Sample) -> tuple[float, dict[str, 
 
     if model.strength != "auto":
         return in_unit_interval("strength", model.strength), None
-    quick = type(model)(**{**model.get_params(), "prior_steps": min(model.prior_steps, QUICK_PRIOR_STEPS)})
+    quick = model.like(prior_steps=min(model.prior_steps, QUICK_PRIOR_STEPS))
     leaving = Event()
 
     def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], Iterator[np.ndarray]]:

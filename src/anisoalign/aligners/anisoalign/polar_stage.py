@@ -29,7 +29,7 @@ class PolarSettings:
     refine: bool = True
     centre: str = "origin"
     bounds: Bounds = field(default_factory=lambda: Bounds(0.3, 0.2, 0.2))
-    neighbours: int = 4
+    neighbours: int = 4  # `edges` of the model: saved models and the states of stages know it by this name
     centred_coupling: bool = False
     degree_normalised: bool = False
     prior: PriorSettings = field(default_factory=PriorSettings)

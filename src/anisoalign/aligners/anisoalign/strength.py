@@ -77,7 +77,7 @@ def is_curve(found: Any) -> bool:
     """Whether a value is what `StrengthChoice.to_dict` gives, without the counts that were not always kept."""
     if not isinstance(found, dict) or not isinstance(found.get("rivals"), dict):
         return False
-    lists = [found.get(name) for name in _CURVE]
+    lists = [found.get(name, ()) for name in _CURVE]
     if not all(isinstance(values, list) and len(values) == len(NODES) for values in lists):
         return False
     counts = [found.get(name, 0) for name in ("sources", "repeated_sources")]
