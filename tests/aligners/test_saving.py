@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from safetensors.numpy import load_file, save_file
 
 import anisoalign as aa
@@ -172,6 +174,15 @@ def test_a_model_that_maps_no_row_is_refused_when_it_is_read(planted, tmp_path, 
     save_file(arrays | damage(arrays), tmp_path / "m" / "model.safetensors")
     with pytest.raises(aa.InputError, match="damaged"):
         aa.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float8_e4m3fn])
+def test_weights_of_a_type_that_numpy_lacks_are_refused(saved, kind):
+    arrays = load_file(saved / "model.safetensors")
+    cast = {name: torch.from_numpy(array).to(kind) for name, array in arrays.items()}
+    safetensors.torch.save_file(cast, saved / "model.safetensors")
+    with pytest.raises(aa.InputError, match=r"model\.safetensors is damaged"):
+        aa.load(saved)
 
 
 def test_no_folder_is_no_model(tmp_path):
