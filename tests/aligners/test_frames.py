@@ -89,8 +89,9 @@ def test_what_has_one_frame_says_so(planted):
         aa.ReAlign(frame="mean").fit(planted.source, planted.target)
     with pytest.raises(ValueError, match="frame must be one of"):
         aa.AnisoAlign(frame="mean").fit(planted.source, planted.target)
-    with pytest.raises(aa.InputError, match="save the model"):
-        model.targets().save("nowhere")
+    for keep in ("save", "save_pretrained", "push_to_hub"):
+        with pytest.raises(aa.InputError, match="save the model"):
+            getattr(model.targets(), keep)("no/where")
 
 
 def test_commands_map_either_side(planted, tmp_path, write_shards):
@@ -175,6 +176,32 @@ def test_frames_are_held_against_each_other_by_ranks_and_hits_alone(planted):
 def test_the_targets_of_the_targets_side_are_itself(planted):
     targets = aa.MeanShift(frame="common").fit(planted.source, planted.target).targets()
     np.testing.assert_array_equal(targets.targets().transform(planted.target), targets.transform(planted.target))
+
+
+def test_the_targets_side_changes_its_frame_with_its_model(planted):
+    model = aa.ReAlign().fit(planted.source, planted.target)
+    expected = model.in_frame("common").targets().transform(planted.target)
+    np.testing.assert_array_equal(model.targets().in_frame("common").transform(planted.target), expected)
+
+
+@pytest.mark.parametrize("name", FRAMED)
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+@pytest.mark.filterwarnings("ignore::anisoalign.aligners.drift.AlignmentWarning")
+def test_of_a_side_that_does_not_vary_nothing_is_left_in_a_common_frame(planted, tmp_path, name, side, kind):
+    sets = {"source": planted.source.astype(kind), "target": planted.target.astype(kind)}
+    sets[side] = np.repeat(sets[side][:1], 30, axis=0)
+    forced = {"force": True, "terms": "init", "rotation": "means"} if name == "aniso-align" else {}
+    with pytest.raises(aa.InputError, match=f"all {side} rows are the same: less their mean"):
+        METHODS[name](frame="common", **forced).fit(**sets)
+    model = METHODS[name](**forced).fit(**sets)
+    model.save(tmp_path / "m")
+    for fitted in (model, aa.load(tmp_path / "m")):
+        fitted.transform(sets["source"])
+        with pytest.raises(aa.InputError, match=f"all {side} rows are the same"):
+            fitted.in_frame("common")
+    again = model.fit(planted.source, planted.target).in_frame("common")
+    assert np.isfinite(again.transform(planted.source)).all()
 
 
 def test_a_model_that_knows_nothing_of_its_targets_has_a_side_for_them(planted):

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from safetensors.numpy import load_file, save_file
 
 import anisoalign as aa
@@ -122,7 +124,7 @@ def test_weights_of_another_model_are_refused(saved, missing):
 @pytest.mark.parametrize(
     ("fitted", "message"),
     [
-        ({"calibrated": False}, "'calibrated' is nothing that a fitted gaussian-transport holds"),
+        ({"calibrated": False}, "'calibrated' is nothing that this gaussian-transport holds"),
         ({"transform": 5}, "'transform' is nothing"),
         ({"__class__": 5}, "'__class__' is nothing"),
         ({"_fitted_with": {}}, "'_fitted_with' is nothing"),
@@ -131,7 +133,7 @@ def test_weights_of_another_model_are_refused(saved, missing):
         ({"n_features_in_": 17}, "for rows of width 17"),
         ({"provenance_": "x"}, "provenance_"),
         ({"provenance_": {"source": 5}}, "provenance_"),
-        ({"bias_": [0.0, 1.0]}, "bias_ has shape"),
+        ({"bias_": [0.0, 1.0]}, "'bias_' is nothing"),
     ],
 )
 def test_fitted_values_that_no_fit_leaves_are_refused(saved, fitted, message):
@@ -172,6 +174,15 @@ def test_a_model_that_maps_no_row_is_refused_when_it_is_read(planted, tmp_path, 
     save_file(arrays | damage(arrays), tmp_path / "m" / "model.safetensors")
     with pytest.raises(aa.InputError, match="damaged"):
         aa.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float8_e4m3fn])
+def test_weights_of_a_type_that_numpy_lacks_are_refused(saved, kind):
+    arrays = load_file(saved / "model.safetensors")
+    cast = {name: torch.from_numpy(array).to(kind) for name, array in arrays.items()}
+    safetensors.torch.save_file(cast, saved / "model.safetensors")
+    with pytest.raises(aa.InputError, match=r"model\.safetensors is damaged"):
+        aa.load(saved)
 
 
 def test_no_folder_is_no_model(tmp_path):

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 import anisoalign as aa
 from anisoalign.aligners.anisoalign import blocks
-from anisoalign.aligners.anisoalign.aligner import SMALL
+from anisoalign.aligners.anisoalign.chosen_strength import SMALL
 from anisoalign.aligners.anisoalign.coupling import bandwidth_for, coupling
 from anisoalign.aligners.anisoalign.path import ROTATED
 from anisoalign.aligners.saving import aligner_fingerprint

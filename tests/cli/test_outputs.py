@@ -175,7 +175,7 @@ def test_a_model_of_another_width_is_refused_before_anything_is_measured(run, si
     words = ("--aligned", sides.text, "--model", tmp_path / "m", "--results", tmp_path / "r.json")
     ended = run("evaluate", *both(sides), *words)
     assert (ended.code, ended.out, (tmp_path / "r.json").exists()) == (2, "", False)
-    assert "fitted on width 7, these rows have 12" in ended.err
+    assert "source has width 12, the model was fitted on width 7" in ended.err
 
 
 @pytest.mark.filterwarnings("ignore:58 of 60 source rows repeat another")

@@ -1,6 +1,7 @@
 """Exported files give the model's rows, through the runtimes that are to serve them."""
 
 import importlib
+import json
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import torch
 
 import anisoalign as aa
 from anisoalign.aligners import METHODS
+from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.embeddings import EmbeddingWriter, InputError
 from anisoalign.serving import PRECISIONS, TARGETS, export, reader, serving_module
 
@@ -155,6 +157,42 @@ def test_onnx_files_pass_the_checker_and_hold_no_float_copy_of_small_matrices(ma
     assert all(size <= 128 for kind, size in sizes.values() if kind == onnx.TensorProto.FLOAT)
     assert [item.name for item in model.graph.input] == ["embeddings"]
     assert [item.name for item in model.graph.output] == ["aligned"]
+
+
+def said_by(file, to):
+    """What an exported file says of itself, as its runtime reads it."""
+    if to == "onnx":
+        import onnxruntime
+
+        return onnxruntime.InferenceSession(file).get_modelmeta().custom_metadata_map
+    held = {"anisoalign.json": ""}
+    torch.export.load(file, extra_files=held)
+    return json.loads(held["anisoalign.json"])
+
+
+@pytest.mark.parametrize("to", [pytest.param("onnx", marks=pytest.mark.integration), "torch-export"])
+def test_a_file_says_which_model_side_and_frame_it_is_of(fitted, tmp_path, to):
+    model = fitted("realign")
+    said = {}
+    for name, made in (("a", model), ("b", model), ("target", model.targets()), ("common", model.in_frame("common"))):
+        export(made, tmp_path / f"{name}.pt2", to=to)
+        said[name] = said_by(tmp_path / f"{name}.pt2", to)
+    assert said["a"] == {
+        "anisoalign_version": aa.__version__,
+        "method": "realign",
+        "model": aligner_fingerprint(model),
+        "side": "source",
+        "frame": "target",
+        "width": "16",
+        "precision": "fp32",
+    }
+    assert said["target"] == {**said["a"], "side": "target"}
+    assert said["common"] == {
+        **said["a"],
+        "frame": "common",
+        "model": aligner_fingerprint(model.in_frame("common")),
+    }
+    assert (tmp_path / "a.pt2").read_bytes() == (tmp_path / "b.pt2").read_bytes()
 
 
 def test_faults_are_named_and_leave_nothing(fitted, rows, tmp_path):

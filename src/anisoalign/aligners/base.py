@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from functools import partial
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,19 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anisoalign.aligners.constant import SIDES, constant_sides, refuse_constant, remember_constant
+from anisoalign.aligners.contents import ENERGY, NULL, ORIGINS, Shape, Value, number, whole
 from anisoalign.aligners.drift import remember_sources, warn_of_drift
 from anisoalign.aligners.estimator import Estimator, not_fitted
 from anisoalign.aligners.maps import AffineMap, MappedMean, MappedTile
 from anisoalign.aligners.origins import open_sets, origins
+from anisoalign.aligners.parameters import FRAMES, one_of
 from anisoalign.embeddings import EmbeddingSet, InputError, RemotePath, Tile, open_embeddings, operations_alone
 from anisoalign.statistics import Moments, Order, float64_below, measure
 
 Progress = Callable[[int], None]
 Mapping = Callable[[Tensor, np.ndarray], Tensor]
 TileMapping = Callable[[Tile], Tensor]
-
-FRAMES = ("target", "common")
-"""Where aligned rows may lie."""
 
 
 def torch_dtype(dtype: np.dtype) -> torch.dtype:
@@ -105,7 +103,8 @@ class Aligner(Estimator):
         Raises
         ------
         InputError
-            If the widths or (unless `force`) the encoders differ, or a row is NaN, infinite or zero.
+            If the widths or (unless `force`) the encoders differ, a row is NaN, infinite or zero, or a side of a common
+            frame is one row over and over.
         """
         source, target = open_sets(source, target, force)
         self.fit_from_statistics(
@@ -118,12 +117,21 @@ class Aligner(Estimator):
         return self
 
     def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
-        """Fit from the moments of two sets of unit rows; where `calibrated`, follow with `calibrate`."""
+        """Fit from the moments of two sets of unit rows; where `calibrated`, follow with `calibrate`.
+
+        Raises
+        ------
+        InputError
+            If the frame is the common one and a side is one row over and over.
+        """
         if source.dim != target.dim:
             raise ValueError(f"source rows have width {source.dim}, target rows {target.dim}")
         if min(source.n, target.n) == 0:
             raise ValueError("moments of no rows: there is nothing to fit")
-        one_of("frame", self.frame, FRAMES)
+        self._check_parameters()
+        sides = constant_sides(source, target)
+        refuse_constant(self.frame, sides)
+        remember_constant(self, sides)
         self.__dict__.pop("provenance_", None)  # of sets that were fitted before
         self.n_features_in_ = source.dim
         self.target_mean_ = target.mean.copy()
@@ -148,8 +156,35 @@ class Aligner(Estimator):
         """
         return vars(self).get("_fitted_with") or self.get_params()
 
+    def _check_parameters(self) -> None:
+        """Raise ValueError for a parameter out of range."""
+        one_of("frame", self.frame, FRAMES)
+
     def _fit(self, source: Moments, target: Moments) -> None:
         raise NotImplementedError
+
+    def _held_values(self) -> dict[str, Value]:
+        """Fitted values that are no arrays, by name; one may be needed for the others that there are."""
+        sources = {"source_energy_": ENERGY, "source_dimension_": number(0)}
+        known = any(hasattr(self, name) for name in sources)
+        return {
+            "n_features_in_": whole(1),
+            "provenance_": ORIGINS,
+            "constant_sides_": SIDES,
+            "calibration_mean_": NULL,  # where it is no array: the method has none, or `calibrate` is still to come
+            **{name: value._replace(needed=known) for name, value in sources.items()},
+        }
+
+    def _held_arrays(self) -> dict[str, Shape]:
+        """Fitted arrays, by name: those that go with the values that are held already."""
+        d = self.n_features_in_
+        weights: dict[Order, Shape] = {"mean": (), "diagonal": (d,), "full": (d, d)}
+        held: dict[str, Shape] = {"weight_": weights[self.order], "bias_": (d,), "target_mean_": (d,)}
+        if not hasattr(self, "calibration_mean_"):
+            held["calibration_mean_"] = (d,)
+        if hasattr(self, "source_energy_"):
+            held["source_mean_"] = (d,)
+        return held
 
     def calibrate(self, source: Any, *, dtype: str = "auto", progress: Progress | None = None) -> Self:
         """Store μ̂, the mean of the mapped source, in one pass, so that one row can be transformed alone.
@@ -199,6 +234,8 @@ class Aligner(Estimator):
             If there is no such frame.
         TypeError
             If the method has the target's frame alone.
+        InputError
+            If a side is one row over and over, of which nothing is left in a common frame.
 
         Examples
         --------
@@ -212,6 +249,7 @@ class Aligner(Estimator):
         one_of("frame", frame, FRAMES)
         if "frame" not in self.get_params():
             raise TypeError(f"{self.name} has the target's frame alone")
+        refuse_constant(frame, getattr(self, "constant_sides_", ()))
         other = copy.copy(self)
         other.frame = frame
         other._fitted_with = {**self.fitted_with, "frame": frame}
@@ -311,7 +349,7 @@ class Aligner(Estimator):
 
     def _transformed(self, source: Any, out: Any, *, first_row: int = 0, **options: Any) -> Any:
         """`transform` of rows that nobody looks at beforehand."""
-        from anisoalign.aligners.transforming import transform_rows, write_transformed
+        from anisoalign.aligners.transforming import refuse_reading, transform_rows, write_transformed
 
         refuse_reading(options)
         if out is not None:
@@ -383,42 +421,3 @@ class Aligner(Estimator):
     def _check_fitted(self) -> None:
         if not hasattr(self, "n_features_in_"):
             raise not_fitted(f"this {type(self).__name__} is not fitted; call fit(source, target) first")
-
-
-def refuse_reading(options: dict[str, Any]) -> None:
-    """Raise TypeError for options of how rows are read, which are said where a set is opened.
-
-    Examples
-    --------
-    >>> refuse_reading({"column": "text"})
-    Traceback (most recent call last):
-    TypeError: transform takes no column: give it `aa.open_embeddings(x, column=...)`
-    """
-    said = [name for name in options if name in ("name", "column", "id_column", "bad_rows", "norms", "memory")]
-    if said:
-        ways = ", ".join("bad_rows='drop'" if name == "bad_rows" else f"{name}=..." for name in said)
-        raise TypeError(f"transform takes no {', '.join(said)}: give it `aa.open_embeddings(x, {ways})`")
-
-
-def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Raise ValueError where `value` is none of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-
-
-def in_unit_interval(name: str, value: Any) -> float:
-    """`value` as a float where it lies in [0, 1], else ValueError."""
-    if not (is_number(value) and 0.0 <= value <= 1.0):
-        raise ValueError(f"{name} must lie in [0, 1], not {value!r}")
-    return float(value)
-
-
-def at_least(name: str, value: Any, least: int) -> None:
-    """Raise ValueError where `value` is not a whole number of at least `least`."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-
-
-def is_number(value: Any) -> bool:
-    """Whether `value` is a finite number; True and False are none."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from anisoalign.aligners.base import Aligner, at_least
-from anisoalign.aligners.shrinking import shrunk_covariance
+from anisoalign.aligners.base import Aligner
+from anisoalign.aligners.parameters import at_least
+from anisoalign.aligners.shrinking import check_shrinkage, shrunk_covariance
 from anisoalign.geometry import inverse_sqrt, sqrt_psd
 from anisoalign.statistics import Moments
 
@@ -48,8 +49,12 @@ class BlockwiseCovariance(Aligner):
         self.shrinkage = shrinkage
         self.frame = frame
 
-    def _fit(self, source: Moments, target: Moments) -> None:
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
         at_least("block", self.block, 1)
+        check_shrinkage(self.shrinkage)
+
+    def _fit(self, source: Moments, target: Moments) -> None:
         sy, sx = shrunk_covariance(source, self.shrinkage), shrunk_covariance(target, self.shrinkage)
         self.weight_ = np.zeros_like(sx)
         for first in range(0, source.dim, self.block):

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anisoalign.aligners.base import Aligner, Mapping, at_least, is_number
+from anisoalign.aligners.base import Aligner, Mapping
+from anisoalign.aligners.parameters import at_least, is_number
 from anisoalign.geometry.sphere import normalize_
 from anisoalign.statistics import Moments, keyed_normal
 
@@ -45,10 +46,13 @@ class C3(Aligner):
         self.noise = noise
         self.seed = seed
 
-    def _fit(self, source: Moments, target: Moments) -> None:
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
         if not (is_number(self.noise) and self.noise >= 0.0):
             raise ValueError(f"noise must be a number of at least 0, not {self.noise!r}")
         at_least("seed", self.seed, 0)
+
+    def _fit(self, source: Moments, target: Moments) -> None:
         self.weight_, self.bias_ = np.array(1.0), target.mean - source.mean
 
     def mapping(self, dtype: np.dtype) -> Mapping:

@@ -35,6 +35,17 @@ class Estimator:
         """Parameters by name; none of them is an estimator, so `deep` changes nothing."""
         return {name: getattr(self, name) for name in self._parameters()}
 
+    def like(self, **changes: Any) -> Self:
+        """An unfitted one with the same parameters but for the `changes`.
+
+        Examples
+        --------
+        >>> from anisoalign import C3
+        >>> C3(noise=0.1, seed=2).like(noise=0.2)
+        C3(noise=0.2, seed=2)
+        """
+        return type(self)(**{**self.get_params(), **changes})
+
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name; ValueError for one that there is not."""
         known = self._parameters()

@@ -9,14 +9,21 @@ from typing import NamedTuple, Self
 import numpy as np
 from jaxtyping import Float
 
-from anisoalign.aligners.base import Aligner, in_unit_interval
+from anisoalign.aligners.base import Aligner
+from anisoalign.aligners.contents import Value, number, whole
+from anisoalign.aligners.parameters import in_unit_interval
 from anisoalign.aligners.realign import trace_scale
-from anisoalign.aligners.shrinking import shrinkage_amount
+from anisoalign.aligners.shrinking import check_shrinkage, shrinkage_amount
 from anisoalign.geometry import Frame, gaussian_transport, joint_frame
+from anisoalign.geometry.frame import resolve_rank
 from anisoalign.statistics import Moments, shrink
 
 _ROUNDING = 1e-7
 """Share of a trace that rows once stored as float16 may owe to rounding, whatever they are stored as now."""
+_AMOUNTS = Value(
+    "two amounts in [0, 1]",
+    lambda found: isinstance(found, list) and len(found) == 2 and all(map(number(0, 1).fits, found)),
+)
 
 
 class GaussianTransport(Aligner):
@@ -80,11 +87,21 @@ class GaussianTransport(Aligner):
         self.strength = strength
         self.frame = frame
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        resolve_rank(np.ones(1), self.rank)
+        check_shrinkage(self.shrinkage)
+        in_unit_interval("strength", self.strength)
+
+    def _held_values(self) -> dict[str, Value]:
+        own = {"rank_": whole(1), "shrinkage_": _AMOUNTS, "scale_": number(0)}
+        return {**super()._held_values(), **own}
+
     def _fit(self, source: Moments, target: Moments) -> None:
         dialled = dialled_transport(
             Framed.by(source, target, self.rank),
             shrinkage=self.shrinkage,
-            strength=in_unit_interval("strength", self.strength),
+            strength=float(self.strength),
         )
         self.rank_, self.shrinkage_, self.scale_ = dialled.rank, dialled.shrinkage, dialled.scale
         self.weight_ = dialled.weight

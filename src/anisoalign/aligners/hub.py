@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anisoalign.aligners.saving import CARD, CONFIG, WEIGHTS, card_of, load, save
+from anisoalign.aligners.saving import CARD, CONFIG, WEIGHTS, card_of, load
 from anisoalign.embeddings import InputError
 from anisoalign.places import expanded
 
@@ -83,14 +83,15 @@ def push(
     Raises
     ------
     InputError
-        If huggingface_hub is not installed or `repo_id` is no name of a repository.
+        If huggingface_hub is not installed, `repo_id` is no name of a repository, or the model is the targets' side of
+        another, which is what can be saved.
     """
-    hub = _hub()
-    api = hub.HfApi(token=token)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
-        save(model, path)
+        model.save(path)
         (path / CARD).write_text(card_of(model, repo_id), encoding="utf-8")
+        hub = _hub()
+        api = hub.HfApi(token=token)
         try:
             repo = api.create_repo(repo_id, private=private, exist_ok=True)
         except hub.errors.HFValidationError as error:

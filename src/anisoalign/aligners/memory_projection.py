@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from anisoalign.aligners.base import Mapping, is_number, torch_dtype
+from anisoalign.aligners.base import Mapping, torch_dtype
+from anisoalign.aligners.parameters import is_number
 from anisoalign.aligners.rows import RowKeeper
 from anisoalign.geometry.sphere import normalize_
 
@@ -47,11 +46,10 @@ class MemoryProjection(RowKeeper):
         self.memory = memory
         self.seed = seed
 
-    def fit(self, source: Any, target: Any, **options: Any) -> Self:
-        """Keep a seeded sample of the target's rows as the memory; options as `Aligner.fit`."""
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
         if not (is_number(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature must be a positive number, not {self.temperature!r}")
-        return super().fit(source, target, **options)
 
     def mapping(self, dtype: np.dtype) -> Mapping:
         """Soft nearest neighbours of each row, a few hundred rows at a time."""

@@ -16,7 +16,7 @@ from anisoalign.aligners.anisoalign.aligner import AnisoAlign
 from anisoalign.aligners.anisoalign.correction import Route
 from anisoalign.aligners.anisoalign.path import Affine, Guide, Start
 from anisoalign.aligners.anisoalign.polar_stage import PolarStage
-from anisoalign.aligners.anisoalign.refinement import SMALLEST, Bounds
+from anisoalign.aligners.anisoalign.refinement import Bounds, log_radius
 from anisoalign.aligners.base import Aligner
 from anisoalign.aligners.memory_projection import MemoryProjection
 from anisoalign.embeddings import InputError
@@ -265,7 +265,7 @@ class Refined(nn.Module):
 
     def bounded(self, phase: Tensor, radius: Tensor, complement: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """θ̂, ρ̂ and v̂ of `refinement.bounded`."""
-        logs = torch.log(radius.clamp_min(SMALLEST))
+        logs = log_radius(radius)
         hidden = torch.cat([torch.sin(phase), torch.cos(phase), logs, complement], dim=-1)
         for layer in self.layers[:-1]:
             hidden = nn.functional.silu(layer(hidden))

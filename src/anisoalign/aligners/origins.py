@@ -57,11 +57,18 @@ def check_one_encoder(source: EmbeddingSet, target: EmbeddingSet, force: bool = 
         )
 
 
+def check_width(model: Aligner, rows: EmbeddingSet, called: str = "model") -> None:
+    """Raise InputError where rows are not as wide as those a model, as messages call it, was fitted on."""
+    if rows.dim != model.n_features_in_:
+        raise InputError(f"{rows.name} has width {rows.dim}, the {called} was fitted on width {model.n_features_in_}")
+
+
 def check_source(model: Aligner, source: EmbeddingSet, force: bool = False) -> None:
-    """Raise InputError where rows come from another encoder or modality than a model's sources, unless `force`.
+    """Raise InputError where rows are of another width, encoder or modality than a model's sources; `force` takes both.
 
     Warns of rows that a model has moved before and the model's sources not, or the other way round.
     """
+    check_width(model, source)
     fitted, sources = source_of(model), f"{model.side}s"
     new = source.provenance
     now, then = moved_by(new), moved_by(fitted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from anisoalign.aligners.base import Aligner
+from anisoalign.aligners.contents import Value, number
 from anisoalign.statistics import Moments
 from anisoalign.statistics.moments import SAME
 
@@ -52,6 +53,9 @@ class ReAlign(Aligner):
 
     def __init__(self, *, frame: str = "target"):
         self.frame = frame
+
+    def _held_values(self) -> dict[str, Value]:
+        return {**super()._held_values(), "scale_": number(0)}
 
     def _fit(self, source: Moments, target: Moments) -> None:
         self.scale_ = trace_scale(source, target)

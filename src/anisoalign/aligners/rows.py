@@ -6,8 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from anisoalign.aligners.base import Aligner, Progress, at_least
+from anisoalign.aligners.base import Aligner, Progress
+from anisoalign.aligners.contents import ORIGINS, Shape, Value, whole
 from anisoalign.aligners.origins import open_sets, origins
+from anisoalign.aligners.parameters import at_least
 from anisoalign.statistics import Moments
 
 
@@ -18,6 +20,17 @@ class RowKeeper(Aligner):
     from_statistics = False
     memory: int
     seed: int
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        at_least("memory", self.memory, 1)
+        at_least("seed", self.seed, 0)
+
+    def _held_values(self) -> dict[str, Value]:
+        return {"n_features_in_": whole(1), "provenance_": ORIGINS}
+
+    def _held_arrays(self) -> dict[str, Shape]:
+        return {"rows_": (None, self.n_features_in_), "target_mean_": (self.n_features_in_,)}
 
     def fit(
         self,
@@ -30,8 +43,7 @@ class RowKeeper(Aligner):
     ) -> Self:
         """Keep a seeded sample of the target's rows; the source is only looked at."""
         source, target = open_sets(source, target, force)
-        at_least("memory", self.memory, 1)
-        at_least("seed", self.seed, 0)
+        self._check_parameters()
         self.n_features_in_ = target.dim
         self.rows_ = target.sample(min(self.memory, target.rows), seed=self.seed).astype(np.float32)
         self.target_mean_ = self.rows_.mean(axis=0, dtype=np.float64)

@@ -104,21 +104,25 @@ def load(path: str | Path) -> Aligner:
             raise InputError(f"{path} is not a saved model: {name} is missing")
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        arrays = load_file(str(path / WEIGHTS))
-    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError, NotADirectoryError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, NotADirectoryError) as error:
         raise InputError(f"{path} is not a saved model, or a damaged one: {error}") from error
+    arrays = _arrays_in(path / WEIGHTS)
     if not isinstance(config, dict) or config.get("schema_version") != SCHEMA_VERSION:
         found = config.get("schema_version") if isinstance(config, dict) else None
         raise InputError(f"{path / CONFIG} has schema version {found!r}; this version reads {SCHEMA_VERSION}")
     method = config.get("method")
     if not isinstance(method, str) or method not in METHODS:
         raise InputError(f"{path / CONFIG} names the method {method!r}, which this version lacks")
+    return restore(METHODS[method], config.get("params"), arrays, config.get("fitted"), path / CONFIG, path / WEIGHTS)
+
+
+def _arrays_in(weights: Path) -> dict[str, np.ndarray]:
     try:
-        model = METHODS[method](**config["params"])
-        restore(model, arrays, config["fitted"], path / CONFIG, path / WEIGHTS)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is a damaged model: {error}") from error
-    return model
+        return load_file(str(weights))
+    except SafetensorError as error:
+        raise InputError(f"{weights} is damaged: {error}") from error
+    except (TypeError, AttributeError) as error:  # of bfloat16, and of float8
+        raise InputError(f"{weights} is damaged: it holds numbers of a type that NumPy lacks") from error
 
 
 def split_state(model: Aligner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from anisoalign.aligners.base import in_unit_interval
+from anisoalign.aligners.parameters import in_unit_interval
 from anisoalign.statistics import Moments, ledoit_wolf, shrink
+
+
+def check_shrinkage(shrinkage: float | str) -> None:
+    """Raise ValueError where it is neither an amount in [0, 1] nor "auto"."""
+    if not isinstance(shrinkage, str):
+        in_unit_interval("shrinkage", shrinkage)
+    elif shrinkage != "auto":
+        raise ValueError(f"shrinkage must be a number in [0, 1] or 'auto', not {shrinkage!r}")
 
 
 def shrinkage_amount(moments: Moments, shrinkage: float | str) -> float:
     """Amount in [0, 1]: as given, or for "auto" that of Ledoit and Wolf."""
-    if isinstance(shrinkage, str):
-        if shrinkage != "auto":
-            raise ValueError(f"shrinkage must be a number in [0, 1] or 'auto', not {shrinkage!r}")
-        return ledoit_wolf(moments)
-    return in_unit_interval("shrinkage", shrinkage)
+    check_shrinkage(shrinkage)
+    return ledoit_wolf(moments) if isinstance(shrinkage, str) else float(shrinkage)
 
 
 def shrunk_covariance(moments: Moments, shrinkage: float | str) -> Float[np.ndarray, "d d"]:

@@ -17,15 +17,16 @@ class Targets(Aligner):
 
     name = "targets"
     side = "target"
-    _frame: str
+    model: Aligner
+    """Whose other side this is."""
 
     @classmethod
     def of(cls, model: Aligner) -> Self:
         """The targets' side of a fitted model, which remembers whose embeddings they are."""
         made = cls()
+        made.model = model
         made.n_features_in_, made.target_mean_ = model.n_features_in_, model._centre()
         made.weight_, made.bias_ = np.array(1.0), model._centre() - model.target_mean_
-        made._frame = model.fitted_frame
         if (known := getattr(model, "provenance_", None)) is not None:
             about = known.get("target", {})
             made.provenance_ = {"source": about, "target": about}
@@ -34,7 +35,11 @@ class Targets(Aligner):
     @property
     def fitted_frame(self) -> str:
         """The frame of the model."""
-        return self._frame
+        return self.model.fitted_frame
+
+    def in_frame(self, frame: str) -> Targets:
+        """The targets' side of the model in another frame."""
+        return Targets.of(self.model.in_frame(frame))
 
     def targets(self) -> Self:
         """Itself: its sources are the model's targets."""
@@ -44,5 +49,5 @@ class Targets(Aligner):
         raise TypeError("the targets' side belongs to a fitted model: model.targets()")
 
     def save(self, path: str | Path) -> None:
-        """Not possible: the model is saved, and gives its targets' side again."""
+        """Not possible, nor is `push_to_hub`: the model is saved, and gives its targets' side again."""
         raise InputError("save the model; its targets' side is model.targets(), or transform --side target")

@@ -37,10 +37,19 @@ if TYPE_CHECKING:
     from anisoalign.aligners.base import Aligner
 
 
-def check_fits(model: Aligner, source: EmbeddingSet) -> None:
-    """Raise InputError where the rows are not as wide as those the model was fitted on."""
-    if source.dim != model.n_features_in_:
-        raise InputError(f"{source.name} has width {source.dim}, the model was fitted on width {model.n_features_in_}")
+def refuse_reading(options: dict[str, Any]) -> None:
+    """Raise TypeError for options of how rows are read, which are said where a set is opened.
+
+    Examples
+    --------
+    >>> refuse_reading({"column": "text"})
+    Traceback (most recent call last):
+    TypeError: transform takes no column: give it `aa.open_embeddings(x, column=...)`
+    """
+    said = [name for name in options if name in ("name", "column", "id_column", "bad_rows", "norms", "memory")]
+    if said:
+        ways = ", ".join("bad_rows='drop'" if name == "bad_rows" else f"{name}=..." for name in said)
+        raise TypeError(f"transform takes no {', '.join(said)}: give it `aa.open_embeddings(x, {ways})`")
 
 
 def check_dtypes(dtype: str, out_dtype: Any) -> str:
@@ -83,7 +92,6 @@ def transform_rows(
         if aligned is not None:
             return aligned
     rows = open_embeddings(source[None] if single else source)
-    check_fits(model, rows)
     check_source(model, rows, force)
     way = _way(model, place, map_precision(rows.rows, dtype, out_dtype), out_dtype, first_row)
     aligned = _mapped(rows, way, out_dtype, alone=place.type != "cpu")
@@ -188,7 +196,6 @@ def write_transformed(
     """
     out_dtype = check_dtypes(dtype, out_dtype)
     rows = open_embeddings(source)
-    check_fits(model, rows)
     check_source(model, rows, force)
     place = device_for(model, None, device, dtype, out_dtype)  # a tensor's rows come over to be written
     out = locate(out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anisoalign.aligners.base import Aligner
-from anisoalign.aligners.shrinking import shrunk_covariance
+from anisoalign.aligners.shrinking import check_shrinkage, shrunk_covariance
 from anisoalign.geometry import inverse_sqrt, sqrt_psd
 from anisoalign.statistics import Moments
 
@@ -41,6 +41,10 @@ class WhitenColor(Aligner):
     def __init__(self, *, shrinkage: float | str = "auto", frame: str = "target"):
         self.shrinkage = shrinkage
         self.frame = frame
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_shrinkage(self.shrinkage)
 
     def _fit(self, source: Moments, target: Moments) -> None:
         sy, sx = shrunk_covariance(source, self.shrinkage), shrunk_covariance(target, self.shrinkage)

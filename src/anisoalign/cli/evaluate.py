@@ -65,15 +65,15 @@ def evaluate(
         refuse_idle(context, ("model", *showing.OF_A_PAGE), showing.NO_PAGE)
     showing.check_outputs(report, results, source, target, aligned, *files)
     import anisoalign as aa
-    from anisoalign.embeddings import InputError
+    from anisoalign.aligners.origins import check_width
 
     y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
     x = opening.open_set(target, "target", target_column, bad_rows, norms, memory)
     z = opening.open_set(aligned, "aligned", aligned_column, bad_rows, norms, memory)
     gallery = showing.Gallery(y, x, source_captions, target_captions, thumbnails)
     fitted = None if model is None else aa.load(model)
-    if fitted is not None and fitted.n_features_in_ != y.dim:
-        raise InputError(f"the model was fitted on width {fitted.n_features_in_}, these rows have {y.dim}")
+    if fitted is not None:
+        check_width(fitted, y)
     labels = opening.read_side_labels(None, source_labels, target_labels, y.rows, x.rows)
     estimates.tell_evaluation({"source": y, "target": x, "aligned": z}, paired, sample, dtype.value, paged)
     with console_status("measuring"), carrying.carried_by(engine):

@@ -135,7 +135,7 @@ class Repeat:
             if isinstance(model, AnisoAlign):
                 other = model.at_strength(strength)
             else:
-                other = type(model)(**{**params, "strength": strength}).fit_from_statistics(*self.moments[model.order])
+                other = model.like(strength=strength).fit_from_statistics(*self.moments[model.order])
             yield strength, self._calibrated(other)
 
     def _scores(self, aligned: np.ndarray, target: np.ndarray) -> dict[str, float]:

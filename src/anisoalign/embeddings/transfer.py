@@ -1,7 +1,9 @@
 """From a set, tile by tile, into a writer: ids along, dropped rows noted, finished shards skipped."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -54,81 +56,93 @@ def write_tiles(
     progress : callable, optional
         Called with the number of stored rows that are done since the last call, by several threads.
     """
+    work = _Work(es, change, np.dtype(dtype), raw, divide, progress)
     if writer.single:
-        _write_file(es, writer, change, dtype, raw, divide, progress)
+        _write_file(work, writer)
     else:
-        _write_folder(es, writer, change, dtype, raw, divide, progress)
+        _write_folder(work, writer)
     es.check_some_kept()
 
 
-def _write_folder(
-    es: EmbeddingSet,
-    writer: EmbeddingWriter,
-    change: Callable[[], Change] | None,
-    dtype: np.typing.DTypeLike,
-    raw: bool,
-    divide: bool,
-    progress: Progress | None,
-) -> None:
+@dataclass(frozen=True)
+class _Work:
+    """What is read, how, what is made of it and who is told; sent whole to workers elsewhere."""
+
+    es: EmbeddingSet
+    change: Callable[[], Change] | None
+    dtype: np.dtype
+    raw: bool
+    divide: bool
+    progress: Progress | None
+
+    def begun(self) -> Callable[[Span], Iterator[tuple[Tile, np.ndarray | torch.Tensor]]]:
+        """The tiles of a span with what is made of each, for one worker: its function and its buffer are its own."""
+        moved = None if self.change is None else self.change()
+        buffer, sweep = self.es.tile_buffer(self.dtype), getattr(moved, "sweep", None)
+
+        def changed(span: Span) -> Iterator[tuple[Tile, np.ndarray | torch.Tensor]]:
+            tiles = self.es.tiles(self.dtype, raw=self.raw, span=span, buffer=buffer, divide=self.divide, sweep=sweep)
+            for tile in tiles:
+                yield tile, tile.values if moved is None else moved(tile)
+
+        return changed
+
+    def tell(self, rows: int) -> None:
+        """Say that so many more rows are done."""
+        if self.progress is not None and rows:
+            self.progress(rows)
+
+    def note_dropped(self, dropped: Sequence[Dropped], out: ShardWriter, first_row: int) -> None:
+        """Leave out rows, and count them as done."""
+        for row in dropped:
+            out.drop(row.global_row - first_row, row.reason)
+            self.tell(1)
+
+
+def _write_folder(work: _Work, writer: EmbeddingWriter) -> None:
     """Write shards side by side: each thread reads, changes and writes one, a tile at a time."""
+    es = work.es
     todo, stems = [], es.stems
     for shard in es.shards:
         if writer.done(shard.index):
             for row, reason in writer.dropped(shard.index):
                 es.add_dropped(shard.index, row, reason)
-            _tell(progress, shard.rows)
+            work.tell(shard.rows)
         else:
             todo.append((shard.index, stems[shard.index]))
     # An engine tells what was done shard by shard, threads tile by tile.
     away = engine_for(es) is not None
-    worker = partial(_shard_writer, es, writer, change, np.dtype(dtype), raw, divide, None if away else progress)
+    worker = partial(_shard_writer, replace(work, progress=None) if away else work, writer)
     # One thread more than cores, since one or another waits for the disk to sync what they wrote.
     # A pickle is held whole while it is read: one at a time.
     workers = 1 if es.format == "pickle" else cores() + 1
     for (index, _), record in zip(todo, carried_out(es, worker, todo, workers), strict=True):
         writer.adopt(index, record)
         if away:
-            _tell(progress, es.shards[index].rows)
+            work.tell(es.shards[index].rows)
 
 
-def _shard_writer(
-    es: EmbeddingSet,
-    writer: EmbeddingWriter,
-    change: Callable[[], Change] | None,
-    dtype: np.dtype,
-    raw: bool,
-    divide: bool,
-    progress: Progress | None,
-) -> Callable[[tuple[int, str]], dict[str, Any]]:
+def _shard_writer(work: _Work, writer: EmbeddingWriter) -> Callable[[tuple[int, str]], dict[str, Any]]:
     """Make the work of one worker: read, change and write a shard, and say what was written."""
-    moved = None if change is None else change()
-    buffer = es.tile_buffer(dtype)
+    es, changed = work.es, work.begun()
 
-    def work(part: tuple[int, str]) -> dict[str, Any]:
+    def write(part: tuple[int, str]) -> dict[str, Any]:
         index, stem = part
         shard = es.shards[index]
         known = shard.rows if es.bad_rows == "error" else None
         with writer.shard(index, known, stem, es.columns(index)) as out:
-            whole, sweep = Span(index, 0, shard.rows), getattr(moved, "sweep", None)
-            for tile in es.tiles(dtype, raw=raw, span=whole, buffer=buffer, divide=divide, sweep=sweep):
-                out.write(tile.values if moved is None else moved(tile), tile.rows - shard.first_row)
-                _tell(progress, len(tile))
-            _note_dropped(es.dropped_in(index), out, shard.first_row, progress)
+            for tile, values in changed(Span(index, 0, shard.rows)):
+                out.write(values, tile.rows - shard.first_row)
+                work.tell(len(tile))
+            work.note_dropped(es.dropped_in(index), out, shard.first_row)
         return writer.record(index)
 
-    return work
+    return write
 
 
-def _write_file(
-    es: EmbeddingSet,
-    writer: EmbeddingWriter,
-    change: Callable[[], Change] | None,
-    dtype: np.typing.DTypeLike,
-    raw: bool,
-    divide: bool,
-    progress: Progress | None,
-) -> None:
+def _write_file(work: _Work, writer: EmbeddingWriter) -> None:
     """Write one file: parts are changed side by side where they are small, and written one after another."""
+    es = work.es
     if engine_for(es) is not None:
         raise InputError(
             f"{writer.out} is a single file, which one process writes; an engine writes a folder of shards"
@@ -137,8 +151,8 @@ def _write_file(
     spans = es.spans()
     write = _side_by_side if _held_at_once(es, writer, spans) else _tile_by_tile
     with writer.shard(0, known, ids=_all_columns(es)) as out:
-        write(es, out, spans, change, dtype, raw, divide, progress)
-        _note_dropped(es.dropped, out, 0, progress)
+        write(work, out, spans)
+        work.note_dropped(es.dropped, out, 0)
 
 
 def _held_at_once(es: EmbeddingSet, writer: EmbeddingWriter, spans: list[Span]) -> bool:
@@ -150,72 +164,44 @@ def _held_at_once(es: EmbeddingSet, writer: EmbeddingWriter, spans: list[Span]) 
     return needed <= es.memory
 
 
-def _tile_by_tile(
-    es: EmbeddingSet,
-    out: ShardWriter,
-    spans: list[Span],
-    change: Callable[[], Change] | None,
-    dtype: np.typing.DTypeLike,
-    raw: bool,
-    divide: bool,
-    progress: Progress | None,
-) -> None:
+def _tile_by_tile(work: _Work, out: ShardWriter, spans: list[Span]) -> None:
     """Change and write one tile after another, so that no more than a few are held, however long the shards."""
-    moved = None if change is None else change()
-    buffer, sweep = es.tile_buffer(dtype), getattr(moved, "sweep", None)
+    changed = work.begun()
     with operations_alone():  # as the threads of `_side_by_side` do, so that the bytes are the same
-        for span in spans:
-            for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer, divide=divide, sweep=sweep):
-                out.write(tile.values if moved is None else moved(tile), tile.rows)
-                _tell(progress, len(tile))
+        for tile, values in chain.from_iterable(map(changed, spans)):
+            out.write(values, tile.rows)
+            work.tell(len(tile))
 
 
-def _side_by_side(
-    es: EmbeddingSet,
-    out: ShardWriter,
-    spans: list[Span],
-    change: Callable[[], Change] | None,
-    dtype: np.typing.DTypeLike,
-    raw: bool,
-    divide: bool,
-    progress: Progress | None,
-) -> None:
+def _side_by_side(work: _Work, out: ShardWriter, spans: list[Span]) -> None:
     """Change parts by several threads, each of which holds one whole, and write them in order."""
     most = max(span.stop - span.start for span in spans)
     pool: SimpleQueue[torch.Tensor] = SimpleQueue()
 
     def worker() -> Callable[[Span], tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
-        moved = None if change is None else change()
-        buffer = es.tile_buffer(dtype)
+        changed = work.begun()
 
-        def work(span: Span) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+        def hold(span: Span) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
             # Memory that was written out is filled again: fresh memory costs more than the arithmetic.
             try:
                 memory = pool.get_nowait()
             except Empty:
                 memory = out.memory(most)
             filled, rows = 0, [np.empty(0, np.int64)]
-            sweep = getattr(moved, "sweep", None)
-            for tile in es.tiles(dtype, raw=raw, span=span, buffer=buffer, divide=divide, sweep=sweep):
-                out.store(tile.values if moved is None else moved(tile), memory[filled : filled + len(tile)])
+            for tile, values in changed(span):
+                out.store(values, memory[filled : filled + len(tile)])
                 filled += len(tile)
                 rows.append(tile.rows)
             return memory, memory[:filled], np.concatenate(rows)
 
-        return work
+        return hold
 
     for memory, stored, rows in in_order(worker, spans):
         if len(rows):
             out.append(stored, rows)
-            _tell(progress, len(rows))
+            work.tell(len(rows))
         if out.consumes:
             pool.put(memory)
-
-
-def _note_dropped(dropped: Sequence[Dropped], out: ShardWriter, first_row: int, progress: Progress | None) -> None:
-    for row in dropped:
-        out.drop(row.global_row - first_row, row.reason)
-        _tell(progress, 1)
 
 
 def _all_columns(es: EmbeddingSet) -> Columns | None:
@@ -250,8 +236,3 @@ def _check_ids_stay(es: EmbeddingSet, parts: Sequence[Columns], whole: Columns) 
             f"{es.name}: ids in column {name!r} are {' and '.join(sorted(map(str, kinds)))} from shard to shard; write "
             "a folder of shards"
         )
-
-
-def _tell(progress: Progress | None, rows: int) -> None:
-    if progress is not None and rows:
-        progress(rows)

@@ -70,7 +70,7 @@ def open_model(name: str, settings: OpeningSettings) -> HuggingFaceEncoder:
     return HuggingFaceEncoder(
         f"hf:{short_name(name)}",
         model,
-        _width(model, config),
+        _width(config),
         preparations,
         settings.device,
         settings.dtype,
@@ -89,7 +89,7 @@ def text_limit(tokenizer: Any, config: Any) -> int:
     return min(limits)
 
 
-def _width(model: Any, config: Any) -> int:
+def _width(config: Any) -> int:
     """Width of the joint space, which every kind of model keeps under another name."""
     if getattr(config, "projection_dim", None):
         return int(config.projection_dim)

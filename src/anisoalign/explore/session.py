@@ -92,8 +92,6 @@ class Session:
         check_widths(source, target)
         check_one_encoder(source, target, force)
         check_source(model, source, force)
-        if model.n_features_in_ != source.dim:
-            raise InputError(f"the model was fitted on width {model.n_features_in_}, these rows have {source.dim}")
         if paired and source.rows != target.rows:
             raise InputError(f"pairs need equal numbers of rows: source has {source.rows}, target {target.rows}")
         model = model if model.fitted_frame == "target" else model.in_frame("target")  # images are shown as they are
@@ -153,7 +151,8 @@ class Session:
         if isinstance(self.model, AnisoAlign):
             return self.model.at_strength(strength)
         assert self._moments is not None
-        return type(self.model)(**{**self.model.fitted_with, "strength": strength}).fit_from_statistics(*self._moments)
+        other = self.model.like(**self.model.fitted_with | {"strength": strength})
+        return other.fit_from_statistics(*self._moments)
 
     def _measured(self, strength: float) -> tuple[float, float]:
         """Ψ and the smaller of penetration and coverage, on rows drawn from the sample."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anisoalign.aligners import Aligner
-from anisoalign.aligners.origins import source_of
+from anisoalign.aligners.origins import check_width, source_of
 from anisoalign.aligners.saving import aligner_fingerprint
 from anisoalign.embeddings import EmbeddingSet, InputError
 from anisoalign.embeddings.provenance import Provenance, in_words, same_encoder
@@ -43,8 +43,7 @@ def check_side(embeddings: EmbeddingSet, side: str) -> None:
 def check_aligner(aligner: Aligner, embeddings: EmbeddingSet) -> None:
     """Raise InputError where an aligner was fitted for another width or encoder, or is not the one that moved rows."""
     name, found = embeddings.name, provenance_of(embeddings)
-    if aligner.n_features_in_ != embeddings.dim:
-        raise InputError(f"{name} has width {embeddings.dim}, the aligner was fitted on width {aligner.n_features_in_}")
+    check_width(aligner, embeddings, "aligner")
     check_encoder(source_of(aligner), found, name, "the aligner was fitted on")
     moved = (found or {}).get("aligned_by")
     if aligner.fitted_frame != "target":

@@ -106,7 +106,7 @@ def trade_off(records: Sequence[Record]) -> Figure:
     axes.set_xlabel("target reached: smaller of penetration and coverage")
     axes.set_ylabel("semantics kept: Ψ")
     headline(figure, "Up: meaning kept. Right: target reached. A good method is near the star.")
-    _kinds_legend(figure, axes, shown, list(families))
+    _kinds_legend(figure, shown, list(families))
     label_spots(figure, axes, spots, INK, MUTED)
     return figure
 
@@ -146,7 +146,7 @@ def _corner(axes: Axes, shown: Sequence[Record]) -> tuple[float, float]:
     return low_x, low_y
 
 
-def _kinds_legend(figure: Figure, axes: Axes, shown: Sequence[Record], families: Sequence[str]) -> None:
+def _kinds_legend(figure: Figure, shown: Sequence[Record], families: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     kinds = [kind for kind in _LOOKS if any(r.get("kind", "method") == kind for r in shown)]

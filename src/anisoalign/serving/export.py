@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import uuid
 import warnings
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from anisoalign.embeddings.atomic import TEMPORARY, place_new, sync_file, writab
 from anisoalign.embeddings.errors import blamed_on
 from anisoalign.embeddings.remote import on_disk
 from anisoalign.quiet import errors_alone
+from anisoalign.serving.describing import ENTRY, description
 
 TARGETS = ("onnx", "torch-export")
 """Formats: ONNX for onnxruntime and the like, archives of `torch.export` (.pt2) for PyTorch and what compiles it."""
@@ -87,7 +89,8 @@ def export(
     """Write a fitted model as ONNX or as an archive of `torch.export`; input "embeddings", output "aligned".
 
     Rows need not be unit, their number is free, values are float32 on both sides in every precision. What has no
-    direction, a zero row or one with NaN or infinity in it, becomes a row of NaN.
+    direction, a zero row or one with NaN or infinity in it, becomes a row of NaN. The file says what it was made of
+    (`description`): ONNX as metadata, an archive in its extra file "anisoalign.json".
 
     Parameters
     ----------
@@ -140,7 +143,7 @@ def export(
         temporary.touch()
     try:
         with blamed_on(out):
-            _WRITERS[to](module, model.n_features_in_, temporary)
+            _WRITERS[to](module, description(model, precision), temporary)
         exact = transform_rows(model, rows)
         loss = _loss(reader(temporary, to)(rows), exact)
         found = loss["largest_difference"]
@@ -187,7 +190,8 @@ def _check(out: Path, to: str) -> None:
         raise InputError(f"{out} already exists; choose another name, or remove it")
 
 
-def _traced(module: nn.Module, dim: int) -> torch.export.ExportedProgram:
+def _traced(module: nn.Module, about: dict[str, str]) -> torch.export.ExportedProgram:
+    dim = int(about["width"])
     rows = torch.ones(3, dim) + torch.eye(3, dim)
     with torch.no_grad():
         program = torch.export.export(module, (rows,), dynamic_shapes=({0: torch.export.Dim("rows", min=1)},))
@@ -196,14 +200,14 @@ def _traced(module: nn.Module, dim: int) -> torch.export.ExportedProgram:
     return program
 
 
-def _write_onnx(module: nn.Module, dim: int, file: Path) -> None:
+def _write_onnx(module: nn.Module, about: dict[str, str], file: Path) -> None:
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
     with warnings.catch_warnings(), errors_alone("torch.onnx"):
         warnings.simplefilter("ignore")  # the exporter's own, about itself
         # Not optimised: constant folding would turn small matrices back into float32. Runtimes optimise at load.
         program = torch.onnx.export(
-            _traced(module, dim),
+            _traced(module, about),
             dynamo=True,
             optimize=False,
             verbose=False,
@@ -212,13 +216,14 @@ def _write_onnx(module: nn.Module, dim: int, file: Path) -> None:
         )
         assert program is not None
         ClearMetadataAndDocStringPass()(program.model)
+        program.model.metadata_props.update(about)
         program.save(str(file))
 
 
-def _write_archive(module: nn.Module, dim: int, file: Path) -> None:
+def _write_archive(module: nn.Module, about: dict[str, str], file: Path) -> None:
     # Through memory: PyTorch's own writer ends the process, with no message of ours, where the disk is full.
     held = io.BytesIO()
-    torch.export.save(_traced(module, dim), held)
+    torch.export.save(_traced(module, about), held, extra_files={ENTRY: json.dumps(about)})
     with file.open("wb") as archive:
         archive.write(held.getbuffer())
 
@@ -231,8 +236,6 @@ def _probes(model: Aligner, source: Any, sample: int, seed: int, force: bool) ->
         rows = np.random.default_rng(seed).normal(size=(PROBES, model.n_features_in_)).astype(np.float32)
         return rows, "random rows"
     embeddings = open_embeddings(source, name="source")
-    if embeddings.dim != model.n_features_in_:
-        raise InputError(f"source has width {embeddings.dim}, the model was fitted on width {model.n_features_in_}")
     check_source(model, embeddings, force)
     return embeddings.sample(sample, seed, np.float32), "source"
 

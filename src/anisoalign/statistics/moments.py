@@ -156,6 +156,19 @@ class Moments:
         return float(self.variance.sum())
 
     @property
+    def varies(self) -> bool:
+        """Whether unit rows are more than one row over and over, but for rounding.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> rows = np.full((3, 4), 0.5)
+        >>> Moments.empty(4).update(rows).varies, Moments.empty(4).update(np.eye(4)).varies
+        (False, True)
+        """
+        return self.trace > max(SAME, SAFETY * self.rounding)
+
+    @property
     def noise(self) -> float:
         """Variance along a direction up to which it may be rounding and no more: 16 · rounding · ‖Σ‖_F; order "full".
 

@@ -14,7 +14,7 @@ from torch import Tensor
 WIDTH = 1 / 256
 """Default width of a bin in units of log ρ: radii are known to 0.4 %."""
 
-SMALLEST = 1e-12
+NO_RADIUS = 1e-12
 """Radii below count as this one; they have no logarithm, and no direction worth keeping."""
 
 
@@ -67,7 +67,7 @@ class RadiusHistogram:
         if len(radius) == 0:
             return self
         # float64: in float32 the edges of bins would move with the radius.
-        logs = radius.double().clamp(min=SMALLEST).log()
+        logs = radius.double().clamp(min=NO_RADIUS).log()
         bins = torch.floor(logs / self.width).long()
         first, last = int(bins.min()), int(bins.max())
         size = last - first + 1

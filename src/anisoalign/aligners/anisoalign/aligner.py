@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
 import torch
 
-from anisoalign.aligners.anisoalign.blocks import blocks
-from anisoalign.aligners.anisoalign.chosen_rotation import chosen_rotation
-from anisoalign.aligners.anisoalign.chosen_strength import SMALL, chosen_strength
+from anisoalign.aligners.anisoalign.contents import anisoalign_arrays, anisoalign_values
 from anisoalign.aligners.anisoalign.correction import Correction
-from anisoalign.aligners.anisoalign.correction_fit import CorrectionFit, Sample
-from anisoalign.aligners.anisoalign.guarantee import angle_bound
+from anisoalign.aligners.anisoalign.fitting import fit_on_samples
 from anisoalign.aligners.anisoalign.notes import of_bounds, of_premise, of_prior, of_strength
 from anisoalign.aligners.anisoalign.path import Move, Scaled, on_rows, shifted
 from anisoalign.aligners.anisoalign.polar_fit import Whole
-from anisoalign.aligners.anisoalign.premise import check_premise, check_sizes, warn_of_unread
-from anisoalign.aligners.anisoalign.settings import check_settings, has_polar, parse_terms, unread_settings
-from anisoalign.aligners.anisoalign.span import Span, narrow
+from anisoalign.aligners.anisoalign.premise import check_premise, warn_of_unread
+from anisoalign.aligners.anisoalign.settings import (
+    check_settings,
+    check_values,
+    parse_terms,
+    unread_settings,
+)
 from anisoalign.aligners.anisoalign.strength import NODES
-from anisoalign.aligners.base import Aligner, Mapping, Progress, TileMapping, in_unit_interval, torch_dtype
-from anisoalign.aligners.drift import drift_statistics, warn_of_drift
+from anisoalign.aligners.base import Aligner, Mapping, Progress, TileMapping, torch_dtype
+from anisoalign.aligners.constant import constant_sides, refuse_constant, remember_constant
+from anisoalign.aligners.contents import Shape, Value
+from anisoalign.aligners.drift import warn_of_drift
 from anisoalign.aligners.estimator import not_fitted
 from anisoalign.aligners.origins import open_sets, origins
-from anisoalign.embeddings import InputError, RemotePath, Tile, open_embeddings, operations_alone
-from anisoalign.geometry.spectra import participation
+from anisoalign.aligners.parameters import in_unit_interval
+from anisoalign.embeddings import InputError, RemotePath, Tile, open_embeddings
 from anisoalign.statistics import Moments, map_precision, measure
 
 PAPER = {
@@ -41,10 +42,6 @@ PAPER = {
     "complement": "coordinate",
     "strength": 1.0,
 }
-WIDE = 1024
-"""`SMALL` samples of a smaller width are left to one thread: shared products are no faster there, and far slower on a
-busy machine."""
-
 _PARTS = ("start_", "rotated_", "transported_", "initial_", "guide_", "restore_", "polar_")
 """What the names of attributes begin with that hold the correction."""
 
@@ -198,6 +195,7 @@ class AnisoAlign(Aligner):
     target_mean_: np.ndarray
     calibration_mean_: np.ndarray | None
     calibration_means_: np.ndarray
+    polar_config_: dict[str, Any] | None
     source_energy_: dict[str, Any]
     source_dimension_: float
     whole_bound_: float
@@ -320,7 +318,8 @@ class AnisoAlign(Aligner):
             If a parameter is out of range.
         InputError
             If the widths differ, a row is unusable, the state of an interrupted stage is damaged, or (unless `force`)
-            the two sets share no leading directions or come from different encoders.
+            the two sets share no leading directions or come from different encoders; and if a side of a common frame
+            is one row over and over.
         """
         check_settings(self)
         warn_of_unread(unread_settings(self))
@@ -328,10 +327,14 @@ class AnisoAlign(Aligner):
         source, target = open_sets(source, target, force)
         moments_y = measure(source, "full", dtype=dtype, progress=progress)
         moments_x = measure(target, "full", dtype=dtype, progress=progress)
+        sides = constant_sides(moments_y, moments_x)
+        refuse_constant(self.frame, sides)
         overlap_p = check_premise(moments_y, moments_x, force, int(self.seed))
         whole = Whole(moments_y, moments_x, source, target, progress)
-        fitted = self._fitted(whole, map_precision(max(source.rows, target.rows), dtype), stages, checkpoint)
+        precision = map_precision(max(source.rows, target.rows), dtype)
+        fitted = fit_on_samples(self, whole, precision, stages, checkpoint)
         fitted.overlap_p_ = overlap_p
+        remember_constant(fitted, sides)
         fitted.calibrate(source, dtype=dtype, progress=progress)
         fitted.provenance_ = origins(source, target)
         self._fitted_with = fitted.get_params()
@@ -342,50 +345,14 @@ class AnisoAlign(Aligner):
                 setattr(self, name, value)
         return self
 
-    def _span(self, rows_y: np.ndarray, rows_x: np.ndarray) -> Span | None:
-        """The span of all rows, where it is narrow; a polar stage is fitted in all dimensions."""
-        is_narrow = narrow(len(rows_y) + len(rows_x), rows_y.shape[1])
-        return Span.of(rows_y, rows_x) if is_narrow and not has_polar(self) else None
+    def _check_parameters(self) -> None:
+        check_values(self)
 
-    def _fitted(
-        self,
-        whole: Whole,
-        precision: np.dtype,
-        stages: Callable[[str, int, int], None] | None,
-        checkpoint: str | Path | None,
-    ) -> Self:
-        """Another model, so that a fit that is interrupted leaves this one as it was, with all that samples tell.
+    def _held_values(self) -> dict[str, Value]:
+        return anisoalign_values(self)
 
-        The samples, the largest that a fit holds, are gone before calibration passes over all sources.
-        """
-        moments_y, moments_x = whole.source, whole.target
-        seed = int(self.seed)  # of NumPy's, which may have no room for one more
-        rows_y = whole.source_rows.sample(int(self.fit_rows), seed, precision)
-        rows_x = whole.target_rows.sample(int(self.fit_rows), seed + 1, precision)
-        # Samples that are the sets themselves say the same.
-        sampled = max(whole.source_rows.rows, whole.target_rows.rows) > self.fit_rows
-        fitted = type(self)(**self.get_params())
-        span = self._span(rows_y, rows_x) if not sampled else None
-        few = max(len(rows_y), len(rows_x)) <= SMALL and moments_y.dim < WIDE
-        with operations_alone() if few else nullcontext():
-            sample = Sample(moments_y, moments_x, rows_y, rows_x, whole if sampled else None)
-            sample = sample if span is None else span.sample(sample)
-            fitted.rotation_ = chosen_rotation(self, sample)
-            turned = type(self)(**{**self.get_params(), "rotation": fitted.rotation_})
-            fitted.strength_, fitted.strength_curve_ = chosen_strength(turned, sample)
-            made = CorrectionFit(turned, sample, stages, checkpoint).fit()
-            if span is not None:
-                made = made._replace(correction=span.lifted(made.correction))
-            fitted.n_features_in_, fitted.rank_ = moments_y.dim, made.rank
-            fitted.target_mean_ = moments_x.mean.copy()
-            centre = moments_y.mean if len(rows_y) < whole.source_rows.rows else None
-            fitted.calibration_means_ = made.correction.means(torch.from_numpy(rows_y), NODES, centre)
-            fitted._keep(made.correction)
-            fitted.source_energy_ = drift_statistics(rows_y, moments_y.mean)
-            fitted.source_dimension_ = participation(moments_y.covariance)
-            fitted.whole_bound_ = float(fitted._bounds(rows_y).max())
-        check_sizes(rows_y, made.rank, min(moments_y.n, moments_x.n))
-        return fitted
+    def _held_arrays(self) -> dict[str, Shape]:
+        return anisoalign_arrays(self)
 
     def fit_from_statistics(self, source: Moments, target: Moments) -> Self:
         """Not possible: the coupling and the prior are no functions of moments; use `fit`."""
@@ -417,7 +384,7 @@ class AnisoAlign(Aligner):
         """
         self._check_fitted()
         t = in_unit_interval("strength", strength)
-        other = type(self)(**{**self.fitted_with, "strength": t})
+        other = self.like(**self.fitted_with | {"strength": t})
         vars(other).update({name: value for name, value in vars(self).items() if name.endswith("_")})
         other.strength_, other._fitted_with = t, other.get_params()
         if t != self.strength_:
@@ -495,8 +462,9 @@ class AnisoAlign(Aligner):
         if not return_bound:
             return aligned
         rows = open_embeddings(source[None] if getattr(source, "ndim", 2) == 1 else source)
-        bounds = self._bounds(rows.sample(rows.rows, int(self.fitted_with["seed"]), np.float64))
-        return aligned, bounds if self.correction().acts_at(self.strength_) else np.zeros_like(bounds)
+        correction = self.correction()
+        bounds = correction.bounds(rows.sample(rows.rows, int(self.fitted_with["seed"]), np.float64))
+        return aligned, bounds if correction.acts_at(self.strength_) else np.zeros_like(bounds)
 
     def passes(self, source_rows: int, target_rows: int) -> tuple[int, int]:
         """As `Aligner.passes`; radii and phases of sets that are sampled take passes of their own over all rows."""
@@ -511,13 +479,6 @@ class AnisoAlign(Aligner):
         """What a person should know of this fit, in sentences."""
         return [*of_strength(self), *of_bounds(self), *of_prior(self), *of_premise(self)]
 
-    def _keep(self, correction: Correction) -> None:
-        """Fitted parts as attributes, which is how models are saved."""
-        for name, array in correction.arrays().items():
-            # In the order of memory that a saved model comes back in: products differ in the last bit between orders.
-            setattr(self, f"{name}_", array.copy(order="C"))
-        self.polar_config_ = None if correction.polar is None else correction.polar.config()
-
     def correction(self) -> Correction:
         """The fitted parts, at every strength, before the last calibration."""
         self._check_fitted()
@@ -529,9 +490,3 @@ class AnisoAlign(Aligner):
         """Largest angle, in radians, by which the bounded parts turn any source looked at, at the strength in use."""
         self._check_fitted()
         return self.whole_bound_ if self.correction().acts_at(self.strength_) else 0.0
-
-    def _bounds(self, rows: np.ndarray) -> np.ndarray:
-        """Largest angle, radians, by which the whole guided step and refinement together can turn each row."""
-        correction = self.correction()
-        angles = [angle_bound(correction.relative_bounds(block)).sum(dim=0) for block in blocks(torch.from_numpy(rows))]
-        return torch.cat(angles).clamp_max(math.pi).numpy()

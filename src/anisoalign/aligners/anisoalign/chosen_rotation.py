@@ -59,7 +59,7 @@ def _translation_is_nearer(model: AnisoAlign, whole: Sample, split: int) -> bool
     bandwidth = bandwidth_for(test_x, test_x, max(2.0, NEIGHBOURS * len(test_x)))
     distance = {}
     for rotation in ("full", "none"):
-        route = type(model)(**{**model.get_params(), "terms": "init", "rotation": rotation})
+        route = model.like(terms="init", rotation=rotation)
         (aligned,) = aligned_at(route, sample, (1.0,))(test_y)
         distance[rotation] = kernel_mmd(torch.from_numpy(aligned), torch.from_numpy(test_x), bandwidth)
     return bool(distance["none"] < distance["full"])

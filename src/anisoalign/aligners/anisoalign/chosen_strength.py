@@ -11,9 +11,10 @@ import numpy as np
 from anisoalign.aligners.anisoalign.held_out import aligned_at, sample_of
 from anisoalign.aligners.anisoalign.settings import parse_terms
 from anisoalign.aligners.anisoalign.strength import DEFAULT, FOLDS, NODES, TRANSPORTED, choose_strength
-from anisoalign.aligners.base import Aligner, in_unit_interval
+from anisoalign.aligners.base import Aligner
 from anisoalign.aligners.gaussian_transport import GaussianTransport
 from anisoalign.aligners.mean_shift import MeanShift
+from anisoalign.aligners.parameters import in_unit_interval
 from anisoalign.embeddings.workers import cores
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def chosen_strength(model: AnisoAlign, whole: Sample) -> tuple[float, dict[str, 
 
     if model.strength != "auto":
         return in_unit_interval("strength", model.strength), None
-    quick = type(model)(**{**model.get_params(), "prior_steps": min(model.prior_steps, QUICK_PRIOR_STEPS)})
+    quick = model.like(prior_steps=min(model.prior_steps, QUICK_PRIOR_STEPS))
     leaving = Event()
 
     def fit(fit_y: np.ndarray, fit_x: np.ndarray) -> Callable[[np.ndarray], Iterator[np.ndarray]]:

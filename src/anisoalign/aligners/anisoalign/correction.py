@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anisoalign.aligners.anisoalign.blocks import blocks, mean_of
+from anisoalign.aligners.anisoalign.guarantee import angle_bound
 from anisoalign.aligners.anisoalign.path import (
     ROTATED,
     TRANSPORTED,
@@ -146,6 +148,11 @@ class Correction:
                 found.append(part.relative_bound(rows))
             rows = part.at(rows.dtype)(rows)
         return torch.stack(found)
+
+    def bounds(self, rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """Largest angle, radians, by which the whole guided step and refinement together can turn each row."""
+        angles = [angle_bound(self.relative_bounds(block)).sum(dim=0) for block in blocks(torch.from_numpy(rows))]
+        return torch.cat(angles).clamp_max(math.pi).numpy()
 
     def arrays(self) -> Arrays:
         """Everything as arrays by name."""

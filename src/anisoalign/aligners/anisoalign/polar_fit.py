@@ -16,7 +16,7 @@ from torch import Tensor
 from anisoalign.aligners.anisoalign.polar_stage import PolarSettings, PolarStage
 from anisoalign.aligners.anisoalign.potential import build_potential
 from anisoalign.aligners.anisoalign.quantile_map import RadialMap
-from anisoalign.aligners.anisoalign.refinement import SMALLEST, outside
+from anisoalign.aligners.anisoalign.refinement import log_radius, outside
 from anisoalign.aligners.anisoalign.refinement_training import train_refinement
 from anisoalign.aligners.anisoalign.score_prior import train_score_prior
 from anisoalign.aligners.gaussian_transport import lacking_shrinkage
@@ -194,7 +194,7 @@ def fit_polar(
         states = {name: checkpoint / name for name in states}
     prior = None
     if "prior" in settings.losses:
-        logs = torch.log(seen.radius.clamp_min(SMALLEST)).float().to(device)
+        logs = log_radius(seen.radius).float().to(device)
         prior, history = train_score_prior(
             seen.phase.float().to(device), logs, potential, settings.prior, seed, states["prior"], progress
         )

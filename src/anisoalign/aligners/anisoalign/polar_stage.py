@@ -16,6 +16,7 @@ from anisoalign.aligners.anisoalign.path import Arrays, Move, RowMap, Scaled
 from anisoalign.aligners.anisoalign.quantile_map import RadialMap
 from anisoalign.aligners.anisoalign.refinement import Bounds, Polar, Refinement, bounded, compose, outside
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings, ScorePrior
+from anisoalign.aligners.contents import Shape
 from anisoalign.geometry.polar import to_polar
 from anisoalign.geometry.sphere import normalize_
 
@@ -28,7 +29,7 @@ class PolarSettings:
     refine: bool = True
     centre: str = "origin"
     bounds: Bounds = field(default_factory=lambda: Bounds(0.3, 0.2, 0.2))
-    neighbours: int = 4
+    neighbours: int = 4  # `edges` of the model: saved models and the states of stages know it by this name
     centred_coupling: bool = False
     degree_normalised: bool = False
     prior: PriorSettings = field(default_factory=PriorSettings)
@@ -39,6 +40,17 @@ class PolarSettings:
     batch: int = 256
     rate: float = 1e-3
     width: int = 256
+
+    @classmethod
+    def read(cls, plain: dict[str, Any]) -> PolarSettings:
+        """Read back what `dataclasses.asdict` gave; TypeError or KeyError for anything else."""
+        parts = {"bounds": Bounds(**plain["bounds"]), "prior": PriorSettings(**plain["prior"])}
+        return cls(**{**plain, **parts, "losses": tuple(plain["losses"])})
+
+    @property
+    def of_the_map(self) -> tuple[Any, ...]:
+        """What decides of the map and its networks, beside their weights; training alone reads the rest."""
+        return self.losses, self.refine, self.bounds, self.width, self.prior.width
 
 
 @dataclass(frozen=True)
@@ -158,9 +170,7 @@ class PolarStage:
     def from_arrays(cls, arrays: Arrays, config: dict[str, Any]) -> PolarStage:
         """Read back what `arrays` and `config` gave."""
         found = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
-        plain = dict(config["settings"])
-        plain["bounds"], plain["prior"] = Bounds(**plain["bounds"]), PriorSettings(**plain["prior"])
-        settings = PolarSettings(**{**plain, "losses": tuple(plain["losses"])})
+        settings = PolarSettings.read(config["settings"])
         blocks, dim = found["basis"].shape[1] // 2, len(found["basis"])
         modules: dict[str, Any] = {"refinement": None, "prior": None}
         for part in modules:
@@ -185,3 +195,22 @@ class PolarStage:
             settings,
             config["notes"],
         )
+
+
+def held_arrays(settings: PolarSettings, dim: int, rank: int, radial: bool) -> dict[str, Shape]:
+    """What `PolarStage.arrays` gives of a stage that was fitted with these settings, by name."""
+    blocks = rank // 2
+    held: dict[str, Shape] = {
+        "basis": (dim, 2 * blocks),
+        **dict.fromkeys(("centre", "shift", "complement_mean", "complement_scale"), (dim,)),
+    }
+    if radial:
+        held |= {"radial_source": (blocks, None), "radial_target": (blocks, None)}
+    networks: dict[str, torch.nn.Module] = {}
+    if settings.refine:
+        networks["refinement"] = Refinement(blocks, dim, settings.width)
+    if settings.refine and "prior" in settings.losses:
+        networks["prior"] = ScorePrior(blocks, settings.prior)
+    for part, network in networks.items():
+        held |= {f"{part}.{name}": tuple(value.shape) for name, value in network.state_dict().items()}
+    return held

@@ -80,12 +80,12 @@ class PhasePotential:
         return phase[..., self.edges[:, 0]] - phase[..., self.edges[:, 1]] - self.offset
 
 
-def build_potential(stats: PhaseStatistics, neighbours: int, centred: bool, degree_normalised: bool) -> PhasePotential:
-    """Potential of measured phases: for each block an edge to the `neighbours` others with the largest |M_kl|.
+def build_potential(stats: PhaseStatistics, edges_each: int, centred: bool, degree_normalised: bool) -> PhasePotential:
+    """Potential of measured phases: for each block an edge to the `edges_each` others with the largest |M_kl|.
 
     Parameters
     ----------
-    neighbours : int
+    edges_each : int
         p; the union over blocks is taken, undirected.
     centred : bool
         Couple by M_kl − m_k m̄_l. The source's M_kl, about the origin, is almost the product of two means.
@@ -95,7 +95,7 @@ def build_potential(stats: PhaseStatistics, neighbours: int, centred: bool, degr
     coupling = stats.coupling(centred)
     size = np.abs(coupling)
     np.fill_diagonal(size, -1.0)
-    blocks, p = len(size), min(neighbours, len(size) - 1)
+    blocks, p = len(size), min(edges_each, len(size) - 1)
     chosen = np.argsort(-size, axis=1, kind="stable")[:, :p]
     pairs = np.stack([np.repeat(np.arange(blocks), p), chosen.ravel()], axis=1)
     edges = np.unique(np.sort(pairs, axis=1), axis=0).reshape(-1, 2)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from anisoalign.aligners.anisoalign.drawn import layer
 from anisoalign.geometry.polar import to_cartesian, wrap
 
-SMALLEST = 1e-6
+_SMALLEST = 1e-6
 """Radii are kept above this inside logarithms alone."""
 
 
@@ -53,10 +53,15 @@ class Refinement(nn.Module):
 
     def forward(self, start: Polar) -> Polar:
         """Unbounded moves of phases, log radii and the part in V."""
-        logs = torch.log(start.radius.clamp_min(SMALLEST))
+        logs = log_radius(start.radius)
         features = torch.cat([torch.sin(start.phase), torch.cos(start.phase), logs, start.complement], dim=-1)
         out = self.head(self.body(features))
         return Polar(*out.split([self.blocks, self.blocks, out.shape[-1] - 2 * self.blocks], dim=-1))
+
+
+def log_radius(radius: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+    """Log ρ, of small radii as of a small one."""
+    return torch.log(radius.clamp_min(_SMALLEST))
 
 
 def outside(rows: Float[Tensor, "n d"], basis: Float[Tensor, "d r"]) -> Float[Tensor, "n d"]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from anisoalign.aligners.anisoalign.losses import phase_structure_loss, structure_loss, support_loss
 from anisoalign.aligners.anisoalign.polar_stage import PolarStage
 from anisoalign.aligners.anisoalign.potential import PhasePotential
-from anisoalign.aligners.anisoalign.refinement import SMALLEST, Polar, Refinement, bounded
+from anisoalign.aligners.anisoalign.refinement import Polar, Refinement, bounded, log_radius
 from anisoalign.aligners.anisoalign.run import Run, run_key
 from anisoalign.aligners.anisoalign.score_prior import ScorePrior, prior_loss
 from anisoalign.aligners.anisoalign.together import Together
@@ -92,7 +92,7 @@ def train_refinement(
         out = bounded(first, refinement(first), settings.bounds, basis)
         alone: dict[str, Tensor] = {}  # means over rows, of which each process has its share
         if prior is not None:
-            logs = torch.log(out.radius.clamp_min(SMALLEST))
+            logs = log_radius(out.radius)
             alone["prior"] = share.weight * prior_loss(prior, out.phase, logs, potential, generator, share)
         if "phase" in settings.losses:
             apart = phase_structure_loss(out.phase, first.phase, first.radius, potential.edges)

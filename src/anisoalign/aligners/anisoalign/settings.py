@@ -12,7 +12,7 @@ from anisoalign.aligners.anisoalign.readers import idle_parameters, unread
 from anisoalign.aligners.anisoalign.refinement import Bounds
 from anisoalign.aligners.anisoalign.rotation import ROTATIONS
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
-from anisoalign.aligners.base import FRAMES, at_least, in_unit_interval, is_number, one_of
+from anisoalign.aligners.parameters import FRAMES, at_least, in_unit_interval, is_number, one_of
 from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
 from anisoalign.geometry.frame import resolve_rank
@@ -59,7 +59,13 @@ def has_polar(model: Any) -> bool:
 
 
 def check_settings(model: Any) -> None:
-    """Raise ValueError for a parameter out of range, before any work."""
+    """Raise ValueError for a parameter out of range, or a device that is not there, before any work."""
+    check_values(model)
+    _check_device(model.device)
+
+
+def check_values(model: Any) -> None:
+    """Raise ValueError for a parameter out of range; the device is one of the machine of the fit."""
     parse_terms(model.terms)
     for name, allowed in _CHOICES.items():
         one_of(name, getattr(model, name), allowed)
@@ -74,7 +80,6 @@ def check_settings(model: Any) -> None:
             raise ValueError(f"{name} must be a number in [0, 1] or 'auto', not {value!r}")
         if value != "auto":
             in_unit_interval(name, value)
-    _check_device(model.device)
     for name in ("initial_strength", "restore_strength", "guide_step", "guide_bound", "neighbours", "balance"):
         in_unit_interval(name, getattr(model, name))
     if model.guide_bound == 0 or model.neighbours == 0:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from threading import Event
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from anisoalign.aligners.anisoalign.held_out import MOST_HELD, apart
+from anisoalign.aligners.parameters import is_number
 from anisoalign.diagnostics.alignment import default_k, geometry_consistency
 from anisoalign.diagnostics.balance import balance
 from anisoalign.diagnostics.mixing import mixing
@@ -29,6 +32,9 @@ TRANSPORTED = 0.5
 DEFAULT = 0.5
 WORTH = 0.01
 """Least lead in the score for which ReAlign is left; real gaps give five times as much."""
+
+_CURVE = ("strengths", "geometry_consistency", "target_reached", "score")
+"""What there is of each node."""
 
 FitAt = Callable[
     [Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]],
@@ -65,6 +71,17 @@ class StrengthChoice:
     def to_dict(self) -> dict:
         """For the model's config."""
         return asdict(self)
+
+
+def is_curve(found: Any) -> bool:
+    """Whether a value is what `StrengthChoice.to_dict` gives, without the counts that were not always kept."""
+    if not isinstance(found, dict) or not isinstance(found.get("rivals"), dict):
+        return False
+    lists = [found.get(name, ()) for name in _CURVE]
+    if not all(isinstance(values, list) and len(values) == len(NODES) for values in lists):
+        return False
+    counts = [found.get(name, 0) for name in ("sources", "repeated_sources")]
+    return all(map(is_number, itertools.chain(*lists, found["rivals"].values(), counts)))
 
 
 def choose_strength(

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from anisoalign.aligners.base import in_unit_interval
 from anisoalign.aligners.estimator import Estimator
 from anisoalign.aligners.oracle.base import read_paired
+from anisoalign.aligners.parameters import in_unit_interval
 from anisoalign.diagnostics.controls import residual_path
 
 
