@@ -25,13 +25,12 @@ def description(model: Aligner, precision: str) -> dict[str, str]:
     >>> about["method"], about["side"], about["frame"], about["width"]
     ('mean-shift', 'target', 'common', '3')
     """
-    of_targets = isinstance(model, Targets)
-    whole = model.model if of_targets else model
+    whole = model.model if isinstance(model, Targets) else model
     return {
         "anisoalign_version": __version__,
         "method": whole.name,
         "model": aligner_fingerprint(whole),
-        "side": "target" if of_targets else "source",
+        "side": model.side,
         "frame": model.fitted_frame,
         "width": str(model.n_features_in_),
         "precision": precision,
