@@ -4,8 +4,9 @@ import pytest
 
 from anisoalign.comparison import Comparison, MethodScores
 from anisoalign.report.answers import what_it_costs, what_kind, which_one
-from anisoalign.report.choosing import advise, methods_to_show, transfer_has_room
+from anisoalign.report.choosing import advise, methods_to_show
 from anisoalign.report.listings import methods_table
+from anisoalign.report.wording import transfer_has_room
 
 
 def record(method, kept, reached, kind="method", **more):

@@ -46,6 +46,15 @@ def test_narrow_terminals_get_whole_numbers(labelled):
     assert f" {record['geometry_consistency']:.3f} " in row
 
 
+def test_what_is_left_out_is_told_where_labels_were_measured(labelled):
+    """The share of a way is none where real targets gain nothing on ReAlign."""
+    without = [{k: v for k, v in record.items() if not k.startswith("closed")} for record in labelled]
+    said = "“Closed” is left out: on these rows ReAlign and real targets are not told apart in label transfer."
+    for text in (printed(comparison_table(without)), comparison_markdown(without)):
+        assert said in " ".join(text.split())
+    assert "is left out" not in printed(comparison_table([record | {"closed": 0.5} for record in without]))
+
+
 def test_comparison_has_only_the_columns_that_were_measured(plain):
     text = printed(comparison_table(plain)) + comparison_markdown(plain)
     assert "closed" not in text

@@ -161,8 +161,3 @@ def methods_to_show(records: Sequence[Record]) -> list[str]:
     known = {str(record["method"]) for record in records if competing(record)}
     polar = [name for name in sorted(known) if name.startswith("aniso-align:paper")]
     return list(dict.fromkeys([*advised, *[n for n in ("aniso-align", "realign") if n in known], *polar]))[:5]
-
-
-def transfer_has_room(records: Sequence[Record]) -> bool:
-    """Whether real targets beat ReAlign in label transfer beyond noise: else `closed` was left out."""
-    return any("closed" in record for record in records)

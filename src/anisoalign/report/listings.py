@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from anisoalign.diagnostics.measures import ALIGNED, COMPARED, Measure, labelled_in_fewer, present
 from anisoalign.report.answers import seconds, size
-from anisoalign.report.choosing import balance_of, transfer_has_room
+from anisoalign.report.choosing import balance_of
 from anisoalign.report.rivals import strength_of
 from anisoalign.report.wording import (
     CONTROLLED,
     GAP,
-    REAL_TARGET,
     Record,
+    closed_left_out,
     competing,
     controls,
     copies_among,
@@ -21,6 +21,7 @@ from anisoalign.report.wording import (
     in_order,
     many,
     side_names,
+    transfer_has_room,
 )
 
 BALANCE = Measure(
@@ -103,12 +104,7 @@ def _compared(records: Sequence[Record], key: str, caption: str, shown: Collecti
             f"Residual anisotropy is that of the {f'{rows:,} ' if rows else ''}tested rows of a split. The fewer rows, "
             "the larger it comes out: compare it within this table, not with that of all pairs in section 2."
         )
-    if not noted:
-        notes = []
-    elif not room and any(record["method"] == REAL_TARGET for record in records):
-        notes.append(
-            "“Closed” is left out: on these rows ReAlign and real targets are not told apart in label transfer."
-        )
+    notes = [*notes, *closed_left_out(records)] if noted else []
     return Listing(
         key,
         caption,

@@ -22,6 +22,7 @@ from anisoalign.report.wording import (
     GAP,
     Record,
     chosen_strengths,
+    closed_left_out,
     competing,
     controls,
     copies_among,
@@ -61,6 +62,7 @@ def comparison_table(records: Sequence[Record]) -> Table:
     legend = [f"{measure.name.removesuffix(' ↓')} – {measure.words}" for measure in measures]
     marked = {measure.key for measure in measures if any(measure.mark(record) for record in records)}
     said = [*([_marks("* best", records)] if marked else []), *copies_among(records), *labelled_in_fewer(records)]
+    said += closed_left_out(records)
     table = _table(protocol_line(records), "\n".join(["", *said, *legend, *chosen_strengths(records)]))
     table.add_column("method", no_wrap=True, overflow="fold")
     for measure in measures:
@@ -89,7 +91,7 @@ def comparison_markdown(records: Sequence[Record]) -> str:
         protocol[:1].upper() + protocol[1:] + "." if protocol else "",
         _marks("**bold** best", records) if marked else "",
     ]
-    notes += [*copies_among(records), *labelled_in_fewer(records)]
+    notes += [*copies_among(records), *labelled_in_fewer(records), *closed_left_out(records)]
     return "\n".join([*lines, "", *filter(None, notes), "", *legend, ""])
 
 

@@ -179,6 +179,18 @@ def copies_among(records: Sequence[Record]) -> list[str]:
     ]
 
 
+def closed_left_out(records: Sequence[Record]) -> list[str]:
+    """A sentence where label transfer was measured and `closed` is no share of anything."""
+    if not any(record["method"] == REAL_TARGET for record in records) or transfer_has_room(records):
+        return []
+    return ["“Closed” is left out: on these rows ReAlign and real targets are not told apart in label transfer."]
+
+
+def transfer_has_room(records: Sequence[Record]) -> bool:
+    """Whether real targets beat ReAlign in label transfer beyond noise: else `closed` was left out."""
+    return any("closed" in record for record in records)
+
+
 def strengths(record: Record) -> str:
     """The strengths that a method chose over the repeats, in words.
 
