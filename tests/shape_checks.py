@@ -1,7 +1,12 @@
 """Runtime check of the shapes in signatures, used under pytest only."""
 
+import threading
+
 from beartype import BeartypeConf, beartype
 
+_ONE_BY_ONE = threading.Lock()
+"""beartype records warnings while it decorates, which Python does for the whole process: of two threads that do so at
+once one may leave the other's record in place, and a test then waits for warnings in vain."""
 _AS_TYPE_CHECKERS_READ_IT = BeartypeConf(is_pep484_tower=True)  # an int is a float
 
 
@@ -13,4 +18,5 @@ def checked(function):
     """
     hints = function.__annotations__
     function.__annotations__ = {name: hint for name, hint in hints.items() if not str(hint).endswith("Self")}
-    return beartype(conf=_AS_TYPE_CHECKERS_READ_IT)(function)
+    with _ONE_BY_ONE:
+        return beartype(conf=_AS_TYPE_CHECKERS_READ_IT)(function)
