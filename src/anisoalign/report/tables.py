@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 BEST, NEAR = "best", "within_noise"
 _MARKS = {BEST: "*", NEAR: "≈"}
 _BROKEN = {"neighbours": "neigh-\nbours", "penetration": "pene-\ntration", "anisotropy": "aniso-\ntropy"}
+_OF_THE_POOL = ("reverse_mixed_recall_at_10", "mixed_target_share_at_10")
+"""What mixed recall stands for in a terminal, which has room for a dozen columns with their spreads."""
 _STYLES = {BEST: "bold"}
 
 
@@ -49,7 +51,8 @@ def comparison_table(records: Sequence[Record]) -> Table:
     Parameters
     ----------
     records : sequence of dict
-        As `Comparison.to_dicts()` gives them. What none of them holds has no column.
+        As `Comparison.to_dicts()` gives them. What none of them holds has no column. Of the mixed pool recall stands
+        for all where there are pairs; page, Markdown and JSON have the rest.
 
     Returns
     -------
@@ -59,6 +62,8 @@ def comparison_table(records: Sequence[Record]) -> Table:
     from rich.text import Text
 
     measures = present(COMPARED, records)
+    if any(measure.key == "mixed_recall_at_10" for measure in measures):
+        measures = [measure for measure in measures if measure.key not in _OF_THE_POOL]
     legend = [f"{measure.name.removesuffix(' ↓')} – {measure.words}" for measure in measures]
     marked = {measure.key for measure in measures if any(measure.mark(record) for record in records)}
     said = [*([_marks("* best", records)] if marked else []), *copies_among(records), *labelled_in_fewer(records)]
