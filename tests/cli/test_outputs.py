@@ -257,10 +257,12 @@ def test_a_page_of_a_common_frame_compares_nothing_across_frames(run, sides, tmp
     assert "All rows lie in a common frame" in (tmp_path / "page.html").read_text()
 
 
-def test_without_a_word_of_frames_rows_are_among_the_targets(run, sides, tmp_path):
+def test_files_say_in_which_frame_they_lie_and_arrays_cannot(run, sides, tmp_path):
     rows = in_a_common_frame(run, sides, tmp_path)
-    found = json.loads(run("evaluate", *rows, "--json").out)
+    assert json.loads(run("evaluate", *rows, "--json").out)["frame"] == "common"
+    arrays = [np.load(path) for path in rows[1:6:2]]
+    found = aa.evaluate(*arrays).to_dict()
     assert "frame" not in found
     assert found["raw_mixed_target_share_at_10"] >= 0
     with pytest.raises(InputError, match="frame must be target or common, not 'mean'"):
-        aa.evaluate(*(np.load(path) for path in rows[1:6:2]), frame="mean")
+        aa.evaluate(*arrays, frame="mean")

@@ -154,8 +154,8 @@ def copies_of(source: Float[np.ndarray, "m d"], target: Float[np.ndarray, "n d"]
 
     Examples
     --------
-    >>> copies_of(np.eye(3), np.eye(3)[[0, 0, 0, 1]])
-    {'repeated_targets': 2}
+    >>> copies_of(np.eye(3), np.eye(3)[[0, 0, 0, 0, 1]])
+    {'repeated_targets': 3}
     """
     found = {"repeated_sources": mostly_repeat(source), "repeated_targets": mostly_repeat(target)}
     return {side: repeats for side, repeats in found.items() if repeats}
