@@ -144,7 +144,7 @@ def test_sets_that_do_not_belong_together_are_refused(planted):
         aa.diagnose(y, x, dtype="float8")
 
 
-@pytest.mark.parametrize("missing", [None, float("nan"), ""])
+@pytest.mark.parametrize("missing", [None, float("nan"), np.float32("nan"), np.datetime64("NaT"), ""])
 def test_a_label_that_is_missing_is_no_class_of_its_own(planted, missing):
     y, x, labels = planted
     some = [*labels[:7], missing, *labels[8:]]

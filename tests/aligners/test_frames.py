@@ -140,10 +140,11 @@ def test_files_that_say_nothing_are_told_from_rows_of_a_common_frame(planted, tm
     targets.transform(tmp_path / "x.npy", tmp_path / "x-common.npy")
     paths = [tmp_path / f"{name}.npy" for name in ("y", "x", "z")]
     with pytest.warns(UserWarning, match="the aligned rows lie in a common frame, the targets do not say so"):
-        aa.evaluate(*paths)
+        assert "frame" not in aa.evaluate(*paths).to_dict()  # raw targets beside them: what is measured is the mistake
     with pytest.warns(UserWarning, match="the targets lie in a common frame, the aligned rows do not say so"):
         aa.evaluate(paths[0], tmp_path / "x-common.npy", paths[0])
-    aa.evaluate(paths[0], tmp_path / "x-common.npy", paths[2])  # a warning would be an error
+    found = aa.evaluate(paths[0], tmp_path / "x-common.npy", paths[2])  # a warning would be an error
+    assert found.frame == "common"
     aa.evaluate(paths[0], targets.transform(planted.target), paths[2])  # an array cannot say where it lies
 
 

@@ -166,11 +166,13 @@ def test_rows_of_no_known_encoder_say_which_model_moved_them(made, tmp_path, suf
     assert convert(tmp_path / f"z{suffix}", tmp_path / "copy.npy").provenance == {"aligned_by": by}
     model.in_frame("common").targets().transform(image, tmp_path / f"x{suffix}")
     found = open_embeddings(tmp_path / f"x{suffix}").provenance["aligned_by"]
-    assert (found["method"], found["frame"], found["side"]) == ("targets", "common", "target")
+    assert (found["method"], found["frame"], found["side"]) == (by["method"], "common", "target")
     with pytest.warns(UserWarning, match="source was aligned before, by realign .*: it is moved again"):
         model.transform(tmp_path / f"z{suffix}", tmp_path / "twice")
     with pytest.warns(UserWarning, match="source was aligned before, by realign .*: a model fitted on it"):
-        aa.ReAlign().fit(tmp_path / f"z{suffix}", image)
+        again = aa.ReAlign().fit(tmp_path / f"z{suffix}", image)
+    again.save(tmp_path / "again")
+    assert aa.load(tmp_path / "again").provenance_["source"]["provenance"] == {"aligned_by": by}
 
 
 def test_a_lance_dataset_says_which_model_moved_its_rows(made, tmp_path):
@@ -211,7 +213,7 @@ def test_a_command_says_which_model_moved_the_rows_that_it_reads(made, tmp_path,
     text, image = made("text", A), made("image", None, "target")
     aa.ReAlign().fit(text, image).transform(text, tmp_path / "z.npy")
     aa.ReAlign().fit(text, image).targets().transform(image, tmp_path / "x.npy")
-    for path, said in (("z.npy", "made by hf:a (weights 0a0a0a0a); aligned by realign"), ("x.npy", "by targets")):
+    for path, said in (("z.npy", "made by hf:a (weights 0a0a0a0a); aligned by realign"), ("x.npy", "by realign")):
         open_set(tmp_path / path, "source", None, BadRows.error, Norms.auto, None)
         (line,) = capsys.readouterr().err.splitlines()
         assert said in line

@@ -110,3 +110,29 @@ def test_commands_read_a_column_and_replace_no_table(planted, tmp_path, run, mon
     done = run(*words, "--source-captions", "rows.csv:caption", "--results", "r.json", "--json")
     assert done.code == 0, done.err
     assert 0 <= json.loads(done.out)[0]["label_transfer"] <= 1
+
+
+def test_whole_numbers_are_one_class_whatever_kind_of_file_holds_them(tmp_path):
+    """A gap makes floats of a column; missing values are refused by their row."""
+    pq.write_table(pa.table({"label": [1.0, 2.0, 1.0]}), tmp_path / "a.parquet")
+    (tmp_path / "b.jsonl").write_text('{"label": 1}\n{"label": 2.0}\n{"label": "1"}\n')
+    (tmp_path / "c.csv").write_text("label\n1\n2\n1\n")
+    assert read_labels(tmp_path / "a.parquet") == read_labels(tmp_path / "b.jsonl") == read_labels(tmp_path / "c.csv")
+    pq.write_table(pa.table({"label": [1.0, float("nan")]}), tmp_path / "gap.parquet")
+    with pytest.raises(InputError, match="row 1: the label is empty"):
+        read_labels(tmp_path / "gap.parquet")
+
+
+def test_an_array_of_json_is_not_read_line_by_line(tmp_path):
+    (tmp_path / "x.json").write_text('[\n{"label": "a"}\n]\n')
+    with pytest.raises(InputError, match=r"x\.json: labels come one a line, or from a column"):
+        read_labels(tmp_path / "x.json")
+
+
+def test_captions_of_a_table_that_are_empty_belong_to_no_row(tmp_path):
+    """As `encode` leaves them out, of a list of lines and of a table."""
+    (tmp_path / "x.csv").write_text("id,caption\n1,a cat\n2,\n3,a dog\n")
+    (tmp_path / "x.txt").write_text("a cat\n\na dog\n")
+    expected = ["a cat", "a dog"]
+    assert read_labels(tmp_path / "x.csv", expect_rows=2, column="caption") == expected
+    assert read_labels(tmp_path / "x.txt", expect_rows=2, column="caption") == expected

@@ -138,6 +138,14 @@ def test_sources_that_mostly_repeat_are_told_of():
     assert said_by(lambda: aa.evaluate(text[::10], image[::10], text[::10])) == []  # half of twenty: not most
 
 
+def test_a_diagnosis_says_nothing_of_the_nearest_of_rows_that_mostly_repeat():
+    text, image = prompts()
+    gap = aa.diagnose(text, image)
+    assert gap.mixed_target_share_at_10 is None
+    assert "mixed_source_share_at_10" not in gap.to_dict()
+    assert aa.diagnose(image[:100], image[100:]).mixed_target_share_at_10 is not None
+
+
 def test_no_method_is_marked_by_what_goes_by_neighbours_where_most_targets_repeat():
     text, image = prompts()
     with warnings.catch_warnings():

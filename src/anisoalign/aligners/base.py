@@ -217,6 +217,11 @@ class Aligner(Estimator):
         return self.target_mean_ if self.fitted_frame == "target" else np.zeros_like(self.target_mean_)
 
     @property
+    def whole(self) -> Aligner:
+        """The fitted model that this is a side of: itself, or that of a targets' side."""
+        return self
+
+    @property
     def fitted_frame(self) -> str:
         """The frame in use, "target" or "common"."""
         return self.fitted_with.get("frame", "target")

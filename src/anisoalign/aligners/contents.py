@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from anisoalign.aligners.parameters import is_number
+from anisoalign.embeddings.provenance import is_provenance
 
 Shape = tuple[int | None, ...]
 """Of a fitted array; None where any length will do."""
@@ -48,11 +49,11 @@ def _are_origins(found: Any) -> bool:
 
 
 def _is_origin(side: Any) -> bool:
-    """Whether this is what `origins` remembers of a set; the encoder as `embeddings.provenance` wants it."""
+    """Whether this is what `origins` remembers of a set."""
     if not isinstance(side, dict) or type(side.get("rows", 0)) is not int:
         return False
     about = side.get("provenance")
-    return about is None or (isinstance(about, dict) and isinstance(about.get("encoder"), str))
+    return about is None or is_provenance(about)
 
 
 def _is_energy(found: Any) -> bool:

@@ -108,6 +108,6 @@ def _origin(embeddings: EmbeddingSet) -> dict[str, Any]:
 
 
 def aligned_provenance(model: Aligner, source: EmbeddingSet, fingerprint: str) -> Provenance:
-    """Return the provenance of transformed rows: that of the source, if any, and the model that moved them."""
-    by = {"method": model.name, "model": fingerprint[:16], "frame": model.fitted_frame, "side": model.side}
+    """Return the provenance of transformed rows: that of the source, if any, and the fitted model that moved them."""
+    by = {"method": model.whole.name, "model": fingerprint[:16], "frame": model.fitted_frame, "side": model.side}
     return {**(source.provenance or {}), "aligned_by": by}

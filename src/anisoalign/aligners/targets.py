@@ -33,6 +33,11 @@ class Targets(Aligner):
         return made
 
     @property
+    def whole(self) -> Aligner:
+        """The model whose other side this is."""
+        return self.model
+
+    @property
     def fitted_frame(self) -> str:
         """The frame of the model."""
         return self.model.fitted_frame

@@ -210,7 +210,7 @@ def write_transformed(
     }
     if place.type != "cpu":
         plan["device"] = place.type  # the last digits are its own: what the CPU began, it does not finish
-    origin = aligned_provenance(model, rows, digits)
+    origin = aligned_provenance(model, rows, digits if model.whole is model else aligner_fingerprint(model.whole))
     with writer_for(out, rows.dim, out_dtype, format, plan, overwrite, file_states(rows), origin) as writer:
         write_tiles(rows, writer, way.make, dtype=way.precision, divide=way.divide, progress=progress)
     return out

@@ -12,6 +12,7 @@ from anisoalign.diagnostics.cosines import CosineHistogram, CosineTally, angle_d
 from anisoalign.diagnostics.gap import GapReport, add_pairs, gap_from_moments
 from anisoalign.diagnostics.mixed_search import FIRST, mixed_search
 from anisoalign.diagnostics.mixing import pool_neighbours
+from anisoalign.diagnostics.repeats import copies_of
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings, paired_tiles
 from anisoalign.embeddings.arguments import check_seed, check_whole
 from anisoalign.embeddings.paired_ids import check_ids
@@ -160,11 +161,14 @@ def _add_histograms(report: GapReport, a: np.ndarray, b: np.ndarray, seed: int) 
 
 
 def _mixed(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-    """What a row finds in a pool of as many rows of both; of pairs a row and its own are both in it."""
+    """What a row finds in a pool of as many rows of both; of pairs a row and its own are both in it.
+
+    Nothing where most rows of a side repeat: these find their own copies.
+    """
     rows = min(len(a), len(b), MIXED_ROWS)
-    if rows <= FIRST + 1:
-        return {}
     y, x = (some[np.linspace(0, len(some) - 1, rows).astype(np.int64)] for some in (a, b))
+    if rows <= FIRST + 1 or copies_of(y, x):
+        return {}
     found = pool_neighbours(x, y, FIRST)
     of_targets = float((found[:rows] >= rows).mean())
     return {**mixed_search(found, rows), "mixed_source_share_at_10": of_targets}

@@ -101,7 +101,7 @@ def evaluate(
     warn_of_encoders(*((rows.name, rows.provenance) for rows in (y, x, z)))
     if frame is None:
         warn_of_frames(_said(x), _said(z))
-    common = frame == "common" if frame else in_common_frame(y.provenance, x.provenance, z.provenance)
+    common = frame == "common" if frame else in_common_frame(y.provenance, _said(x), _said(z))
     check_widths(y, x)
     if z.dim != x.dim:
         raise InputError(f"aligned has width {z.dim}, target has width {x.dim}")

@@ -67,7 +67,8 @@ class GapReport(Record):
         Jensen–Shannon divergence, in bits, of the histograms of angles within both sets, in bins of one degree.
     mixed_target_share_at_10, mixed_source_share_at_10 : float or None
         Share of targets among the ten rows nearest to a source where as many of both are in one pool, 2,000 at most;
-        and of sources among those nearest to a target. None of fewer than 12 rows a side.
+        and of sources among those nearest to a target. None of fewer than 12 rows a side, and where most
+        rows of a side repeat another.
     paired_cosine, paired_cosine_std : float, with pairs
         Mean and standard deviation of x_i·y_i.
     paired_distance, centered_paired_distance, residual_ratio : float, with pairs

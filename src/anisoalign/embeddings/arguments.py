@@ -52,8 +52,14 @@ def check_labels(side: str, labels: Collection[Any] | None, rows: int) -> None:
     if labels is not None and len(labels) != rows:
         raise InputError(f"{len(labels)} {side} labels for {rows} {side} rows")
     for row, label in enumerate(() if labels is None else labels):
-        if label is None or label != label or not str(label).strip():  # NaN, as pandas leaves what is missing
+        if _is_missing(label):
             raise InputError(f"{side} labels, row {row}: {label!r} is no label; leave rows without one out")
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether this stands for no label: None, or what numpy and pandas write for a gap, which is equal to nothing."""
+    text = str(label).strip()
+    return not text or (not isinstance(label, str) and text.lower() in ("none", "nan", "nat", "<na>"))
 
 
 def type_name(kind: Any) -> str:

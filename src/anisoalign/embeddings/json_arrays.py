@@ -58,16 +58,22 @@ def elements(file: IO[bytes], path: Path, first: int = 0) -> Iterator[tuple[int,
     """
     decode, decoder = codecs.getincrementaldecoder("utf-8")(), json.JSONDecoder()
     text, size, ended, opened, taken = "", _READ, False, first > 0, True
+    apart = True  # whether an element may begin: after the array has, or after a comma
     at, number = 0, first  # the place in `text`, and the element that begins there
     position = file.tell()  # the same place in bytes of the file
     while True:
-        start, at = at, _skip(text, at, " \t\r\n" + ("," if opened and number else ""))
+        start, at = at, _skip(text, at)
         position += at - start
         if at < len(text) and not opened:
             opened, position, at = True, position + 1, at + 1
             continue
-        if text.startswith("]", at):
-            if _skip(text, at + 1, " \t\r\n") < len(text) or file.read().strip():
+        if at < len(text) and not apart and text[at] != "]":
+            if text[at] != ",":
+                raise InputError(f"{path} has no comma at byte {position}, after {number} element(s)")
+            apart, position, at = True, position + 1, at + 1
+            continue
+        if text.startswith("]", at) and (number == 0 or not apart):
+            if _skip(text, at + 1) < len(text) or file.read().strip():
                 raise InputError(f"{path} goes on after the end of its array, at byte {position}")
             return
         element, stop, fault, wrong = None, at, "the array is not closed", at
@@ -76,12 +82,12 @@ def elements(file: IO[bytes], path: Path, first: int = 0) -> Iterator[tuple[int,
                 element, stop = decoder.raw_decode(text, at)
         except json.JSONDecodeError as error:
             fault, wrong = error.msg, error.pos
-        except ValueError as error:  # a number of thousands of digits
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, or as many brackets
             fault = str(error)
         if stop > at and (isinstance(element, dict) or stop < len(text)):  # a number might go on in the next part
             length = len(text[at:stop].encode())
             yield number, element, (position, position + length)
-            position, at, number, taken = position + length, stop, number + 1, True
+            position, at, number, taken, apart = position + length, stop, number + 1, True, False
             continue
         if ended:
             place = position + len(text[at:wrong].encode())
@@ -97,7 +103,7 @@ def elements(file: IO[bytes], path: Path, first: int = 0) -> Iterator[tuple[int,
         text, at, taken = text[at:] + more, 0, False
 
 
-def _skip(text: str, start: int, characters: str) -> int:
-    while start < len(text) and text[start] in characters:
+def _skip(text: str, start: int) -> int:
+    while start < len(text) and text[start] in " \t\r\n":
         start += 1
     return start

@@ -4,6 +4,7 @@ import re
 import tokenize
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,6 +54,8 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
     if not path.is_file():
         raise InputError(f"{path} is no file of {column}s" if path.exists() else absent(path, f"{column}s, one a line"))
     ending = path.suffix.lower()
+    if ending == ".json":
+        raise InputError(f"{path}: {column}s come one a line, or from a column of a {', '.join(TABLES)} file")
     try:
         if ending == ".npy":
             labels = _from_array(path)
@@ -60,8 +63,8 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
             labels = _from_table(path, ending, named, column)
         else:
             labels = _from_lines(path)
-            if column == "caption":
-                labels = _encoded(labels, expect_rows)
+        if column == "caption":
+            labels = _encoded(labels, expect_rows)
     except InputError:
         raise
     except (OSError, ValueError, TypeError, tokenize.TokenError, pa.ArrowException) as error:
@@ -127,7 +130,7 @@ def _from_parquet(path: Path, named: str | None, usual: str) -> list[str]:
     column = _column(path, pq.read_schema(path).names, named, usual)
     with pq.ParquetFile(path) as table:
         values = table.read(columns=[column]).column(column).to_pylist()
-    return ["" if value is None else str(value) for value in values]
+    return [_written(value) for value in values]
 
 
 def _from_delimited(path: Path, named: str | None, usual: str) -> list[str]:
@@ -144,7 +147,14 @@ def _from_delimited(path: Path, named: str | None, usual: str) -> list[str]:
 def _from_json_lines(path: Path, named: str | None, usual: str) -> list[str]:
     records = [json_object(path, line, number) for number, line in enumerate(_from_lines(path), 1)]
     column = _column(path, list(dict.fromkeys(name for record in records for name in record)), named, usual)
-    return ["" if (value := record.get(column)) is None else str(value) for record in records]
+    return [_written(record.get(column)) for record in records]
+
+
+def _written(value: Any) -> str:
+    """A value as text; whole numbers alike, as a gap makes floats of a column."""
+    if value is None or value != value:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _column(path: Path, names: Sequence[str], named: str | None, usual: str) -> str:

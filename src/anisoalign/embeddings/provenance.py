@@ -66,10 +66,21 @@ def read_beside(path: Path) -> Any:
         raise InputError(f"{path} cannot be read: {one_line(error)}") from error
 
 
-def _checked(found: Any, where: Path) -> Provenance:
+def is_provenance(found: Any) -> bool:
+    """Tell whether this says where vectors come from: their encoder, the model that moved them, or both.
+
+    Examples
+    --------
+    >>> is_provenance({"aligned_by": {"method": "realign"}}), is_provenance({"encoder": 7}), is_provenance({})
+    (True, False, False)
+    """
     kinds = {"encoder": str, "aligned_by": dict}
     given = {key: found[key] for key in kinds if key in found} if isinstance(found, dict) else {}
-    if not given or not all(isinstance(value, kinds[key]) for key, value in given.items()):
+    return bool(given) and all(isinstance(value, kinds[key]) for key, value in given.items())
+
+
+def _checked(found: Any, where: Path) -> Provenance:
+    if not is_provenance(found):
         raise InputError(f"the provenance at {where} names no encoder, nor a model that moved its rows (aligned_by)")
     return found
 

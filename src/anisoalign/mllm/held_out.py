@@ -39,12 +39,23 @@ def parted(talks: Conversations, settings: StageSettings) -> tuple[Conversations
     ids = [value for value in talks.ids.unique().to_pylist() if value]
     if len(ids) < 2:
         raise InputError(f"{talks.name}: held_out = {settings.held_out:g} needs two ids at least, not {len(ids)}")
-    count = min(max(1, round(settings.held_out * len(ids))), len(ids) - 1)
+    count = held_of(len(ids), settings)
     # By hashes, not by places: the choice is nearly the same where conversations are added or moved.
     held = sorted(ids, key=lambda value: _digest(value, settings.seed))[:count]
     chosen = pc.is_in(talks.ids, value_set=pa.array(held, pa.string())).to_numpy(zero_copy_only=False)
     learned, left = np.flatnonzero(~chosen).tolist(), talks.left_out
     return talks.without(np.flatnonzero(chosen).tolist(), left), talks.without(learned, left)
+
+
+def held_of(count: int, settings: StageSettings) -> int:
+    """How many of so many are held out: one at least, and not all.
+
+    Examples
+    --------
+    >>> [held_of(count, StageSettings(held_out=0.1)) for count in (2, 20, 200)], held_of(20, StageSettings())
+    ([1, 2, 20], 0)
+    """
+    return min(max(1, round(settings.held_out * count)), count - 1) if settings.held_out else 0
 
 
 def _digest(value: str, seed: int) -> bytes:

@@ -18,6 +18,7 @@ from anisoalign.embeddings import InputError
 from anisoalign.mllm.adapters import check_stages
 from anisoalign.mllm.chat import Chat, Tokens
 from anisoalign.mllm.conversations import Conversations
+from anisoalign.mllm.held_out import held_of
 from anisoalign.mllm.language_models import lm_config, load_tokenizer, without_weights
 from anisoalign.mllm.order import Order, share_of_busiest
 from anisoalign.mllm.projector import Projector
@@ -127,7 +128,7 @@ def _stage(
     # Forward 2, gradients of activations 2, gradients of weights 2 operations a weight and token.
     passes = (6 if stage.learns == "full" else 4) + 2 * stage.gradient_checkpointing
     attention = passes / 2 * 4 * config.num_hidden_layers * config.hidden_size * mean
-    held = round(stage.held_out * count)
+    held = held_of(count, stage)
     seen = round(stage.epochs * (count - held) * mean)
     steps = Order(np.empty(count - held, np.int8), stage.batch_size, stage.epochs, 0).steps
     # Those held out go forward whenever a state is kept and after each epoch.

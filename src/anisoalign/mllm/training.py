@@ -53,6 +53,8 @@ def train(
     name : str
         Of the stage, for its record.
     progress : callable, optional
+        Called after each step with the steps done, the steps in all, the last loss, and the last loss of conversations
+        held out, or None.
 
     Returns
     -------

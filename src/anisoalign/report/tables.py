@@ -69,7 +69,7 @@ def comparison_table(records: Sequence[Record]) -> Table:
     said = [*([_marks("* best", records)] if marked else []), *copies_among(records), *labelled_in_fewer(records)]
     said += closed_left_out(records)
     table = _table(protocol_line(records), "\n".join(["", *said, *legend, *chosen_strengths(records)]))
-    table.add_column("method", no_wrap=True, overflow="fold")
+    table.add_column("method", overflow="fold")
     for measure in measures:
         table.add_column(_heading(measure), justify="right", overflow="fold")
     for section in in_order(records):

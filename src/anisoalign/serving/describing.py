@@ -5,7 +5,6 @@ from __future__ import annotations
 from anisoalign import __version__
 from anisoalign.aligners import Aligner
 from anisoalign.aligners.saving import aligner_fingerprint
-from anisoalign.aligners.targets import Targets
 
 ENTRY = "anisoalign.json"
 """Name under which an archive of `torch.export` holds the description; in ONNX each part is metadata of its own."""
@@ -25,7 +24,7 @@ def description(model: Aligner, precision: str) -> dict[str, str]:
     >>> about["method"], about["side"], about["frame"], about["width"]
     ('mean-shift', 'target', 'common', '3')
     """
-    whole = model.model if isinstance(model, Targets) else model
+    whole = model.whole
     return {
         "anisoalign_version": __version__,
         "method": whole.name,
