@@ -123,9 +123,24 @@ def test_whole_numbers_are_one_class_whatever_kind_of_file_holds_them(tmp_path):
         read_labels(tmp_path / "gap.parquet")
 
 
-def test_an_array_of_json_is_not_read_line_by_line(tmp_path):
-    (tmp_path / "x.json").write_text('[\n{"label": "a"}\n]\n')
-    with pytest.raises(InputError, match=r"x\.json: labels come one a line, or from a column"):
+@pytest.mark.parametrize("content", ['["cat", "dog", 3]', '[{"label": "cat"}, {"label": "dog"}, {"label": 3.0}]'])
+def test_an_array_of_json_holds_labels_or_objects(tmp_path, content):
+    (tmp_path / "x.json").write_text(content)
+    assert read_labels(tmp_path / "x.json") == ["cat", "dog", "3"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('["cat", {"label": "dog"}]', "element 0 is no JSON object"),
+        ('{"label": "cat"}', "holds no JSON array; one object a line is to end in .jsonl"),
+        ('["cat", null]', "row 1: the label is empty"),
+    ],
+    ids=["mixed", "lines", "missing"],
+)
+def test_a_fault_of_an_array_is_named(tmp_path, content, message):
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(InputError, match=rf"x\.json.*{message}"):
         read_labels(tmp_path / "x.json")
 
 

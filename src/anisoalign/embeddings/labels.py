@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.delimited import MARKS, DelimitedTable
 from anisoalign.embeddings.errors import InputError, one_line
-from anisoalign.embeddings.text_lines import json_object, read_lines
+from anisoalign.embeddings.json_arrays import at_array, elements
+from anisoalign.embeddings.text_lines import json_object, opened, read_lines, refuse_utf16
 from anisoalign.places import expanded
 
-TABLES = (".parquet", *MARKS, ".jsonl", ".ndjson")
+TABLES = (".parquet", *MARKS, ".jsonl", ".ndjson", ".json")
 """Endings of files with columns."""
 
 
@@ -27,8 +28,8 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
     ----------
     path : str or Path
         A text file with one label a line (blank lines at its end do not count), a `.npy` array of whole numbers or
-        strings, shape (n,), or a `.parquet`, `.csv`, `.tsv`, `.jsonl` or `.ndjson` file, whose column `FILE:COLUMN`
-        names.
+        strings, shape (n,), a `.json` array of them, or a column of a `.parquet`, `.csv`, `.tsv`, `.json`, `.jsonl` or
+        `.ndjson` file, which `FILE:COLUMN` names.
     expect_rows : int, optional
         Number of rows the labels must fit.
     column : str
@@ -54,8 +55,6 @@ def read_labels(path: str | Path, expect_rows: int | None = None, column: str = 
     if not path.is_file():
         raise InputError(f"{path} is no file of {column}s" if path.exists() else absent(path, f"{column}s, one a line"))
     ending = path.suffix.lower()
-    if ending == ".json":
-        raise InputError(f"{path}: {column}s come one a line, or from a column of a {', '.join(TABLES)} file")
     try:
         if ending == ".npy":
             labels = _from_array(path)
@@ -121,9 +120,8 @@ def _from_array(path: Path) -> list[str]:
 
 
 def _from_table(path: Path, ending: str, named: str | None, usual: str) -> list[str]:
-    if ending == ".parquet":
-        return _from_parquet(path, named, usual)
-    return (_from_delimited if ending in MARKS else _from_json_lines)(path, named, usual)
+    readers = {".parquet": _from_parquet, ".json": _from_json, **dict.fromkeys(MARKS, _from_delimited)}
+    return readers.get(ending, _from_json_lines)(path, named, usual)
 
 
 def _from_parquet(path: Path, named: str | None, usual: str) -> list[str]:
@@ -146,6 +144,26 @@ def _from_delimited(path: Path, named: str | None, usual: str) -> list[str]:
 
 def _from_json_lines(path: Path, named: str | None, usual: str) -> list[str]:
     records = [json_object(path, line, number) for number, line in enumerate(_from_lines(path), 1)]
+    return _of_records(path, records, named, usual)
+
+
+def _from_json(path: Path, named: str | None, usual: str) -> list[str]:
+    """Of one array, of objects or of the labels themselves."""
+    with opened(path) as file:
+        refuse_utf16(path, file.read(2))
+        file.seek(0)
+        if not at_array(file):
+            raise InputError(f"{path} holds no JSON array; one object a line is to end in .jsonl")
+        records = [record for _, record, _ in elements(file, path)]
+    if named is None and all(isinstance(record, str | int | float | None) for record in records):
+        return [_written(record) for record in records]
+    for number, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise InputError(f"{path}, element {number} is no JSON object")
+    return _of_records(path, records, named, usual)
+
+
+def _of_records(path: Path, records: list[dict[str, Any]], named: str | None, usual: str) -> list[str]:
     column = _column(path, list(dict.fromkeys(name for record in records for name in record)), named, usual)
     return [_written(record.get(column)) for record in records]
 
