@@ -473,3 +473,17 @@ def test_of_unequal_sets_as_many_tested_rows_are_mixed(make_planted):
     for record in compared.to_dicts():  # of all rows the mean shift would have 0.3 and 1.5, ahead of a perfect mixture
         for key in ("target_penetration", "target_coverage"):
             assert record[key] == pytest.approx(1.0, abs=0.15), (record["method"], key)
+
+
+def test_nothing_is_marked_by_labels_that_no_one_can_learn():
+    """Labels drawn at random, two in three of them the same: real targets do no better than saying that one."""
+    rng = np.random.default_rng(0)
+    text, image = rng.normal(size=(240, 8)) + 1, rng.normal(size=(240, 8)) - 1
+    drawn, real = rng.permutation(np.arange(240) % 3 > 0), image[:, 0] > np.median(image[:, 0])
+    for labels, learned in ((drawn, False), (real, True)):
+        names = [str(label) for label in labels]
+        options = {"source_labels": names, "target_labels": names, "methods": ["mean-shift", "realign"], "repeats": 4}
+        records = aa.compare(text, image, **options).to_dicts()
+        assert records[0]["label_majority"] == pytest.approx(max(labels.mean(), 1 - labels.mean()))
+        assert any("label_transfer_mark" in record for record in records) == learned
+        assert any("geometry_consistency_mark" in record for record in records)

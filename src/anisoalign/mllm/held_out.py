@@ -54,6 +54,8 @@ def held_of(count: int, settings: StageSettings) -> int:
     --------
     >>> [held_of(count, StageSettings(held_out=0.1)) for count in (2, 20, 200)], held_of(20, StageSettings())
     ([1, 2, 20], 0)
+    >>> held_of(2, StageSettings(held_out=0.9))
+    1
     """
     return min(max(1, round(settings.held_out * count)), count - 1) if settings.held_out else 0
 
