@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from anisoalign.diagnostics.repeats import distinct
 from anisoalign.embeddings import InputError
+from anisoalign.embeddings.labels import written
 
 Labels = Collection[Any]
 """One a row, in a list, an array, a tensor or a Series: strings, or numbers, which are compared as text."""
@@ -68,12 +69,7 @@ def as_text(labels: Labels) -> np.ndarray:
     """
     if not isinstance(labels, list | tuple):  # of these numpy would make one type, and 1.0 of a 1 beside it
         labels = np.asarray(labels)
-    return np.asarray([_text(label) for label in labels])
-
-
-def _text(label: Any) -> str:
-    whole = isinstance(label, float | np.floating) and float(label).is_integer()
-    return str(int(label)) if whole else str(label)
+    return np.asarray([written(label) for label in labels])
 
 
 def largest_share(labels: Labels) -> float:

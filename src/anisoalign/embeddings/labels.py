@@ -128,7 +128,7 @@ def _from_parquet(path: Path, named: str | None, usual: str) -> list[str]:
     column = _column(path, pq.read_schema(path).names, named, usual)
     with pq.ParquetFile(path) as table:
         values = table.read(columns=[column]).column(column).to_pylist()
-    return [_written(value) for value in values]
+    return [written(value) for value in values]
 
 
 def _from_delimited(path: Path, named: str | None, usual: str) -> list[str]:
@@ -156,7 +156,7 @@ def _from_json(path: Path, named: str | None, usual: str) -> list[str]:
             raise InputError(f"{path} holds no JSON array; one object a line is to end in .jsonl")
         records = [record for _, record, _ in elements(file, path)]
     if named is None and all(isinstance(record, str | int | float | None) for record in records):
-        return [_written(record) for record in records]
+        return [written(record) for record in records]
     for number, record in enumerate(records):
         if not isinstance(record, dict):
             raise InputError(f"{path}, element {number} is no JSON object")
@@ -165,14 +165,21 @@ def _from_json(path: Path, named: str | None, usual: str) -> list[str]:
 
 def _of_records(path: Path, records: list[dict[str, Any]], named: str | None, usual: str) -> list[str]:
     column = _column(path, list(dict.fromkeys(name for record in records for name in record)), named, usual)
-    return [_written(record.get(column)) for record in records]
+    return [written(record.get(column)) for record in records]
 
 
-def _written(value: Any) -> str:
-    """A value as text; whole numbers alike, as a gap makes floats of a column."""
-    if value is None or value != value:
+def written(value: Any) -> str:
+    """A label as text, empty where there is none; whole numbers alike, as a gap makes floats of a column.
+
+    Examples
+    --------
+    >>> written(1), written(1.0), written(1.5), written(None), written(float("nan"))
+    ('1', '1', '1.5', '', '')
+    """
+    number = isinstance(value, float | np.floating)
+    if value is None or (number and np.isnan(value)):
         return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return str(int(value)) if number and float(value).is_integer() else str(value)
 
 
 def _column(path: Path, names: Sequence[str], named: str | None, usual: str) -> str:
