@@ -198,6 +198,32 @@ def by_leading_directions(rows: np.ndarray, target: np.ndarray, directions: int 
     return coupling(y, x, bandwidth_for(y, x, max(4.0, 0.02 * len(x))), 0.5)
 
 
+def both_ways(rows: np.ndarray, target: np.ndarray, plan: np.ndarray) -> np.ndarray:
+    """The plan times that of targets with sources: what each finds in the other."""
+    wanted = max(4.0, 0.02 * len(rows))
+    agreed = plan * coupling(target, rows, bandwidth_for(target, rows, wanted), 0.5).T
+    return agreed / agreed.sum(axis=1, keepdims=True)
+
+
+def by_neighbours(rows: np.ndarray, barycentres: np.ndarray, neighbours: float = 8.0) -> Move:
+    """The mean barycentre of a row's soft neighbours among sources: local where a regression is global."""
+    h = bandwidth_for(rows, rows, neighbours)
+    return lambda z: normalize(coupling(z, rows, h, 0.0) @ barycentres)
+
+
+def kernel_regressed(rows: np.ndarray, barycentres: np.ndarray, neighbours: float = 8.0) -> Move:
+    """Ridge regression in a von Mises–Fisher kernel twice as wide as that of as many neighbours."""
+    h, mean = 2 * bandwidth_for(rows, rows, neighbours), barycentres.mean(axis=0)
+
+    def kernel(z: np.ndarray) -> np.ndarray:
+        return np.exp((z @ rows.T - 1) / h)
+
+    gram = kernel(rows)
+    penalty = np.trace(gram) / len(gram)
+    weight = np.linalg.solve(gram + penalty * np.eye(len(gram)), barycentres - mean)
+    return lambda z: normalize(mean + kernel(z) @ weight)
+
+
 def softened(closeness: np.ndarray, wanted: float) -> np.ndarray:
     """Rows of a softmax whose perplexity is `wanted` in the mean."""
     low, high = 1e-4, 1e4
@@ -230,6 +256,12 @@ def candidates(rows: np.ndarray, rotated: np.ndarray, own: np.ndarray, part: Par
     yield "coupled by residuals, three rounds", by_residuals(rows, target, plan, 0.5, 3)
     for weight in (0.3, 1.0):
         yield f"coupled by relations, weight {weight:g}", by_relations(rows, target, plan, weight)
+    yield "coupled where both agree", regressed(rows, both_ways(rows, target, plan) @ target)
+    shared = coupling(rows, rows, bandwidth_for(rows, rows, 8.0), 0.0) @ plan @ target
+    yield "coupled, shared by neighbours", regressed(rows, shared)
+    yield "coupled, mean of neighbours", by_neighbours(rows, plan @ target)
+    yield "coupled, kernel regression", kernel_regressed(rows, plan @ target)
+    yield "neighbours among sources alone", softmax_towards(rows, bandwidth_for(rows, rows, 8.0))
     yield "kernel on all targets", softmax_towards(target, h)
     few = KMeans(max(2, len(target) // 4), n_init="auto", random_state=seed).fit(target).cluster_centers_
     few = normalize(few)
