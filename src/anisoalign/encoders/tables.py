@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
-from anisoalign.embeddings.formats.arrow import read_batches
+from anisoalign.embeddings.formats.arrow import read_batches, read_schema
 from anisoalign.embeddings.formats.columns import vector_type
 from anisoalign.embeddings.formats.parquet import open_parquet
 from anisoalign.encoders.column_types import EXACT
@@ -115,12 +115,9 @@ class ArrowListing(TableListing):
     """Rows of an Arrow file or stream, as the `datasets` library saves them; parameters are those of `TableListing`."""
 
     def __init__(self, path: Path, kinds: tuple[str, ...], columns: ColumnNames):
-        batches = read_batches(path)
-        schema = next(batches)
-        assert isinstance(schema, pa.Schema)
+        schema = read_schema(path)
         self.rows, long = 0, set()
-        for batch in batches:
-            assert isinstance(batch, pa.RecordBatch)
+        for batch in read_batches(path):
             self.rows += len(batch)
             long |= {name for name in _integers(schema) if not _fits_floats(batch.column(name))}
         super().__init__(path, kinds, columns, schema, long)
@@ -129,8 +126,6 @@ class ArrowListing(TableListing):
         """Yield rows by their numbers; of the others nothing but headers is read where the file is mapped."""
         row = 0
         for batch in read_batches(self.path):
-            if not isinstance(batch, pa.RecordBatch):
-                continue
             low, high = max(start - row, 0), min(stop - row, len(batch))
             for first in range(low, high, _BATCH):
                 some = batch.select(self._wanted).slice(first, min(_BATCH, high - first))
