@@ -78,8 +78,6 @@ def ranks_of(
     queries: Float[np.ndarray, "m d"],
     pool: Float[np.ndarray, "n d"],
     answers: Int[np.ndarray, " m"],
-    *,
-    exclude: Int[np.ndarray, " m"] | None = None,
 ) -> Int[np.ndarray, " m"]:
     """How many rows of `pool` come before row `answers[i]` for query i; shape (m,), 0 is best."""
     queries, pool = _alike(queries, pool)
@@ -88,11 +86,8 @@ def ranks_of(
     step = max(1, BLOCK // len(pool))
     for first in range(0, len(queries), step):
         block = torch.from_numpy(np.ascontiguousarray(queries[first : first + step]))
-        rows = torch.arange(len(block))
         keys = rank_keys(block @ tensor)
-        if exclude is not None:
-            keys[rows, torch.from_numpy(exclude[first : first + step])] = -torch.inf
-        answer = keys[rows, torch.from_numpy(answers[first : first + step])]
+        answer = keys[torch.arange(len(block)), torch.from_numpy(answers[first : first + step])]
         ranks[first : first + step] = (keys > answer[:, None]).sum(dim=1).numpy()
     return ranks
 
