@@ -4,17 +4,15 @@ The folders are read without `datasets`: `state.json` lists their files in order
 """
 
 import contextlib
-import json
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.table import TableSource
-from anisoalign.embeddings.manifest import to_json
+from anisoalign.embeddings.manifest import read_json, to_json
 from anisoalign.embeddings.remote import is_remote
 
 
@@ -70,9 +68,9 @@ def hf_files(folder: Path) -> list[Path]:
         If the folder holds several splits, or rows selected by an index that is kept apart.
     """
     if (folder / "dataset_dict.json").is_file():
-        splits = ", ".join(str(folder / name) for name in _json(folder / "dataset_dict.json")["splits"])
+        splits = ", ".join(str(folder / name) for name in read_json(folder / "dataset_dict.json")["splits"])
         raise InputError(f"{folder} is a dataset of several splits, open one of them: {splits}")
-    state = _json(folder / "state.json")
+    state = read_json(folder / "state.json")
     if state.get("_indices_files") or state.get("_indices_data_files"):
         raise InputError(
             f"{folder} selects rows through an index; call flatten_indices() on the dataset and save it again"
@@ -92,10 +90,3 @@ def hf_files_beside(names: Sequence[str]) -> dict[str, str]:
         "_split": None,
     }
     return {"state.json": to_json(state), "dataset_info.json": to_json({"features": None})}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {one_line(error)}") from error
