@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,7 +231,7 @@ def _gap_sections(
         command = "anisoalign diagnose --source TEXT --target IMAGE --paired --report page.html"
         first = _unknown("gap", "Is there a gap?", command)
         answer = answers.Answer(first.answer.short, of_a_common_frame(views[0], source) if views else [], [])
-        return [Section(first.key, first.question, answer, plates=looks, missing=command)]
+        return [replace(first, answer=answer, plates=looks)]
     shapes = (spectra(gap, source, target), overlap(gap, source, target), residual_spectrum(gap), residual_energy(gap))
     return [
         Section("gap", "Is there a gap?", answers.is_there_a_gap(gap, source, target), looks),
@@ -272,8 +272,7 @@ def _method_section(results: Results, advice: Sequence[Advice], source: str, tar
     if results.evaluate is not None:
         answer = answers.what_this_alignment_does(results.evaluate, source, target)
         return Section("methods", "What does the alignment do about it?", answer, phases=phases, **extra)
-    section = _unknown("methods", question, f"{_COMPARE} --report page.html")
-    return Section(section.key, question, section.answer, phases=phases, missing=section.missing, **extra)
+    return replace(_unknown("methods", question, f"{_COMPARE} --report page.html"), phases=phases, **extra)
 
 
 def _choice_section(results: Results, advice: Sequence[Advice], source: str, target: str) -> Section:
