@@ -72,14 +72,7 @@ def _embed(out: Path, rows: int, seed: int) -> WorldPairs:
 
     messages.say(f"1. render {rows:,} scenes, write their captions, embed both")
     with bars.progress("embed", rows) as done:
-        seen = 0
-
-        def tell(now: int, total: int) -> None:
-            nonlocal seen
-            done(now - seen)
-            seen = now
-
-        pairs = RenderedWorld.load().embed(rows=rows, seed=seed, progress=tell)
+        pairs = RenderedWorld.load().embed(rows=rows, seed=seed, progress=bars.in_all(done))
     np.save(out / "text.npy", pairs.text)
     np.save(out / "image.npy", pairs.image)
     (out / "label.txt").write_text("".join(f"{pairs.label_name[i]}\n" for i in pairs.label), encoding="utf-8")
