@@ -4,14 +4,18 @@ import importlib.util
 import json
 import re
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+TABLES = {"benchmarks/anisoalign_tables.py": "how-anisoalign-works.md", "benchmarks/study_page.py": "study.md"}
+"""Scripts that fill the tables of a page from JSON."""
 
 
+@cache
 def script(path: str):
     spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
     assert spec is not None
@@ -31,6 +35,22 @@ def test_the_tables_of_the_pages_match_the_json():
     for page in tables.PAGES:
         text = page.read_text(encoding="utf-8")
         assert tables.filled(text) == text, f"{page.name}: run: python tools/page_tables.py"
+
+
+@pytest.mark.parametrize("path", TABLES)
+def test_the_tables_of_a_page_match_the_json_and_all_stand_there(path):
+    text = (DOCS / TABLES[path]).read_text(encoding="utf-8")
+    assert script(path).filled(text) == text
+    assert sorted(re.findall(r"<!-- table (.+?) -->", text)) == sorted(script(path).tables())
+
+
+@pytest.mark.parametrize("path", TABLES)
+def test_a_changed_figure_of_a_table_is_seen(path):
+    text = (DOCS / TABLES[path]).read_text(encoding="utf-8")
+    start = text.index("<!-- table ")
+    changed = text[:start] + re.sub(r"(\d)\.(\d)", r"9\1.\2", text[start:], count=1)
+    assert changed != text
+    assert script(path).filled(changed) == text
 
 
 def test_the_plans_of_training_are_in_the_page():

@@ -99,7 +99,7 @@ def test_empty_lists_are_bad_rows_wherever_they_stand(tmp_path, ending):
     np.testing.assert_allclose(es.read(), [[0.6, 0.8], [0.0, 1.0]])
     assert [row.row for row in es.dropped] == [0, 1, 3]
     write_lists(tmp_path / f"other.{ending}", [[1.0, 2.0], [], [1.0]])
-    with pytest.raises(InputError, match="row 2: a vector of width 1 among others of width 2"):
+    with pytest.raises(InputError, match=rf"other\.{ending}.*, row 2: a vector of width 1 among others of width 2"):
         open_embeddings(tmp_path / f"other.{ending}", bad_rows="drop").read()
 
 
@@ -117,19 +117,6 @@ def test_a_shard_without_any_vector_has_the_width_of_the_others(tmp_path, ending
     write_lists(tmp_path / f"none.{ending}", shards[0])
     with pytest.raises(InputError, match="holds no vector of any width"):
         open_embeddings(tmp_path / f"none.{ending}", bad_rows="drop")
-
-
-@pytest.mark.parametrize("format", ["parquet list", "arrow stream"])
-def test_a_row_of_another_width_is_named(tmp_path, format):
-    table = pa.table({"vector": pa.array([[1.0, 2.0]] * 5 + [[1.0, 2.0, 3.0]] + [[1.0, 2.0]], pa.list_(pa.float32()))})
-    path = tmp_path / f"x.{format.split()[0]}"
-    if path.suffix == ".parquet":
-        pq.write_table(table, path, row_group_size=2)
-    else:
-        with pa.ipc.new_stream(str(path), table.schema) as out:
-            out.write_table(table, max_chunksize=2)
-    with pytest.raises(InputError, match=rf"{path.name}, row 5: a vector of width 3 among others of width 2"):
-        open_embeddings(path).read()
 
 
 def test_columns_are_guessed_only_when_there_is_one(tmp_path, values):

@@ -191,15 +191,6 @@ def test_another_plan_never_continues_an_unfinished_run(tmp_path):
     assert write(tmp_path / "out") == [0, 1]
 
 
-def test_two_runs_never_write_the_same_folder(tmp_path):
-    with EmbeddingWriter(tmp_path / "out", 2) as writer:
-        with writer.shard(0, 1) as shard:
-            shard.write(np.ones((1, 2)))
-        with pytest.raises(InputError, match="being written by another run"):
-            EmbeddingWriter(tmp_path / "out", 2).__enter__()
-    assert open_embeddings(tmp_path / "out").rows == 1
-
-
 def test_what_exists_is_not_written_over_unasked(tmp_path):
     write(tmp_path / "out")
     with pytest.raises(InputError, match="out already exists"):

@@ -28,6 +28,14 @@ def model_folder(tmp_path_factory) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def encoder(model_folder):
+    """A small CLIP."""
+    from anisoalign.encoders import open_encoder
+
+    return open_encoder(str(model_folder("clip")))
+
+
+@pytest.fixture
 def photos(tmp_path) -> Path:
     """23 pictures in two folders with captions beside them."""
     folder = tmp_path / "photos"

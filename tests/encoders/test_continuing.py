@@ -16,11 +16,6 @@ from anisoalign.encoders.running import Settings, encode_files, find_jobs
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def encoder(model_folder):
-    return open_encoder(str(model_folder("clip")))
-
-
 class Killed(BaseException):
     """The end of a run as nothing in it sees it coming."""
 

@@ -39,11 +39,6 @@ class Elsewhere:
             yield work(part)
 
 
-@pytest.fixture
-def encoder(model_folder):
-    return open_encoder(str(model_folder("clip")))
-
-
 SETTINGS = {"shard_rows": 9, "batch_size": 4}
 
 

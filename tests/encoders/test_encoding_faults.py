@@ -29,11 +29,6 @@ from anisoalign.encoders.unreadable import UnreadableError
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def encoder(model_folder):
-    return open_encoder(str(model_folder("clip")))
-
-
 def test_a_number_is_no_image_and_no_sound(encoder, photos, tmp_path):
     with pytest.raises(UnreadableError, match=r"^int is no image$"):
         decode_picture(3)

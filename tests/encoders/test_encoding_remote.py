@@ -16,17 +16,16 @@ from tiny_encoders import caption, picture
 
 from anisoalign.cli import main
 from anisoalign.embeddings import InputError, RemotePath, engine_used, open_embeddings
-from anisoalign.encoders import encoding, open_encoder, running
+from anisoalign.encoders import encoding, running
 from anisoalign.encoders.finding import find_items
 
 pytestmark = pytest.mark.integration
 SETTINGS = {"shard_rows": 9, "batch_size": 4}
 
 
-@pytest.fixture
-def encoder(model_folder, monkeypatch):
+@pytest.fixture(autouse=True)
+def one_date(monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000000")
-    return open_encoder(str(model_folder("clip")))
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from test_items import PNG, write_tar
 from test_running import columns, run
 from tiny_encoders import picture
 
-from anisoalign.encoders import open_encoder
 from anisoalign.encoders.encoding import columns_of
 from anisoalign.encoders.finding import find_items
 from anisoalign.encoders.preparing import read_text
@@ -19,11 +18,6 @@ from anisoalign.encoders.running import REPORT
 from anisoalign.encoders.unreadable import UnreadableError
 
 LATIN = os.fsdecode(b"caf\xe9")
-
-
-@pytest.fixture
-def encoder(model_folder):
-    return open_encoder(str(model_folder("clip")))
 
 
 @pytest.fixture

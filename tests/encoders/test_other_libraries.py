@@ -300,11 +300,11 @@ def test_llm2clip_halves_its_language_model_only_where_it_may(monkeypatch, devic
 
     asked = []
 
-    def load(library, name, settings, dtype):
+    def load(name, settings, dtype):
         asked.append(dtype)
         return SimpleNamespace(to=lambda place: torch.nn.Identity()), None
 
-    monkeypatch.setattr(module, "_load", load)
+    monkeypatch.setattr(module, "load_model", load)
     assert module._TextSide("llama", OpeningSettings(torch.device(device), getattr(torch, dtype), False, False)).model
     assert asked == [getattr(torch, expected)]
 

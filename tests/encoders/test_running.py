@@ -23,11 +23,6 @@ from anisoalign.encoders.running import REPORT, Settings, encode_files, find_job
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def encoder(model_folder):
-    return open_encoder(str(model_folder("clip")))
-
-
 def run(encoder, out, sources, **settings):
     return encode_files(encoder, find_jobs(encoder, **sources), out, Settings(**{"workers": 0, **settings}))
 

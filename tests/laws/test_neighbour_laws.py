@@ -41,22 +41,19 @@ def test_neighbours_equal_a_full_sort(rows, data):
 
 @given(rows_with_duplicates(), SEEDS)
 def test_ranks_are_positions_in_a_full_sort(rows, seed):
-    own, answers = np.arange(len(rows)), np.random.default_rng(seed).integers(len(rows), size=len(rows))
+    answers = np.random.default_rng(seed).integers(len(rows), size=len(rows))
     expected = [naive_order(row, rows).index(j) for row, j in zip(rows, answers, strict=True)]
     np.testing.assert_array_equal(ranks_of(rows, rows, answers), expected)
-    others = np.where(answers == own, (own + 1) % len(rows), answers)
-    expected = [naive_order(row, rows, i).index(j) for i, (row, j) in enumerate(zip(rows, others, strict=True))]
-    np.testing.assert_array_equal(ranks_of(rows, rows, others, exclude=own), expected)
 
 
 def test_blocks_of_queries_do_not_change_neighbours(monkeypatch):
     rows = np.random.default_rng(0).normal(size=(50, 5))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     own = np.arange(50)
-    found, ranks = neighbours(rows, rows, 7, exclude=own), ranks_of(rows, rows, own[::-1].copy(), exclude=own)
+    found, ranks = neighbours(rows, rows, 7, exclude=own), ranks_of(rows, rows, own[::-1].copy())
     monkeypatch.setattr(importlib.import_module("anisoalign.diagnostics.neighbours"), "BLOCK", 150)
     np.testing.assert_array_equal(neighbours(rows, rows, 7, exclude=own), found)
-    np.testing.assert_array_equal(ranks_of(rows, rows, own[::-1].copy(), exclude=own), ranks)
+    np.testing.assert_array_equal(ranks_of(rows, rows, own[::-1].copy()), ranks)
 
 
 def test_cosines_that_round_alike_go_by_index():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -9,12 +11,12 @@ from anisoalign.aligners.parameters import in_unit_interval
 from anisoalign.statistics import Moments, ledoit_wolf, shrink
 
 
-def check_shrinkage(shrinkage: float | str) -> None:
-    """Raise ValueError where it is neither an amount in [0, 1] nor "auto"."""
+def check_shrinkage(shrinkage: Any, name: str = "shrinkage") -> None:
+    """Raise ValueError where a parameter is neither an amount in [0, 1] nor "auto"."""
     if not isinstance(shrinkage, str):
-        in_unit_interval("shrinkage", shrinkage)
+        in_unit_interval(name, shrinkage)
     elif shrinkage != "auto":
-        raise ValueError(f"shrinkage must be a number in [0, 1] or 'auto', not {shrinkage!r}")
+        raise ValueError(f"{name} must be a number in [0, 1] or 'auto', not {shrinkage!r}")
 
 
 def shrinkage_amount(moments: Moments, shrinkage: float | str) -> float:

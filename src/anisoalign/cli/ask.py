@@ -53,7 +53,7 @@ def _row(model: Any, text: str, side: str) -> np.ndarray:
     import numpy as np
 
     from anisoalign.embeddings import InputError, open_embeddings
-    from anisoalign.mllm.provenance import check_encoder, check_side, provenance_of
+    from anisoalign.mllm.provenance import check_encoder, check_side
     from anisoalign.mllm.store import unit_rows
 
     path, number = options.place(text), None
@@ -68,7 +68,7 @@ def _row(model: Any, text: str, side: str) -> np.ndarray:
     if number >= rows.rows:
         raise InputError(f"{path} holds {rows.rows} rows; there is no row {number}")
     check_side(rows, side)
-    check_encoder(model.encoder, provenance_of(rows), str(path), "the model was trained on")
+    check_encoder(model.encoder, rows.provenance, str(path), "the model was trained on")
     return unit_rows(rows, np.array([number]))[0]
 
 

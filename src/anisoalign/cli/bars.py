@@ -24,6 +24,18 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: shown.update(task, advance=done)
 
 
+def in_all(done: Callable[[int], None]) -> Callable[[int, int], None]:
+    """The function of a bar for who tells how much has been done in all, of how much."""
+    before = 0
+
+    def tell(now: int, total: int) -> None:
+        nonlocal before
+        done(now - before)
+        before = now
+
+    return tell
+
+
 @contextmanager
 def stages() -> Iterator[Callable[..., None]]:
     """Bars of training stages; yields a function of a stage's name, its step and its number of steps.

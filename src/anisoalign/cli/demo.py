@@ -72,14 +72,7 @@ def _embed(out: Path, rows: int, seed: int) -> WorldPairs:
 
     messages.say(f"1. render {rows:,} scenes, write their captions, embed both")
     with bars.progress("embed", rows) as done:
-        seen = 0
-
-        def tell(now: int, total: int) -> None:
-            nonlocal seen
-            done(now - seen)
-            seen = now
-
-        pairs = RenderedWorld.load().embed(rows=rows, seed=seed, progress=tell)
+        pairs = RenderedWorld.load().embed(rows=rows, seed=seed, progress=bars.in_all(done))
     np.save(out / "text.npy", pairs.text)
     np.save(out / "image.npy", pairs.image)
     (out / "label.txt").write_text("".join(f"{pairs.label_name[i]}\n" for i in pairs.label), encoding="utf-8")
@@ -148,12 +141,7 @@ def _look(pairs: WorldPairs, records: list[dict[str, Any]], seed: int) -> dict[s
     y, x = open_embeddings(pairs.text, name="source"), open_embeddings(pairs.image, name="target")
     rows = np.arange(min(len(pairs), showing.VIEW_ROWS))
     views = [showing.view_of(y, x, spec, True, seed, (rows, rows)) for spec in methods_to_show(records)]
-    shown: dict[str, set[int]] = {"source": set(), "target": set()}
-    for view in views:
-        for entry in view.neighbours:
-            shown["source"].add(entry["row"])
-            for found in (*entry["before"], *entry["after"]):
-                shown[found["side"]].add(found["row"])
+    shown = showing.rows_shown(views)
     world = RenderedWorld.load()
     pictures = {str(row): array_thumbnail(world.render(world.scenes(1, seed, start=row))[0]) for row in shown["target"]}
     captions = {side: {str(row): pairs.caption[row] for row in sorted(rows)} for side, rows in shown.items()}

@@ -76,7 +76,7 @@ def evaluate(
         check_width(fitted, y)
     labels = opening.read_side_labels(None, source_labels, target_labels, y.rows, x.rows)
     estimates.tell_evaluation({"source": y, "target": x, "aligned": z}, paired, sample, dtype.value, paged)
-    with console_status("measuring"), carrying.carried_by(engine):
+    with messages.console().status("measuring"), carrying.carried_by(engine):
         scores = aa.evaluate(
             y,
             x,
@@ -150,8 +150,3 @@ def _frame(frame: frames.Frame | None, target: EmbeddingSet, aligned: EmbeddingS
         return frame.value
     unsaid = target.provenance is None and aligned.provenance is None
     return model.fitted_frame if unsaid and model is not None else None
-
-
-def console_status(text: str):
-    """Spinner on stderr while something runs that cannot be counted."""
-    return messages.console().status(text)

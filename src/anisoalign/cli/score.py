@@ -67,24 +67,17 @@ def score(
     questions = read_questions(bench)
     loaded = load_mllm(model, device=str(find_device(device, "--device")), lm=lm)
     messages.say(f"{len(questions):,} questions" + ("" if embeddings else ", asked blindly: no --embeddings"))
-    with bars.progress("questions", len(questions)) as done:
-        before = [0]
-
-        def advance(now: int, total: int) -> None:
-            done(now - before[0])
-            before[0] = now
-
-        with opening.column_named_by("--column"):
-            found = measure(
-                loaded,
-                bench,
-                embeddings,
-                side=side.value,
-                column=column,
-                id_column=id_column,
-                batch_size=batch_size,
-                progress=advance,
-            )
+    with bars.progress("questions", len(questions)) as done, opening.column_named_by("--column"):
+        found = measure(
+            loaded,
+            bench,
+            embeddings,
+            side=side.value,
+            column=column,
+            id_column=id_column,
+            batch_size=batch_size,
+            progress=bars.in_all(done),
+        )
     if json:
         messages.print_json(found.to_dict())
     else:

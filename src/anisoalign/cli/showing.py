@@ -114,12 +114,7 @@ class Gallery:
 
     def of(self, views: Sequence[BeforeAfter]) -> dict[str, Any]:
         """The parts of a document that belong to these views."""
-        rows: dict[str, set[int]] = {"source": set(), "target": set()}
-        for view in views:
-            for entry in view.neighbours:
-                rows["source"].add(entry["row"])
-                for neighbour in [*entry["before"], *entry["after"]]:
-                    rows[neighbour["side"]].add(neighbour["row"])
+        rows = rows_shown(views)
         captions = {side: texts for side in rows if (texts := self._captions_of(side, rows[side]))}
         pictures = {} if self.thumbnail is None else {str(row): self.thumbnail(row) for row in sorted(rows["target"])}
         return {"captions": captions, "thumbnails": {row: picture for row, picture in pictures.items() if picture}}
@@ -130,6 +125,17 @@ class Gallery:
         given = self.captions.get(side)
         found = words_of(self._sets[side], rows) if given is None else {row: given[row] for row in rows}
         return {str(row): found[row] for row in sorted(found)}
+
+
+def rows_shown(views: Sequence[BeforeAfter]) -> dict[str, set[int]]:
+    """Rows of each side of which views show words or pictures: queries, and what they find."""
+    rows: dict[str, set[int]] = {"source": set(), "target": set()}
+    for view in views:
+        for entry in view.neighbours:
+            rows["source"].add(entry["row"])
+            for neighbour in (*entry["before"], *entry["after"]):
+                rows[neighbour["side"]].add(neighbour["row"])
+    return rows
 
 
 def view_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -61,16 +62,11 @@ def neighbours(
         raise ValueError(f"k must be between 1 and {candidates}, the number of candidates, not {k}")
     if len(pool) >= FAISS_ROWS and importlib.util.find_spec("faiss"):
         return _search_faiss(queries, pool, k, exclude)
-    queries, pool = _alike(queries, pool)
-    tensor = torch.from_numpy(np.ascontiguousarray(pool)).T
     found = np.empty((len(queries), k), dtype=np.int64)
-    step = max(1, BLOCK // len(pool))
-    for first in range(0, len(queries), step):
-        block = torch.from_numpy(np.ascontiguousarray(queries[first : first + step]))
-        keys = rank_keys(block @ tensor)
+    for part, keys in _ranked(queries, pool):
         if exclude is not None:
-            keys[torch.arange(len(block)), torch.from_numpy(exclude[first : first + step])] = -torch.inf
-        found[first : first + step] = keys.topk(k, dim=1).indices.numpy()
+            keys[torch.arange(len(keys)), torch.from_numpy(exclude[part])] = -torch.inf
+        found[part] = keys.topk(k, dim=1).indices.numpy()
     return found
 
 
@@ -78,29 +74,23 @@ def ranks_of(
     queries: Float[np.ndarray, "m d"],
     pool: Float[np.ndarray, "n d"],
     answers: Int[np.ndarray, " m"],
-    *,
-    exclude: Int[np.ndarray, " m"] | None = None,
 ) -> Int[np.ndarray, " m"]:
     """How many rows of `pool` come before row `answers[i]` for query i; shape (m,), 0 is best."""
-    queries, pool = _alike(queries, pool)
-    tensor = torch.from_numpy(np.ascontiguousarray(pool)).T
     ranks = np.empty(len(queries), dtype=np.int64)
-    step = max(1, BLOCK // len(pool))
-    for first in range(0, len(queries), step):
-        block = torch.from_numpy(np.ascontiguousarray(queries[first : first + step]))
-        rows = torch.arange(len(block))
-        keys = rank_keys(block @ tensor)
-        if exclude is not None:
-            keys[rows, torch.from_numpy(exclude[first : first + step])] = -torch.inf
-        answer = keys[rows, torch.from_numpy(answers[first : first + step])]
-        ranks[first : first + step] = (keys > answer[:, None]).sum(dim=1).numpy()
+    for part, keys in _ranked(queries, pool):
+        answer = keys[torch.arange(len(keys)), torch.from_numpy(answers[part])]
+        ranks[part] = (keys > answer[:, None]).sum(dim=1).numpy()
     return ranks
 
 
-def _alike(queries: np.ndarray, pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both in the wider of their types: what was transformed may be float32 where its set is float64."""
-    kind = np.result_type(queries, pool)
-    return queries.astype(kind, copy=False), pool.astype(kind, copy=False)
+def _ranked(queries: np.ndarray, pool: np.ndarray) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yield a block of queries at a time, and the keys by which it ranks the rows of the pool."""
+    kind = np.result_type(queries, pool)  # what was transformed may be float32 where its set is float64
+    rows = torch.from_numpy(np.ascontiguousarray(pool, kind)).T
+    step = max(1, BLOCK // len(pool))
+    for first in range(0, len(queries), step):
+        part = slice(first, first + step)
+        yield part, rank_keys(torch.from_numpy(np.ascontiguousarray(queries[part], kind)) @ rows)
 
 
 def _search_faiss(queries: np.ndarray, pool: np.ndarray, k: int, exclude: np.ndarray | None) -> np.ndarray:

@@ -7,10 +7,11 @@ from anisoalign.embeddings.absent import absent
 from anisoalign.embeddings.broken import opened
 from anisoalign.embeddings.errors import ColumnError, InputError
 from anisoalign.embeddings.formats.arrow import ArrowSource, hf_files, is_hf_dataset
-from anisoalign.embeddings.formats.lance_ import LanceSource, is_lance, open_fragments
+from anisoalign.embeddings.formats.lance_ import is_lance, open_fragments
 from anisoalign.embeddings.formats.npy import NpySource
 from anisoalign.embeddings.formats.parquet import ParquetSource
 from anisoalign.embeddings.formats.safetensors_ import SafetensorsSource
+from anisoalign.embeddings.formats.table import TableSource
 from anisoalign.embeddings.manifest import RUN, check_rows, read_manifest
 from anisoalign.embeddings.metadata import BESIDE, check_none_missing, match_metadata
 from anisoalign.embeddings.naming import named
@@ -163,7 +164,7 @@ def settle_widths(sources: Sequence[Source]) -> None:
     """
     width = next((source.dim for source in sources if source.rows and source.dim), 0)
     for source in sources:
-        if isinstance(source, ParquetSource | ArrowSource | LanceSource) and source.rows and not source.dim:
+        if isinstance(source, TableSource) and source.rows and not source.dim:
             if not width:
                 raise InputError(f"{source.label}: column {source.column!r} holds no vector of any width")
             source.dim = width

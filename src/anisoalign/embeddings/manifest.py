@@ -30,10 +30,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / MANIFEST
     if not path.is_file():
         return None
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {one_line(error)}") from error
+    manifest = read_json(path)
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
         return None
     version = manifest.get("schema_version")
@@ -122,6 +119,20 @@ def file_checksum(path: Path) -> str:
         while block := file.read(1 << 22):
             value = crc32(block, value)
     return f"{value:08x}"
+
+
+def read_json(path: Path) -> Any:
+    """What a file of JSON holds.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is none.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {one_line(error)}") from error
 
 
 def to_json(value: Any) -> str:

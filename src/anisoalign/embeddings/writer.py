@@ -385,12 +385,11 @@ class EmbeddingWriter:
             return
         if missing := sorted(set(range(max(self._shards))) - set(self._shards)):
             raise ValueError(f"shards of {self.out} were never written: {missing[:8]}")
-        shards = [self._shards[index] for index in sorted(self._shards)]
         if self.format == "hf":
-            for name, text in hf_files_beside([record["file"] for record in shards]).items():
+            for name, text in hf_files_beside([record["file"] for record in self.records()]).items():
                 self._put(self.partial / name, text)
         about = {"format": self.format, "dim": self.dim, "dtype": self.dtype.name}
-        self._publish(to_json(manifest_of(about, shards, self.plan, self.provenance)))
+        self._publish(to_json(manifest_of(about, self.records(), self.plan, self.provenance)))
 
     def _publish(self, manifest: str) -> None:
         """Let the finished folder appear; the lock is held until it has its name, and goes last."""

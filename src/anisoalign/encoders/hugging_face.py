@@ -29,8 +29,7 @@ class HuggingFaceEncoder(Encoder):
     """A model with `get_text_features` beside `get_image_features` or `get_audio_features`."""
 
     def _features(self, modality: str, inputs: Inputs) -> torch.Tensor:
-        made: Any = getattr(self.model, f"get_{modality}_features")(**inputs)
-        return made if isinstance(made, torch.Tensor) else made.pooler_output
+        return pooled(getattr(self.model, f"get_{modality}_features")(**inputs))
 
 
 def open_model(name: str, settings: OpeningSettings) -> HuggingFaceEncoder:
@@ -42,14 +41,10 @@ def open_model(name: str, settings: OpeningSettings) -> HuggingFaceEncoder:
         If there is no such model, it is not a contrastive one, or it needs what was not allowed.
     """
     transformers = require("transformers", "transformers")
+    model, commit = load_model(name, settings)
+    config = model.config
     name, revision = split_revision(name)
     options = {"revision": revision or "main", "trust_remote_code": settings.trust_remote_code}
-    with loading(name):
-        config = transformers.AutoConfig.from_pretrained(name, **options)
-        pickles = None if settings.allow_pickle else True
-        model = transformers.AutoModel.from_pretrained(
-            name, config=config, dtype=torch.float32, use_safetensors=pickles, **options
-        )
     other = next((kind for kind in ("image", "audio") if hasattr(model, f"get_{kind}_features")), None)
     if other is None or not hasattr(model, "get_text_features"):
         raise InputError(
@@ -74,9 +69,28 @@ def open_model(name: str, settings: OpeningSettings) -> HuggingFaceEncoder:
         preparations,
         settings.device,
         settings.dtype,
-        getattr(config, "_commit_hash", None) or revision,
+        commit,
         ("transformers", "pillow" if other == "image" else "soundfile"),
     )
+
+
+def load_model(name: str, settings: OpeningSettings, dtype: torch.dtype = torch.float32) -> tuple[Any, str | None]:
+    """Model of `NAME`, `NAME@REVISION` or a folder, and its commit where that is known."""
+    transformers = require("transformers", "transformers")
+    name, revision = split_revision(name)
+    options = {"revision": revision or "main", "trust_remote_code": settings.trust_remote_code}
+    with loading(name):
+        config = transformers.AutoConfig.from_pretrained(name, **options)
+        safe = None if settings.allow_pickle else True
+        model = transformers.AutoModel.from_pretrained(
+            name, config=config, dtype=dtype, use_safetensors=safe, **options
+        )
+    return model, getattr(config, "_commit_hash", None) or revision
+
+
+def pooled(made: Any) -> torch.Tensor:
+    """Embeddings (n, d) of what a model's `get_..._features` gives: they themselves, or with its states."""
+    return made if isinstance(made, torch.Tensor) else made.pooler_output
 
 
 def text_limit(tokenizer: Any, config: Any) -> int:

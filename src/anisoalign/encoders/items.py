@@ -106,6 +106,30 @@ class Listing(Protocol):
         ...
 
 
+class OneFile:
+    """What the listings of a single file have in common; nothing but its columns and ids tells them apart.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    tabular = False
+    long_integers: frozenset[str] = frozenset()
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.chosen: dict[str, Any] = {}
+
+    def state(self) -> list[Any]:
+        """Name, size and time."""
+        return [file_state(self.path)]
+
+    def notes(self) -> list[str]:
+        """Nothing."""
+        return []
+
+
 class Joined:
     """Listings one after another, as one; a column in which they differ has a type that takes all of it.
 

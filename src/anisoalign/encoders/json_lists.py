@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -12,15 +12,16 @@ from anisoalign.embeddings import InputError
 from anisoalign.embeddings.json_arrays import at_array, elements
 from anisoalign.embeddings.text_lines import json_object, opened, refuse_utf16
 from anisoalign.encoders.column_types import EXACT, as_text
-from anisoalign.encoders.columns import ColumnNames, carried_names, cell_content, chosen_names
-from anisoalign.encoders.items import Item, file_state
+from anisoalign.encoders.columns import ColumnNames
+from anisoalign.encoders.items import Item
 from anisoalign.encoders.lines import LineIndex
+from anisoalign.encoders.records import RecordListing
 
 _EVERY = 1024
 """Elements between two whose place is kept, so that reading can begin anywhere."""
 
 
-class JsonListing:
+class JsonListing(RecordListing):
     """Objects of a JSON Lines file, or of a `.json` file that holds one array; other values go along as columns.
 
     All of it is parsed once before any work, a little at a time: what is no object is an error, and a column has one
@@ -28,21 +29,15 @@ class JsonListing:
     error, and so is an array that is cut off.
     """
 
-    tabular = True
-
     def __init__(self, path: Path, kinds: tuple[str, ...], columns: ColumnNames):
-        self.path, self.kinds = path, kinds
         self._objects = _Array(path) if path.suffix.lower() == ".json" else _Lines(path)
         types: dict[str, pa.DataType] = {}
-        for where, value in self._objects.scan():
-            for name, cell in self._record(value, where).items():
+        for record in self._objects.scan():
+            for name, cell in record.items():
                 types[name] = _widened(types.get(name), cell)
         names = list(types)
-        self._contents = columns.choose(kinds, names, str(path)) if names else {}
-        self._id = columns.choose_id(names, str(path))
-        self.numbered = self._id is None
-        self.chosen = chosen_names(self._contents, self._id)
-        self._carried = carried_names(names, self._contents, self._id)
+        contents = columns.choose(kinds, names, str(path)) if names else {}
+        super().__init__(path, contents, columns.choose_id(names, str(path)), names)
         self.long_integers = frozenset(new for name, new in self._carried.items() if types[name] == _LONG)
         found = {name: pa.int64() if types[name] == _LONG else types[name] for name in self._carried}
         self.columns = pa.schema([pa.field(new, found[name]) for name, new in self._carried.items()])
@@ -54,34 +49,16 @@ class JsonListing:
 
     def read(self, start: int, stop: int) -> Iterator[Item]:
         """Yield objects by their numbers."""
-        for row, where, value in self._objects.read(start, min(stop, self.rows)):
-            record = self._record(value, where)
-            cells = {
-                kind: cell_content(kind, record.get(name), self.path.parent) for kind, name in self._contents.items()
-            }
-            content = {kind: cell for kind, cell in cells.items() if cell is not None}
-            own = record.get(self._id) if self._id else row
-            columns = {
-                new: _fitted(record.get(name), self.columns.field(new).type) for name, new in self._carried.items()
-            }
-            yield Item(row, "" if own is None else str(own), f"{self.path}, {where}", content, columns)
+        for row, where, record in self._objects.read(start, min(stop, self.rows)):
+            yield self._item(row, where, record)
 
-    def _record(self, value: Any, where: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise InputError(f"{self.path}, {where} is no JSON object")
-        return value
-
-    def state(self) -> list[Any]:
-        """Name, size and time."""
-        return [file_state(self.path)]
-
-    def notes(self) -> list[str]:
-        """Nothing."""
-        return []
+    def _beside(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        kinds = self.columns
+        return {new: _fitted(record.get(name), kinds.field(new).type) for name, new in self._carried.items()}
 
 
 class _Lines:
-    """Values one a line."""
+    """Objects one a line."""
 
     def __init__(self, path: Path):
         self.path, self._index = path, LineIndex(path)
@@ -90,8 +67,8 @@ class _Lines:
     def rows(self) -> int:
         return self._index.rows
 
-    def scan(self) -> Iterator[tuple[str, Any]]:
-        """Yield where each value is, and the value, of every line that holds one; count those alone."""
+    def scan(self) -> Iterator[dict[str, Any]]:
+        """Yield the object of every line that holds one; count those alone."""
         blank = 0
         for number, line in enumerate(self._index.scan(), 1):
             if not line.strip():
@@ -99,11 +76,11 @@ class _Lines:
             elif blank:
                 raise InputError(f"{self.path}, line {number - blank} is blank, and line {number} is not; remove it")
             else:
-                yield f"line {number}", json_object(self.path, line, number)
+                yield json_object(self.path, line, number)
         self._index.rows -= blank
 
-    def read(self, start: int, stop: int) -> Iterator[tuple[int, str, Any]]:
-        """Yield number, place and value of the lines start … stop − 1."""
+    def read(self, start: int, stop: int) -> Iterator[tuple[int, str, dict[str, Any]]]:
+        """Yield number, place and object of the lines start … stop − 1."""
         for row, line in self._index.lines(start, stop):
             yield row, f"line {row + 1}", json_object(self.path, line, row + 1)
 
@@ -114,8 +91,8 @@ class _Array:
     def __init__(self, path: Path):
         self.path, self.rows, self._places = path, 0, [0]
 
-    def scan(self) -> Iterator[tuple[str, Any]]:
-        """Yield where each value is, and the value, while counting them."""
+    def scan(self) -> Iterator[dict[str, Any]]:
+        """Yield each object while counting them."""
         self.rows = 0
         with opened(self.path) as file:
             refuse_utf16(self.path, file.read(2))
@@ -123,24 +100,31 @@ class _Array:
             if not at_array(file):
                 raise InputError(f"{self.path} holds no JSON array; a list of one object a line is to end in .jsonl")
             self._places = [file.tell()]
-            for number, value, (start, _) in elements(file, self.path):
+            for number, record, start in self._objects(file):
                 if number and number % _EVERY == 0:
                     self._places.append(start)
                 self.rows = number + 1
-                yield f"element {number}", value
+                yield record
 
-    def read(self, start: int, stop: int) -> Iterator[tuple[int, str, Any]]:
-        """Yield number, place and value of the elements start … stop − 1."""
+    def read(self, start: int, stop: int) -> Iterator[tuple[int, str, dict[str, Any]]]:
+        """Yield number, place and object of the elements start … stop − 1."""
         if start >= stop:
             return
         first = start // _EVERY
         with opened(self.path) as file:
             file.seek(self._places[first])
-            for number, value, _ in elements(file, self.path, first * _EVERY):
+            for number, record, _ in self._objects(file, first * _EVERY):
                 if number >= start:
-                    yield number, f"element {number}", value
+                    yield number, f"element {number}", record
                 if number + 1 >= stop:
                     return
+
+    def _objects(self, file: IO[bytes], first: int = 0) -> Iterator[tuple[int, dict[str, Any], int]]:
+        """Number, object and place of the elements from where a file stands."""
+        for number, value, (start, _) in elements(file, self.path, first):
+            if not isinstance(value, dict):
+                raise InputError(f"{self.path}, element {number} is no JSON object")
+            yield number, value, start
 
 
 _LONG = pa.decimal128(19)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from anisoalign.embeddings.text_lines import opened, refuse_utf16
 from anisoalign.encoders.fetching import content_at
-from anisoalign.encoders.items import TEXT_COLUMN, Item, file_state
+from anisoalign.encoders.items import TEXT_COLUMN, Item, OneFile
 from anisoalign.encoders.preparing import read_text
 from anisoalign.encoders.unreadable import UnreadableError
 
@@ -52,19 +51,17 @@ class LineIndex:
                     yield number, line
 
 
-class TextListing:
+class TextListing(OneFile):
     """Lines of a text file: texts, or paths of pictures or sounds (relative ones start at the file's folder).
 
     An item's id is the number of its line, from 0, so that an empty line keeps its number.
     """
 
     numbered = True
-    tabular = False
-    long_integers: frozenset[str] = frozenset()
 
     def __init__(self, path: Path, kind: str):
-        self.path, self.kind = path, kind
-        self.chosen: dict[str, Any] = {}
+        super().__init__(path)
+        self.kind = kind
         self._index = LineIndex(path)
         for _ in self._index.scan():
             pass
@@ -89,11 +86,3 @@ class TextListing:
             else:
                 content = {} if text is None else {self.kind: content_at(text, self.path.parent)}
                 yield Item(row, str(row), where, content, {"path": text})
-
-    def state(self) -> list[Any]:
-        """Name, size and time."""
-        return [file_state(self.path)]
-
-    def notes(self) -> list[str]:
-        """Nothing."""
-        return []

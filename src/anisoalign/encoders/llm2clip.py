@@ -15,7 +15,7 @@ import torch
 
 from anisoalign.embeddings import InputError
 from anisoalign.encoders.encoder import Encoder, fingerprint_of
-from anisoalign.encoders.hugging_face import loading
+from anisoalign.encoders.hugging_face import load_model, loading, pooled
 from anisoalign.encoders.opening import OpeningSettings, require, short_name, split_revision
 from anisoalign.encoders.preparing import Inputs, PicturePreparation, Preparation, Prepared, read_text
 
@@ -79,7 +79,7 @@ class _TextSide:
     def model(self) -> Any:
         halved = self._settings.device.type == "cuda" and self._settings.dtype != torch.float32
         dtype = torch.bfloat16 if halved else torch.float32
-        model, _ = _load(require("transformers", "transformers"), self.name, self._settings, dtype)
+        model, _ = load_model(self.name, self._settings, dtype)
         return model.to(self._settings.device).eval().requires_grad_(False)
 
     @cached_property
@@ -114,11 +114,11 @@ class Llm2ClipEncoder(Encoder):
     def _features(self, modality: str, inputs: Inputs) -> torch.Tensor:
         model: Any = self.model
         if modality == "image":
-            return _tensor(model.get_image_features(**inputs))
-        pooled = inputs.pop("pooled").unsqueeze(2)
+            return pooled(model.get_image_features(**inputs))
+        averaged = inputs.pop("pooled").unsqueeze(2)
         states = self.language_model(**inputs).last_hidden_state.float()
-        mean = (states * pooled).sum(1) / pooled.sum(1).clamp_min(1)
-        return _tensor(model.get_text_features(mean))
+        mean = (states * averaged).sum(1) / averaged.sum(1).clamp_min(1)
+        return pooled(model.get_text_features(mean))
 
     def weights(self, modality: str) -> dict[str, Any]:
         """As `Encoder.weights`; of texts, also which language model read them."""
@@ -144,10 +144,9 @@ def open_model(name: str, settings: OpeningSettings) -> Llm2ClipEncoder:
     InputError
         If a part cannot be loaded, or its code may not run.
     """
-    transformers = require("transformers", "transformers")
     vision, plus, text = name.partition("+")
     text = text if plus else TEXT_ENCODER
-    model, revision = _load(transformers, vision, settings, torch.float32)
+    model, revision = load_model(vision, settings)
     if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
         raise InputError(f"{vision} is no CLIP of LLM2CLIP: it lacks get_image_features or get_text_features")
     preparations: dict[str, Preparation] = {"image": PicturePreparation(_image_processor(vision, model, settings))}
@@ -159,17 +158,6 @@ def open_model(name: str, settings: OpeningSettings) -> Llm2ClipEncoder:
     encoder.text_side = _TextSide(text, settings)
     encoder.modalities = frozenset(("image", "text"))
     return encoder
-
-
-def _load(transformers: Any, name: str, settings: OpeningSettings, dtype: torch.dtype) -> tuple[Any, str | None]:
-    base, revision = split_revision(name)
-    options = {"revision": revision or "main", "trust_remote_code": settings.trust_remote_code}
-    with loading(base):
-        config = transformers.AutoConfig.from_pretrained(base, **options)
-        model = transformers.AutoModel.from_pretrained(
-            base, config=config, dtype=dtype, use_safetensors=None if settings.allow_pickle else True, **options
-        )
-    return model, getattr(config, "_commit_hash", None) or revision
 
 
 def _image_processor(name: str, model: Any, settings: OpeningSettings) -> Any:
@@ -209,7 +197,3 @@ def _is_without(name: str, file: str, revision: str) -> bool:
 
 def _width(model: Any) -> int:
     return int(model.config.projection_dim)
-
-
-def _tensor(made: Any) -> torch.Tensor:
-    return made if isinstance(made, torch.Tensor) else made.pooler_output

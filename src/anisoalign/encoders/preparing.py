@@ -5,6 +5,7 @@ A preparation holds a processor or tokenizer and no weights, so that it can be s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -107,21 +108,22 @@ class TextPreparation:
     def stack(self, pieces: list[str]) -> Prepared:
         """Tokens of the texts, padded."""
         made = self.tokenizer(pieces, padding=self.padding, truncation=True, max_length=self.limit, return_tensors="np")
-        return Prepared(dict(made), self._count_truncated(pieces))
-
-    def _count_truncated(self, pieces: list[str]) -> int:
-        """Count texts of more tokens than the limit, looking only at those that could be.
-
-        A token stands for at least a quarter of a character: one of UTF-8's at most four bytes.
-        """
-        long = [text for text in pieces if 4 * len(text) + 2 > self.limit]
-        if not long:
-            return 0
-        return sum(len(ids) > self.limit for ids in self.tokenizer(long, truncation=False, verbose=False)["input_ids"])
+        return Prepared(dict(made), count_longer(self.tokenizer, pieces, self.limit))
 
     def describe(self) -> dict[str, Any]:
         """Settings of the tokenizer."""
         return {"tokenizer": type(self.tokenizer).__name__, "max_length": self.limit, "padding": self.padding}
+
+
+def count_longer(tokenizer: Any, texts: Iterable[str], limit: int) -> int:
+    """Count texts of more tokens than the limit, looking only at those that could be.
+
+    A token stands for at least a quarter of a character: one of UTF-8's at most four bytes.
+    """
+    long = [text for text in texts if 4 * len(text) + 2 > limit]
+    if not long:
+        return 0
+    return sum(len(ids) > limit for ids in tokenizer(long, truncation=False, verbose=False)["input_ids"])
 
 
 class SoundPreparation:

@@ -14,7 +14,7 @@ from anisoalign.encoders import pictures, sounds
 from anisoalign.encoders.encoder import Encoder
 from anisoalign.encoders.hugging_face import loading
 from anisoalign.encoders.opening import OpeningSettings, require, short_name, split_revision
-from anisoalign.encoders.preparing import Inputs, Preparation, Prepared, read_text
+from anisoalign.encoders.preparing import Inputs, Preparation, Prepared, count_longer, read_text
 
 _SAFE, _PICKLE = ("model.safetensors", "model.safetensors.index.json"), "pytorch_model.bin"
 """Files of a module's weights."""
@@ -46,10 +46,7 @@ class _SentenceTransformerPreparation:
         limit, counter, prompt = self.model.max_seq_length, self.counter, _prompt(self.model) or ""
         if not limit or counter is None:
             return 0
-        long = [prompt + text for text in pieces if 4 * len(prompt + text) + 2 > limit]
-        if not long:
-            return 0
-        return sum(len(ids) > limit for ids in counter(long, truncation=False, verbose=False)["input_ids"])
+        return count_longer(counter, (prompt + text for text in pieces), limit)
 
     def describe(self) -> dict[str, Any]:
         """What is known of the model's own preprocessing."""

@@ -13,18 +13,19 @@ import pyarrow.parquet as pq
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
-from anisoalign.embeddings.formats.arrow import read_batches
+from anisoalign.embeddings.formats.arrow import read_batches, read_schema
 from anisoalign.embeddings.formats.columns import vector_type
 from anisoalign.embeddings.formats.parquet import open_parquet
 from anisoalign.encoders.column_types import EXACT
-from anisoalign.encoders.columns import ColumnNames, carried_names, cell_content, chosen_names
-from anisoalign.encoders.items import Item, file_state
+from anisoalign.encoders.columns import ColumnNames
+from anisoalign.encoders.items import Item
+from anisoalign.encoders.records import RecordListing
 
 _BATCH = 64
 """Rows in memory at a time: pictures are large."""
 
 
-class TableListing:
+class TableListing(RecordListing):
     """Rows of a table; columns other than pictures and sounds go along.
 
     Parameters
@@ -39,20 +40,14 @@ class TableListing:
         Columns of integers that a float may not hold.
     """
 
-    tabular = True
     rows: int
     """Number of rows, set by who reads the table."""
 
     def __init__(self, path: Path, kinds: tuple[str, ...], columns: ColumnNames, schema: pa.Schema, long: set[str]):
-        self.path, self.kinds = path, kinds
-        self._contents = columns.choose(kinds, schema.names, str(path))
-        self._id = columns.choose_id(schema.names, str(path))
-        self.numbered = self._id is None
-        self.chosen = chosen_names(self._contents, self._id)
+        contents, own = columns.choose(kinds, schema.names, str(path)), columns.choose_id(schema.names, str(path))
         plain = [name for name in schema.names if not _is_media(schema.field(name).type)]
         self._vectors = [name for name in plain if vector_type(schema.field(name).type) is not None]
-        plain = [name for name in plain if name not in self._vectors]
-        self._carried = carried_names(plain, self._contents, self._id)
+        super().__init__(path, contents, own, [name for name in plain if name not in self._vectors])
         fields = [pa.field(new, schema.field(name).type) for name, new in self._carried.items()]
         self.columns = pa.schema(fields)
         self.long_integers = frozenset(new for name, new in self._carried.items() if name in long)
@@ -61,17 +56,6 @@ class TableListing:
     def _wanted(self) -> list[str]:
         """Columns that are read."""
         return list(dict.fromkeys([*self._contents.values(), *self._carried, *([self._id] if self._id else [])]))
-
-    def _item(self, row: int, record: dict[str, Any]) -> Item:
-        cells = {kind: cell_content(kind, record[name], self.path.parent) for kind, name in self._contents.items()}
-        content = {kind: cell for kind, cell in cells.items() if cell is not None}
-        own = record[self._id] if self._id else row
-        columns = {new: record[name] for name, new in self._carried.items()}
-        return Item(row, "" if own is None else str(own), f"{self.path}, row {row}", content, columns)
-
-    def state(self) -> list[Any]:
-        """Name, size and time."""
-        return [file_state(self.path)]
 
     def notes(self) -> list[str]:
         """Say which columns do not go along: a result with two columns of vectors would not tell which are its own."""
@@ -103,7 +87,7 @@ class ParquetListing(TableListing):
                 for batch in file.iter_batches(size, row_groups=groups, columns=self._wanted, use_threads=False):
                     skip, keep = max(start - row, 0), stop - row
                     for offset, record in enumerate(_records(batch.slice(skip, max(keep - skip, 0))), skip):
-                        yield self._item(row + offset, record)
+                        yield self._item(row + offset, f"row {row + offset}", record)
                     row += len(batch)
                     if row >= stop:
                         return
@@ -115,12 +99,9 @@ class ArrowListing(TableListing):
     """Rows of an Arrow file or stream, as the `datasets` library saves them; parameters are those of `TableListing`."""
 
     def __init__(self, path: Path, kinds: tuple[str, ...], columns: ColumnNames):
-        batches = read_batches(path)
-        schema = next(batches)
-        assert isinstance(schema, pa.Schema)
+        schema = read_schema(path)
         self.rows, long = 0, set()
-        for batch in batches:
-            assert isinstance(batch, pa.RecordBatch)
+        for batch in read_batches(path):
             self.rows += len(batch)
             long |= {name for name in _integers(schema) if not _fits_floats(batch.column(name))}
         super().__init__(path, kinds, columns, schema, long)
@@ -129,13 +110,11 @@ class ArrowListing(TableListing):
         """Yield rows by their numbers; of the others nothing but headers is read where the file is mapped."""
         row = 0
         for batch in read_batches(self.path):
-            if not isinstance(batch, pa.RecordBatch):
-                continue
             low, high = max(start - row, 0), min(stop - row, len(batch))
             for first in range(low, high, _BATCH):
                 some = batch.select(self._wanted).slice(first, min(_BATCH, high - first))
                 for offset, record in enumerate(_records(some), first):
-                    yield self._item(row + offset, record)
+                    yield self._item(row + offset, f"row {row + offset}", record)
             row += len(batch)
             if row >= stop:
                 return

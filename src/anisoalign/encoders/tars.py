@@ -19,7 +19,7 @@ import pyarrow as pa
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.errors import one_line
 from anisoalign.embeddings.text_lines import opened
-from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, file_state
+from anisoalign.encoders.items import ENDINGS, TEXT_COLUMN, Item, OneFile
 from anisoalign.encoders.preparing import read_text
 from anisoalign.encoders.unreadable import UnreadableError
 
@@ -49,7 +49,7 @@ class _Links:
             self.targets[member.name] = member
 
 
-class TarListing:
+class TarListing(OneFile):
     """Samples of one tar.
 
     Parameters
@@ -60,33 +60,25 @@ class TarListing:
     """
 
     numbered = False
-    tabular = False
-    long_integers: frozenset[str] = frozenset()
 
     def __init__(self, path: Path, kinds: tuple[str, ...]):
-        self.path, self.kinds = path, kinds
-        self.chosen: dict[str, Any] = {}
-        self._rows, self._last = 0, ""
+        super().__init__(path)
+        self.kinds, self.rows, self._last = kinds, 0, ""
         endings: set[str] = set()
         links = _Links()
         with _opened(path) as tar:
             for self._last, members in _samples(tar, path, links):
-                self._rows += 1
+                self.rows += 1
                 endings.update(members)
             self._says_its_end = _says_its_end(tar)
         self._linked, self._others = tuple(links.targets), links.others
-        if not self._rows:
+        if not self.rows:
             raise InputError(f"{path} holds no samples")
         known = tuple(ending for kind in kinds for ending in ENDINGS[kind])
         if not endings & set(known):
             raise InputError(f"{path} holds no {' or '.join(kinds)} files, only: {', '.join(sorted(endings)[:12])}")
         texts = ".txt" in endings
         self.columns = pa.schema([pa.field(TEXT_COLUMN, pa.string())] if texts else [])
-
-    @property
-    def rows(self) -> int:
-        """Number of samples."""
-        return self._rows
 
     def read(self, start: int, stop: int) -> Iterator[Item]:
         """Yield samples by their positions with the bytes that are needed of them."""
@@ -126,10 +118,6 @@ class TarListing:
         if len(data) != member.size:
             raise InputError(f"{self.path} is cut short within {member.name}")
         return data
-
-    def state(self) -> list[Any]:
-        """Name, size and time."""
-        return [file_state(self.path)]
 
     def notes(self) -> list[str]:
         """Say what is not taken, and where the tar may have been cut, which only a missing mark at its end tells."""

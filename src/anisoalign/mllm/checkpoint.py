@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -134,23 +135,16 @@ def write_log(folder: Path, records: list[dict[str, Any]]) -> None:
     write_synced(folder / LOG, "".join(json.dumps(record) + "\n" for record in records))
 
 
-class LogFile:
-    """Lines of JSON, flushed one by one."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> Callable[[dict[str, Any]], None]:
-        self.file = self.path.open("a", encoding="utf-8")
+@contextmanager
+def appended(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that writes a record as a line at the end of a file, flushed one by one."""
+    with path.open("a", encoding="utf-8") as file:
 
         def write_line(record: dict[str, Any]) -> None:
-            self.file.write(json.dumps(record) + "\n")
-            self.file.flush()
+            file.write(json.dumps(record) + "\n")
+            file.flush()
 
-        return write_line
-
-    def __exit__(self, *_: Any) -> None:
-        self.file.close()
+        yield write_line
 
 
 def weights_checksum(parameters: dict[str, nn.Parameter]) -> str:

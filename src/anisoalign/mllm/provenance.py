@@ -9,11 +9,6 @@ from anisoalign.embeddings import EmbeddingSet, InputError
 from anisoalign.embeddings.provenance import Provenance, in_words, same_encoder
 
 
-def provenance_of(embeddings: EmbeddingSet) -> Provenance | None:
-    """What a set says of the encoder that made it, or None."""
-    return embeddings.provenance
-
-
 def check_encoder(expected: Provenance | None, found: Provenance | None, what: str, whose: str) -> None:
     """Raise InputError where both encoders are known and differ."""
     if expected is not None and found is not None and not same_encoder(expected, found):
@@ -22,7 +17,7 @@ def check_encoder(expected: Provenance | None, found: Provenance | None, what: s
 
 def check_side(embeddings: EmbeddingSet, side: str) -> None:
     """Raise InputError where a set says that it holds something else than is claimed of it."""
-    found = provenance_of(embeddings)
+    found = embeddings.provenance
     if found is None:
         return
     kind, moved = found.get("modality"), found.get("aligned_by")
@@ -42,7 +37,7 @@ def check_side(embeddings: EmbeddingSet, side: str) -> None:
 
 def check_aligner(aligner: Aligner, embeddings: EmbeddingSet) -> None:
     """Raise InputError where an aligner was fitted for another width or encoder, or is not the one that moved rows."""
-    name, found = embeddings.name, provenance_of(embeddings)
+    name, found = embeddings.name, embeddings.provenance
     check_width(aligner, embeddings, "aligner")
     check_encoder(source_of(aligner), found, name, "the aligner was fitted on")
     moved = (found or {}).get("aligned_by")

@@ -28,6 +28,7 @@ from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import sync_file
 from anisoalign.embeddings.errors import one_line
+from anisoalign.embeddings.manifest import read_json
 from anisoalign.embeddings.model_folder import check_model_place, model_folder, tensors_into
 from anisoalign.mllm.adapters import quiet_peft
 from anisoalign.mllm.card import card
@@ -173,10 +174,7 @@ def read_config(path: Path) -> dict[str, Any]:
     InputError
         If it cannot be read, is of another version, or lacks a key.
     """
-    try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path / CONFIG} cannot be read: {one_line(error)}") from error
+    config = read_json(path / CONFIG)
     if not isinstance(config, dict) or config.get("kind") != KIND:
         raise InputError(f"{path} is not a trained multimodal model")
     if config.get("schema_version") != SCHEMA_VERSION:

@@ -133,7 +133,7 @@ class Unfinished:
         """Where records of steps go."""
         if self.path is None or not self.processes.main:
             return nullcontext(lambda record: None)
-        return checkpoint.LogFile(self.path / checkpoint.LOG)
+        return checkpoint.appended(self.path / checkpoint.LOG)
 
     def checkpoint(self, step: int) -> None:
         """Keep the state after a step."""

@@ -29,7 +29,7 @@ class Spot:
     size: float = 6.0
 
 
-def label_spots(figure: Figure, axes: Axes, spots: Sequence[Spot], ink: str, muted: str, size: float = 9.0) -> None:
+def label_spots(figure: Figure, axes: Axes, spots: Sequence[Spot], ink: str, muted: str) -> None:
     """Write every spot's text near it, clear of the other texts and spots, with a thin line where it is far.
 
     Greedy, the most crowded spot first; deterministic. Axes limits and margins must be final.
@@ -51,7 +51,7 @@ def label_spots(figure: Figure, axes: Axes, spots: Sequence[Spot], ink: str, mut
         spot = spots[index]
         if not spot.text:
             continue
-        text = axes.text(0, 0, spot.text, fontsize=size, color=ink, in_layout=False)
+        text = axes.text(0, 0, spot.text, fontsize=9.0, color=ink, in_layout=False)
         extent = text.get_window_extent(renderer)
         others = [box for i, box in enumerate(taken) if i != index and spots[i].text]
         best = min(

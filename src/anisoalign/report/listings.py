@@ -20,6 +20,7 @@ from anisoalign.report.wording import (
     directions_compared,
     in_order,
     many,
+    measured,
     side_names,
     transfer_has_room,
 )
@@ -140,7 +141,7 @@ def costs_table(records: Sequence[Record]) -> Listing | None:
     shown = [record for record in records if record.get("fit_seconds") is not None and competing(record)]
     if not shown:
         return None
-    raw = next((r["recall_at_10"] for r in records if r["method"] == "identity" and "recall_at_10" in r), None)
+    raw = measured(records, "identity", "recall_at_10")
     head = [
         ("fit", "median seconds of one fit, reading the rows included"),
         ("transform, rows/s", "rows moved in a second"),

@@ -9,7 +9,18 @@ from anisoalign.report.choosing import KEPT
 from anisoalign.report.plate import Legend, Plate, View
 from anisoalign.report.rivals import can_trade_off, strength_of, target_reached
 from anisoalign.report.svg import BOTTOM, TOP, Chart
-from anisoalign.report.wording import REAL_TARGET, REALIGN, Record, competing, many, one, short_name, strengths
+from anisoalign.report.wording import (
+    REAL_TARGET,
+    REALIGN,
+    Record,
+    competing,
+    kind_of,
+    many,
+    measured,
+    one,
+    short_name,
+    strengths,
+)
 
 _SHAPES = {"method": ("method", "circle"), "control": ("muted", "square"), "oracle": ("target", "diamond")}
 _DIAL_LOOKS = ("source", "across dashed", "pairs dotted", "target dashed")
@@ -54,9 +65,7 @@ def trade_off(records: Sequence[Record], advised: str | None) -> Plate | None:
     for record in sorted(shown, key=lambda r: (r["method"] != advised, not competing(r))):
         _point(chart, record, record["method"] == advised, _family(record) in dials, low_x, low_y)
     legend += [
-        (_SHAPES[kind][0], _SHAPES[kind][1], text)
-        for kind, text in KINDS.items()
-        if any(record.get("kind", "method") == kind for record in shown)
+        (_SHAPES[kind][0], _SHAPES[kind][1], text) for kind, text in KINDS.items() if kind in map(kind_of, shown)
     ]
     best = next((record for record in shown if record["method"] == advised), None)
     words = "Up: meaning kept (Ψ). Right: target reached. A good method is near the star"
@@ -74,7 +83,7 @@ def trade_off(records: Sequence[Record], advised: str | None) -> Plate | None:
         [View("", chart.svg(f"Scatter plot of {len(shown)} methods. {words}{told}.", "trade-off-0"), words)],
         legend,
         ["method", "kind", "strength", "meaning kept", "target reached"],
-        [[r["method"], r.get("kind", "method"), "", r[KEPT], target_reached(r)[0]] for r in shown]
+        [[r["method"], kind_of(r), "", r[KEPT], target_reached(r)[0]] for r in shown]
         + [[family, "dial", t, y, x] for family, dial in dials.items() for t, x, y in dial],
         wide=True,
     )
@@ -140,7 +149,7 @@ def _corner(shown: Sequence[Record], dials: dict[str, Dial]) -> tuple[float, flo
 
 def _point(chart: Chart, record: Record, advised: bool, on_dial: bool, low_x: float, low_y: float) -> None:
     (x, dx), y, dy = target_reached(record), record[KEPT], record.get(f"{KEPT}_se", 0.0)
-    look, shape = _SHAPES[record.get("kind", "method")]
+    look, shape = _SHAPES[kind_of(record)]
     at, name = (max(x, low_x), max(y, low_y)), short_name(record["method"])
     outside = at != (x, y)
     if not outside:
@@ -161,8 +170,7 @@ def _point(chart: Chart, record: Record, advised: bool, on_dial: bool, low_x: fl
 
 def label_transfer(records: Sequence[Record], source: str, target: str) -> Plate | None:
     """Accuracy on real targets of a classifier trained on aligned rows."""
-    base = next((r["label_transfer"] for r in records if r["method"] == REALIGN and "label_transfer" in r), None)
-    real = next((r["label_transfer"] for r in records if r["method"] == REAL_TARGET and "label_transfer" in r), None)
+    base, real = (measured(records, method, "label_transfer") for method in (REALIGN, REAL_TARGET))
     rules = [(100 * base, "ReAlign", "muted")] if base is not None else []
     rules += [(100 * real, f"real {many(target)}", "target")] if real is not None else []
     return _ranked(
@@ -180,7 +188,7 @@ def label_transfer(records: Sequence[Record], source: str, target: str) -> Plate
 
 def plain_recall(records: Sequence[Record], source: str, target: str) -> Plate | None:
     """The price in plain retrieval: recall at 10 among targets alone, against raw rows."""
-    raw = next((r["recall_at_10"] for r in records if r["method"] == "identity" and "recall_at_10" in r), None)
+    raw = measured(records, "identity", "recall_at_10")
     if raw is None:
         return None
     return _ranked(
@@ -232,7 +240,7 @@ def _ranked(
     for row, (at, text, look) in enumerate(rules):
         chart.rule(at, text, look, row % 2)
     for i, (record, value) in enumerate(zip(shown, values, strict=True)):
-        look, shape = _SHAPES[record.get("kind", "method")]
+        look, shape = _SHAPES[kind_of(record)]
         error = factor * record.get(f"{metric}_se", 0.0)
         inside = value >= low
         if inside:
@@ -243,7 +251,7 @@ def _ranked(
             chart.text(chart.at_x(low) + 9, chart.at_y(i) + 4, f"{value:.1f}", "start", "small")
     best = max(rivals, key=lambda record: record[metric])
     title = title.format(best=short_name(best["method"]), value=factor * best[metric])
-    kinds = [k for k in _SHAPES if any(r.get("kind", "method") == k for r in shown)]
+    kinds = [k for k in _SHAPES if k in map(kind_of, shown)]
     return Plate(
         key,
         title,

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from anisoalign.embeddings.atomic import writable, write_synced
 from anisoalign.places import expanded
 from anisoalign.report import answers
 from anisoalign.report.choosing import Advice, advise
+from anisoalign.report.examples import Example, example_of, found_by
 from anisoalign.report.gap_charts import cosines, overlap, projection, residual_energy, residual_spectrum, spectra
 from anisoalign.report.incomplete import made_from
 from anisoalign.report.listings import (
@@ -39,27 +40,6 @@ if TYPE_CHECKING:
 
 TITLE = "Modality gap report"
 _FOLDER = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A row found: its picture and caption where known."""
-
-    side: str
-    name: str
-    caption: str
-    thumbnail: str
-    cosine: str
-    own: bool
-
-
-@dataclass(frozen=True)
-class Example:
-    """A query and what it finds before and after."""
-
-    caption: str
-    before: list[Neighbour]
-    after: list[Neighbour]
 
 
 @dataclass(frozen=True)
@@ -231,7 +211,7 @@ def _gap_sections(
         command = "anisoalign diagnose --source TEXT --target IMAGE --paired --report page.html"
         first = _unknown("gap", "Is there a gap?", command)
         answer = answers.Answer(first.answer.short, of_a_common_frame(views[0], source) if views else [], [])
-        return [Section(first.key, first.question, answer, plates=looks, missing=command)]
+        return [replace(first, answer=answer, plates=looks)]
     shapes = (spectra(gap, source, target), overlap(gap, source, target), residual_spectrum(gap), residual_energy(gap))
     return [
         Section("gap", "Is there a gap?", answers.is_there_a_gap(gap, source, target), looks),
@@ -246,9 +226,9 @@ def _method_section(results: Results, advice: Sequence[Advice], source: str, tar
     if shown is not None:
         entries = shown["neighbours"][: None if results.captions else _UNNAMED]
         extra = {
-            "examples": [_example(entry, results) for entry in entries],
+            "examples": [example_of(entry, results) for entry in entries],
             "examples_of": str(shown["method"]),
-            "examples_found": _found(entries, shown, results),
+            "examples_found": found_by(entries, shown, results),
         }
     phases = [plate for plate in (compasses(views, source, target), couplings(views, target)) if plate]
     if results.compare:
@@ -272,8 +252,7 @@ def _method_section(results: Results, advice: Sequence[Advice], source: str, tar
     if results.evaluate is not None:
         answer = answers.what_this_alignment_does(results.evaluate, source, target)
         return Section("methods", "What does the alignment do about it?", answer, phases=phases, **extra)
-    section = _unknown("methods", question, f"{_COMPARE} --report page.html")
-    return Section(section.key, question, section.answer, phases=phases, missing=section.missing, **extra)
+    return replace(_unknown("methods", question, f"{_COMPARE} --report page.html"), phases=phases, **extra)
 
 
 def _choice_section(results: Results, advice: Sequence[Advice], source: str, target: str) -> Section:
@@ -346,57 +325,3 @@ def _numbers(results: Results) -> list[Listing]:
         moved = controls_listing(gap)
         found += [moved] if moved else []
     return found
-
-
-def _example(entry: Mapping[str, Any], results: Results) -> Example:
-    caption = _caption("source", entry["row"], results)
-    return Example(caption, *([_neighbour(n, results) for n in entry[when]] for when in ("before", "after")))
-
-
-def _neighbour(found: Mapping[str, Any], results: Results) -> Neighbour:
-    side, row = found["side"], found["row"]
-    picture = results.thumbnails.get(str(row), "") if side == "target" else ""
-    return Neighbour(
-        side,
-        results.name(side),
-        _caption(side, row, results),
-        picture,
-        fixed(found["cosine"], 2),
-        bool(found.get("own")),
-    )
-
-
-def _caption(side: str, row: int, results: Results) -> str:
-    return results.captions.get(side, {}).get(str(row)) or f"{results.name(side)} no. {row}"
-
-
-def _found(entries: Sequence[Mapping[str, Any]], shown: Record, results: Results) -> str:
-    """What the examples find, against what could be expected, for few rows say little."""
-    source, target = results.name("source"), results.name("target")
-    rows_y, rows_x = shown["rows_source"], shown["rows_target"]
-
-    def count(when: str) -> str:
-        rows = [n for entry in entries for n in entry[when]]
-        return f"{sum(n['side'] == 'target' for n in rows)} of {len(rows)}"
-
-    fair = sum(len(entry["after"]) for entry in entries) * rows_x / max(rows_x + rows_y - 1, 1)
-    words = (
-        f"{len(entries)} {many(source)} drawn at random, each asked of a pool that holds {rows_x:,} {many(target)} and "
-        f"all other {many(source)}. Before, {count('before')} neighbours are {many(target)}; after "
-        f"{short_name(str(shown['method']))}, {count('after')}. Were both kinds shuffled, about {fair:.1f} would be."
-    )
-    with_own = [entry for entry in entries if any("own" in n for n in entry["after"])]
-    if with_own:
-        own = sum(any(n.get("own") for n in entry["after"]) for entry in with_own)
-        words += f" {own} of {len(with_own)} have their own {target} among them."
-    words += "".join(f" {sentence}" for sentence in of_a_common_frame(shown, source))
-    words += (
-        " These are a few examples and no measure. Penetration, over all tested rows, is forgiving: "
-        "it is nearly 1 wherever both kinds occur among the neighbours in fair numbers, as at one third."
-    )
-    if not results.captions:
-        words += (
-            " Rows go by their numbers, since the sets hold no captions; "
-            "--source-captions and --target-captions give them words."
-        )
-    return words

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from anisoalign.report.choosing import KEPT
 from anisoalign.report.drawing import ACROSS, INK, MUTED, PAIRED, SOURCE, TARGET, headline, new_figure, styled
 from anisoalign.report.labelling import Spot, label_spots
-from anisoalign.report.wording import REAL_TARGET, REALIGN, Record
+from anisoalign.report.wording import REAL_TARGET, REALIGN, Record, competing, kind_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ def trade_off(records: Sequence[Record]) -> Figure:
         spots += _between(line)
     for record in shown:
         (x, dx), y, dy = target_reached(record), record[KEPT], record.get(f"{KEPT}_se", 0.0)
-        marker, colour, _ = _LOOKS[record.get("kind", "method")]
+        marker, colour, _ = _LOOKS[kind_of(record)]
         dial = strength_of(record["method"])
         joined = dial is not None and dial[0] in families
         text = f"strength={dial[1]:g}" if joined and dial else str(record["method"])
@@ -135,7 +135,7 @@ def _corner(axes: Axes, shown: Sequence[Record]) -> tuple[float, float]:
 
     Controls and maps made with pairs beyond them go to the edge: in full view they would leave the methods one spot.
     """
-    rivals = [record for record in shown if record.get("kind", "method") == "method"] or list(shown)
+    rivals = list(filter(competing, shown)) or list(shown)
     reached, kept = [target_reached(r)[0] for r in rivals], [r[KEPT] for r in rivals]
     low_x, low_y = min([*reached, 0.8]), min([*kept, 0.8])
     span_x, span_y = max([*reached, 1.0]) - low_x, max([*kept, 1.0]) - low_y
@@ -149,7 +149,7 @@ def _corner(axes: Axes, shown: Sequence[Record]) -> tuple[float, float]:
 def _kinds_legend(figure: Figure, shown: Sequence[Record], families: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
-    kinds = [kind for kind in _LOOKS if any(r.get("kind", "method") == kind for r in shown)]
+    kinds = [kind for kind in _LOOKS if kind in map(kind_of, shown)]
     handles = [
         Line2D([], [], marker=_LOOKS[k][0], color=_LOOKS[k][1], linestyle="none", markersize=6.5, label=_LOOKS[k][2])
         for k in kinds
@@ -184,7 +184,7 @@ def label_transfer_bars(records: Sequence[Record]) -> Figure:
             axes.axvline(100.0 * lines[name], color=colour, linestyle=dashes, linewidth=1.2, label=text)
     for place, record in enumerate(shown):
         value, spread = 100.0 * record["label_transfer"], 100.0 * record.get("label_transfer_se", 0.0)
-        marker, colour, _ = _LOOKS[record.get("kind", "method")]
+        marker, colour, _ = _LOOKS[kind_of(record)]
         if value < low:
             marker, spread = "<", 0.0
         bar = {"marker": marker, "color": colour, "markersize": 6.5, "elinewidth": 1.4, "capsize": 3}
@@ -215,7 +215,7 @@ def _range(values: Sequence[float], spreads: Sequence[float]) -> tuple[float, fl
 
 
 def _transfer_title(shown: Sequence[Record]) -> str:
-    rivals = [r for r in shown if r.get("kind", "method") == "method"]
+    rivals = list(filter(competing, shown))
     if not rivals:
         return "Can a classifier trained on aligned rows label real targets?"
     best = max(rivals, key=lambda r: r["label_transfer"])

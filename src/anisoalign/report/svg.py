@@ -152,12 +152,11 @@ class Chart:
         x, y = self.place(point)
         self.parts.append(f'<circle class="tip" cx="{x:.1f}" cy="{y:.1f}" r="6" data-tip="{html.escape(text)}"/>')
 
-    def keep_line_free(self, points: Sequence[Point], size: float = 4.0) -> None:
+    def keep_line_free(self, points: Sequence[Point]) -> None:
         """Let no name be written over the straight lines between points."""
         for a, b in pairwise(points):
-            steps = [i / 8 for i in range(9)]
-            for share in steps:
-                self.keep_free((a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])), size)
+            for share in (i / 8 for i in range(9)):
+                self.keep_free((a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])), 4.0)
 
     def keep_free(self, point: Point, size: float = 6.0) -> None:
         """Let no name be written over a point."""

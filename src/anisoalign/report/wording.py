@@ -117,9 +117,19 @@ def of_a_common_frame(view: Record, source: str) -> list[str]:
     ]
 
 
+def kind_of(record: Record) -> str:
+    """Of what a record is: a method, a control, or an oracle, which is made with pairs."""
+    return record.get("kind", "method")
+
+
 def competing(record: Record) -> bool:
     """Whether the record is a method's, neither a control's nor that of a map made with pairs."""
-    return record.get("kind", "method") == "method"
+    return kind_of(record) == "method"
+
+
+def measured(records: Sequence[Record], method: str, key: str) -> float | None:
+    """What was measured of a method, None where it was not."""
+    return next((record[key] for record in records if record["method"] == method and key in record), None)
 
 
 def in_order(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:

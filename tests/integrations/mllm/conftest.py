@@ -24,6 +24,16 @@ class World(NamedTuple):
     text: np.ndarray
     image: np.ndarray
 
+    @property
+    def ids(self) -> list[str]:
+        """Of the records, in order."""
+        return [talk["id"] for talk in self.talks]
+
+    @property
+    def data(self) -> tuple[list[dict], tuple[np.ndarray, list[str]]]:
+        """The records and the rows of their texts, as `train` takes them."""
+        return self.talks, (self.text, self.ids)
+
 
 @pytest.fixture
 def world(tmp_path) -> World:

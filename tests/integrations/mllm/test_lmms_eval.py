@@ -54,7 +54,7 @@ def plugin(monkeypatch):
 @pytest.fixture
 def saved(world, make_model):
     model = make_model("qwen")
-    train(model, world.talks, (world.image, [t["id"] for t in world.talks]), StageSettings(batch_size=8, side="image"))
+    train(model, world.talks, (world.image, world.ids), StageSettings(batch_size=8, side="image"))
     model.save(world.folder / "model")
     return world.folder / "model"
 

@@ -109,7 +109,7 @@ def test_scoring(trained, world, run):
     assert found["groups"]["b"]["choice"]["rows"] == 1
     assert [json.loads(line)["id"] for line in said.read_text().splitlines()] == ["003", "004", "005", "006", "007"]
     assert run(*call, "--predictions", said).code == 2  # is not written over
-    table = {"key": [talk["id"] for talk in world.talks], "image": list(world.image), "text": list(world.text)}
+    table = {"key": world.ids, "image": list(world.image), "text": list(world.text)}
     pq.write_table(pa.table(table), world.folder / "both.parquet")
     both = ["score", trained, world.folder / "bench.jsonl", "--embeddings", world.folder / "both.parquet", "--json"]
     ended = run(*both)
@@ -164,9 +164,8 @@ def test_a_store_is_scored_as_what_it_is_made_of(trained, world, monkeypatch):
     model, read = load_mllm(trained, device="cpu"), []
     monkeypatch.setattr(scoring, "prepare_rows", lambda model, rows: read.append(rows) or torch.from_numpy(rows))
     asked = [{"id": talk["id"], "question": "Which?", "answer": "red"} for talk in world.talks]
-    ids = [talk["id"] for talk in world.talks]
-    store = EmbeddingStore(world.text, ids=ids, side="text")
-    for given, side in (((world.text, ids), "text"), (store, "text"), (store, None)):
+    store = EmbeddingStore(world.text, ids=world.ids, side="text")
+    for given, side in (((world.text, world.ids), "text"), (store, "text"), (store, None)):
         score(model, asked, given, side=side, batch_size=40)
     aligned = ReAlign().fit(world.text, world.image).transform(world.text)
     for rows in read:
@@ -176,7 +175,7 @@ def test_a_store_is_scored_as_what_it_is_made_of(trained, world, monkeypatch):
             score(model, asked, store, side=side)
     with pytest.raises(InputError, match="a store has its columns already"):
         score(model, asked, store, column="image")
-    other = EmbeddingStore(world.text, ids=ids, aligner=MeanShift().fit(world.text, world.image))
+    other = EmbeddingStore(world.text, ids=world.ids, aligner=MeanShift().fit(world.text, world.image))
     with pytest.raises(InputError, match="another one is given: MeanShift"):
         score(model, asked, other)
 

@@ -26,10 +26,9 @@ def measured(records):
 
 
 def test_those_held_out_are_measured_with_states_epochs_and_at_the_end(world, make_model):
-    ids = [talk["id"] for talk in world.talks]
     shown, model = [], make_model()
     settings = StageSettings(noise=0.05, **HELD)
-    log = train(model, world.talks, (world.text, ids), settings, progress=lambda *now: shown.append(now[3]))
+    log = train(model, *world.data, settings, progress=lambda *now: shown.append(now[3]))
     assert list(measured(log.records)) == [3, 4, 6, 8]
     assert shown[:2] == [None, None]
     assert shown[2:] == [log.held_out_losses[number] for number in (0, 1, 1, 2, 2, 3)]
@@ -39,7 +38,7 @@ def test_those_held_out_are_measured_with_states_epochs_and_at_the_end(world, ma
     _, held = parted(talks, settings)
     total = tokens = 0.0
     for number in np.flatnonzero(np.isin(talks.ids.to_pylist(), held.ids.to_pylist())):
-        data = Joined(talks, EmbeddingStore(world.text, ids=ids), model.chat, 512)
+        data = Joined(talks, EmbeddingStore(world.text, ids=world.ids), model.chat, 512)
         batch = data.batch(np.array([number]))  # without noise
         found = model(batch.input_ids, None, batch.labels, batch.embeddings)
         total, tokens = total + float(found.loss_sum), tokens + found.answer_tokens
@@ -47,7 +46,7 @@ def test_those_held_out_are_measured_with_states_epochs_and_at_the_end(world, ma
 
 
 def test_nothing_is_learned_from_those_held_out(world, make_model):
-    settings, ids = StageSettings(**HELD), [talk["id"] for talk in world.talks]
+    settings, ids = StageSettings(**HELD), world.ids
     learned, held = parted(Conversations(world.talks), settings)
     one, other = make_model(), make_model()
     train(one, world.talks, (world.text, ids), settings)
@@ -87,9 +86,7 @@ def test_another_share_makes_another_run(world, make_model, tmp_path):
 
 def test_nothing_is_dropped_where_they_are_measured(world, make_model):
     model = make_model("qwen")
-    data = Joined(
-        Conversations(world.talks), EmbeddingStore(world.text, ids=[t["id"] for t in world.talks]), model.chat, 512
-    )
+    data = Joined(Conversations(world.talks), EmbeddingStore(world.text, ids=world.ids), model.chat, 512)
     model.begin(StageSettings(learns="lora", lora_dropout=0.5, gradient_checkpointing=True, lora_rank=4))
     for value in model.trainable().values():
         value.data += 0.1
@@ -133,7 +130,7 @@ def test_a_loss_that_is_not_finite_is_null(world, make_model):
     model = make_model()
     model.lm.lm_head.weight.data[0, 0] = float("inf")
     talks = Conversations(world.talks)
-    data = Joined(talks, EmbeddingStore(world.text, ids=[talk["id"] for talk in world.talks]), model.chat, 512)
+    data = Joined(talks, EmbeddingStore(world.text, ids=world.ids), model.chat, 512)
     assert mean_loss(model, data, 8, Processes(), nullcontext) is None
 
 

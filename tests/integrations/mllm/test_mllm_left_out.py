@@ -22,27 +22,25 @@ pytestmark = pytest.mark.integration
 
 
 def test_conversations_whose_answer_is_cut_off_are_left_out_where_asked(world, make_model):
-    ids = [t["id"] for t in world.talks]
     settings = StageSettings(max_length=100, on_bad="skip", **STAGE)
     empty = {"id": "000", "caption": " "}
     model = make_model()
-    log = train(model, [*map(long, range(12)), *world.talks, empty], (world.text, ids), settings)
+    log = train(model, [*map(long, range(12)), *world.talks, empty], (world.text, world.ids), settings)
     assert log.left_out.count == 13
     assert len(log.left_out.first) == 10
     assert (model.stages[-1]["left_out"], model.stages[-1]["conversations"]) == (13, 40)
-    assert log.losses == train(make_model(), world.talks, (world.text, ids), settings).losses
+    assert log.losses == train(make_model(), *world.data, settings).losses
 
 
 def test_conversations_without_an_embedding_are_left_out_where_asked(world, make_model):
-    ids = [t["id"] for t in world.talks]
     settings = StageSettings(on_bad="skip", **STAGE)
     model = make_model()
-    log = train(model, world.talks, (world.text[:39], ids[:39]), settings)
+    log = train(model, world.talks, (world.text[:39], world.ids[:39]), settings)
     assert log.left_out.first == ("id '039': it has no embedding in embeddings",)
     assert (model.stages[-1]["left_out"], model.stages[-1]["conversations"]) == (1, 39)
-    assert log.losses == train(make_model(), world.talks[:39], (world.text, ids), settings).losses
+    assert log.losses == train(make_model(), world.talks[:39], (world.text, world.ids), settings).losses
     with pytest.raises(InputError, match="21 of 40 ids have no embedding, the first ten: '019'"):
-        train(make_model(), world.talks, (world.text[:19], ids[:19]), settings)
+        train(make_model(), world.talks, (world.text[:19], world.ids[:19]), settings)
 
 
 class TestRowsWithoutDirection:
@@ -53,7 +51,7 @@ class TestRowsWithoutDirection:
         """Embeddings of which two rows are bad, one of which no conversation is joined with."""
         rows = np.concatenate([world.text, world.text[:1]])
         rows[37, 3], rows[40] = np.nan, 0
-        ids = [*(t["id"] for t in world.talks), "nobody's"]
+        ids = [*world.ids, "nobody's"]
         if request.param == "npy":
             np.save(world.folder / "spoilt.npy", rows)
             pq.write_table(pa.table({"id": ids}), world.folder / "spoilt.ids.parquet")
@@ -77,7 +75,7 @@ class TestRowsWithoutDirection:
         log = train(model, world.talks, spoilt, settings)
         assert (log.left_out.count, model.stages[-1]["conversations"]) == (1, 39)
         others = [talk for talk in world.talks if talk["id"] != "037"]
-        data = (world.text, [t["id"] for t in world.talks])
+        data = (world.text, world.ids)
         assert log.losses == train(make_model(), others, data, settings).losses
         with pytest.raises(InputError, match=r"no conversation that can be used: 1 .*\n  id '037': its embedding"):
             train(make_model(), [world.talks[37]], spoilt, settings)
@@ -104,7 +102,7 @@ class TestRefusedByTheTemplate:
         """Conversations of which three begin with a system message, and their embeddings."""
         system = {"from": "system", "value": "be brief"}
         some = [{**t, "conversations": [system, *t["conversations"]]} for t in world.talks[:3]]
-        return [*some, *world.talks[3:]], (world.text, [t["id"] for t in world.talks])
+        return [*some, *world.talks[3:]], (world.text, world.ids)
 
     @pytest.fixture
     def model(self, make_model):
@@ -143,4 +141,4 @@ class TestRefusedByTheTemplate:
         with pytest.raises(
             InputError, match=r"1 conversation\(s\) .*\n  id '002': .* does not show where the answer of"
         ):
-            train(model, talks, (world.text, [t["id"] for t in world.talks]), StageSettings(**STAGE))
+            train(model, talks, (world.text, world.ids), StageSettings(**STAGE))

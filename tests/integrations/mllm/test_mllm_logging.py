@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.mark.parametrize("library", ["wandb", "trackio"])
 def test_losses_go_where_they_are_asked_to(world, make_model, monkeypatch, library):
-    ids, lines, ended = [t["id"] for t in world.talks], [], []
+    ids, lines, ended = world.ids, [], []
 
     class Run:
         def log(self, values, step):

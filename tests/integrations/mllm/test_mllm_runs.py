@@ -176,7 +176,7 @@ def test_stages_name_columns_of_one_table(world, saved_lm, run):
     assert run("train", settings, "--out", world.folder / "apart").code == 0
     vectors = {name: pa.array(getattr(world, name).tolist(), pa.list_(pa.float32(), 16)) for name in ("text", "image")}
     table = world.folder / "both.parquet"
-    pq.write_table(pa.table({"id": [talk["id"] for talk in world.talks], **vectors}), table)
+    pq.write_table(pa.table({"id": world.ids, **vectors}), table)
     call = ["train", settings, "--out", world.folder / "run"]
     for stage, column in (("pretrain", "text"), ("tune", "image")):
         call += ["--set", f"stages.{stage}.embeddings={table}", "--set", f"stages.{stage}.column={column}"]

@@ -58,20 +58,27 @@ def make_tokenizer(template: str | None = None, specials: tuple[str, ...] = ()) 
     return made
 
 
+def small(tokenizer: PreTrainedTokenizerFast, width: int = 32, layers: int = 2) -> dict[str, int]:
+    """Sizes that all of the models have."""
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
 def make_llama(tokenizer: PreTrainedTokenizerFast, seed: int = 0, width: int = 32, layers: int = 2) -> LlamaForCausalLM:
     """A Llama of a few ten thousand parameters."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=width,
+        **small(tokenizer, width, layers),
         intermediate_size=2 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
     )
     return LlamaForCausalLM(config).eval()
 
@@ -80,18 +87,13 @@ def make_qwen(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> Qwen3ForCaus
     """A Qwen 3 of a few ten thousand parameters, input and output embeddings tied."""
     torch.manual_seed(seed)
     config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
+        **small(tokenizer),
         intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=8,
         max_position_embeddings=512,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
     )
     return Qwen3ForCausalLM(config).eval()
 
@@ -100,17 +102,12 @@ def make_opt(tokenizer: PreTrainedTokenizerFast) -> OPTForCausalLM:
     """An OPT, whose layers drop values by probabilities of their own."""
     torch.manual_seed(0)
     config = OPTConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
+        **small(tokenizer),
         word_embed_proj_dim=32,
         ffn_dim=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
         max_position_embeddings=512,
         dropout=0.3,
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
     )
     return OPTForCausalLM(config).eval()
 
@@ -119,14 +116,9 @@ def make_falcon(tokenizer: PreTrainedTokenizerFast) -> FalconForCausalLM:
     """A Falcon, whose layers drop values by probabilities of their configuration."""
     torch.manual_seed(0)
     config = FalconConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
+        **small(tokenizer),
         hidden_dropout=0.3,
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
     )
     return FalconForCausalLM(config).eval()
 
@@ -135,18 +127,13 @@ def make_gemma(tokenizer: PreTrainedTokenizerFast) -> Gemma3ForConditionalGenera
     """A Gemma 3 with a vision tower, the language model a part of it, as its larger checkpoints are."""
     torch.manual_seed(0)
     text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 32,
+        **small(tokenizer),
         "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "head_dim": 8,
         "max_position_embeddings": 512,
         "sliding_window": 16,
         "bos_token_id": None,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
     }
     vision = {
         "hidden_size": 16,

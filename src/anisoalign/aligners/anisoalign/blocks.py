@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anisoalign.aligners.anisoalign.path import Move, in_turn, on_rows
+from anisoalign.aligners.anisoalign.path import Part, in_turn, on_rows
 from anisoalign.statistics import Moments
 
 BLOCK = 1024
-
-
-@runtime_checkable
-class Part(Protocol):
-    """A fitted map of rows that can be had in a precision."""
-
-    def move(self, dtype: torch.dtype) -> Move:
-        """The map in a precision."""
-        ...
 
 
 def thinned(rows: Float[np.ndarray, "n d"], most: int, seed: int) -> Float[np.ndarray, "m d"]:

@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anisoalign.aligners.anisoalign.blocks import Part, along, joined, mean_of, moments_of, thinned
+from anisoalign.aligners.anisoalign.blocks import along, joined, mean_of, moments_of, thinned
 from anisoalign.aligners.anisoalign.correction import Correction
 from anisoalign.aligners.anisoalign.coupling import COUPLED_ROWS, FEWEST, bandwidth_for, coupling, regress
 from anisoalign.aligners.anisoalign.mixing import MOST_ROWS, mixing_matrix
-from anisoalign.aligners.anisoalign.path import Affine, Guide, Start
+from anisoalign.aligners.anisoalign.path import Affine, Guide, Part, Start
 from anisoalign.aligners.anisoalign.polar_fit import Whole, fit_polar
 from anisoalign.aligners.anisoalign.polar_stage import PolarStage
 from anisoalign.aligners.anisoalign.rotation import fit_rotation, turn_of_means

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -61,8 +62,20 @@ def on_rows(move: Move) -> RowMap:
     return lambda rows: move(Scaled.of(rows)).rows_()
 
 
+class Part(ABC):
+    """A fitted map of rows that can be had in a precision."""
+
+    @abstractmethod
+    def move(self, dtype: torch.dtype) -> Move:
+        """The map of scaled rows."""
+
+    def at(self, dtype: torch.dtype) -> RowMap:
+        """The map of rows as they are."""
+        return on_rows(self.move(dtype))
+
+
 @dataclass(frozen=True)
-class Affine:
+class Affine(Part):
     """z = Norm(W y + b), followed where `shift` is given by Norm(z + shift)."""
 
     weight: Float[np.ndarray, "d d"]
@@ -81,13 +94,9 @@ class Affine:
 
         return apply
 
-    def at(self, dtype: torch.dtype) -> RowMap:
-        """The map of rows as they are."""
-        return on_rows(self.move(dtype))
-
 
 @dataclass(frozen=True)
-class Guide:
+class Guide(Part):
     """Bounded step towards the estimate of the targets that a row speaks of: z + δ, ‖δ‖ ≤ `bound`, onto the sphere.
 
     δ = step · (b(z) − z), shortened where it is longer than `bound`, with b(z) = Norm(W z + c).
@@ -131,13 +140,9 @@ class Guide:
 
         return apply
 
-    def at(self, dtype: torch.dtype) -> RowMap:
-        """The map of rows as they are."""
-        return on_rows(self.move(dtype))
-
 
 @dataclass(frozen=True)
-class Start:
+class Start(Part):
     """Where the dial begins: Norm(μx + s (y − μy)), ReAlign before its calibration."""
 
     source_mean: Float[np.ndarray, " d"]
@@ -148,10 +153,6 @@ class Start:
         """The map in a precision."""
         bias = torch.as_tensor(self.target_mean - self.scale * self.source_mean, dtype=dtype)
         return lambda rows: Scaled.on_sphere(torch.addcmul(bias, rows.values, rows.scale, value=self.scale))
-
-    def at(self, dtype: torch.dtype) -> RowMap:
-        """The map of rows as they are."""
-        return on_rows(self.move(dtype))
 
     def rotated(self, rotation: Float[np.ndarray, "d d"]) -> Affine:
         """Norm(μx + s R (y − μy))."""

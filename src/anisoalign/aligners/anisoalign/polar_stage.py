@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anisoalign.aligners.anisoalign.guarantee import block_factor, relative_bound
-from anisoalign.aligners.anisoalign.path import Arrays, Move, RowMap, Scaled
+from anisoalign.aligners.anisoalign.path import Arrays, Move, Part, Scaled
 from anisoalign.aligners.anisoalign.quantile_map import RadialMap
 from anisoalign.aligners.anisoalign.refinement import Bounds, Polar, Refinement, bounded, compose, outside
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings, ScorePrior
@@ -54,7 +54,7 @@ class PolarSettings:
 
 
 @dataclass(frozen=True)
-class PolarStage:
+class PolarStage(Part):
     """Fitted Stages 0–II: unit rows to unit rows, before the calibration.
 
     Parameters
@@ -116,20 +116,15 @@ class PolarStage:
         basis, centre = self.basis.to(polar.phase), self.centre.to(polar.phase)
         return compose(polar, basis) + (centre @ basis) @ basis.T
 
-    def at(self, dtype: torch.dtype) -> RowMap:
-        """The map of rows as they are, in a precision."""
-        stage = self.cast(dtype)
-
-        def apply(rows: Tensor) -> Tensor:
-            with torch.no_grad():
-                return normalize_(stage.unnormalised(stage.refine(stage.initialise(rows))))
-
-        return apply
-
     def move(self, dtype: torch.dtype) -> Move:
         """The map in a precision."""
-        apply = self.at(dtype)
-        return lambda rows: Scaled.of(apply(rows.rows()))
+        stage = self.cast(dtype)
+
+        def apply(rows: Scaled) -> Scaled:
+            with torch.no_grad():
+                return Scaled.of(normalize_(stage.unnormalised(stage.refine(stage.initialise(rows.rows())))))
+
+        return apply
 
     def relative_bound(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """ε of each row, of the refinement alone (docs/how-anisoalign-works.md); 0 without a refinement."""

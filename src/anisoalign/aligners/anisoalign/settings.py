@@ -13,6 +13,7 @@ from anisoalign.aligners.anisoalign.refinement import Bounds
 from anisoalign.aligners.anisoalign.rotation import ROTATIONS
 from anisoalign.aligners.anisoalign.score_prior import PriorSettings
 from anisoalign.aligners.parameters import FRAMES, at_least, in_unit_interval, is_number, one_of
+from anisoalign.aligners.shrinking import check_shrinkage
 from anisoalign.devices import find_device
 from anisoalign.embeddings import InputError
 from anisoalign.geometry.frame import resolve_rank
@@ -75,11 +76,7 @@ def check_values(model: Any) -> None:
         in_unit_interval("strength", model.strength)
     resolve_rank(np.ones(1), model.rank)
     for name in ("shrinkage", "guide_shrinkage"):
-        value = getattr(model, name)
-        if isinstance(value, str) and value != "auto":
-            raise ValueError(f"{name} must be a number in [0, 1] or 'auto', not {value!r}")
-        if value != "auto":
-            in_unit_interval(name, value)
+        check_shrinkage(getattr(model, name), name)
     for name in ("initial_strength", "restore_strength", "guide_step", "guide_bound", "neighbours", "balance"):
         in_unit_interval(name, getattr(model, name))
     if model.guide_bound == 0 or model.neighbours == 0:

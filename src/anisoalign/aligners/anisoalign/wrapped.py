@@ -1,4 +1,4 @@
-"""The wrapped Gaussian on the circle: density and score, exact (arXiv 2605.07825, Stage I)."""
+"""The score of the wrapped Gaussian on the circle, exact (arXiv 2605.07825, Stage I)."""
 
 from __future__ import annotations
 
@@ -12,22 +12,6 @@ WINDINGS = 4
 HARMONICS = 8
 SWITCH = 3.0
 """Variance above which the Fourier series is used: there both series are exact to rounding with the terms above."""
-
-
-def wrapped_log_density(
-    difference: Float[Tensor, "*shape"], variance: Float[Tensor, "*shape"]
-) -> Float[Tensor, "*shape"]:
-    """Log Σ_j N(δ + 2πj; 0, v), per radian; δ in [−π, π].
-
-    Examples
-    --------
-    >>> round(wrapped_log_density(torch.tensor(1.0), torch.tensor(100.0)).exp().item() * 2 * math.pi, 6)
-    1.0
-    """
-    exponents = -(difference[..., None] + _windings(difference)).square() / (2 * variance[..., None])
-    near = torch.logsumexp(exponents, dim=-1) - 0.5 * torch.log(2 * math.pi * variance)
-    far = torch.log1p(2 * _harmonics(difference, variance, torch.cos).sum(dim=-1)) - math.log(2 * math.pi)
-    return torch.where(variance < SWITCH, near, far)
 
 
 def wrapped_score(difference: Float[Tensor, "*shape"], variance: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -203,11 +203,11 @@ def _batches(settings: LanguageSettings) -> Iterator[tuple[torch.Tensor, torch.T
             yield encode(dialogues[batch * settings.batch : (batch + 1) * settings.batch])
 
 
-def accuracy_in_words(model: Any, rows: int, seed: int, start: int = 0) -> dict[str, float]:
+def accuracy_in_words(model: Any, rows: int, seed: int) -> dict[str, float]:
     """Share of first questions, by form, that the model answers exactly from a description it never saw."""
     found: dict[str, list[bool]] = {form: [] for forms in FORMS.values() for form in forms}
     dialogues, forms = [], []
-    for number, scene in enumerate(draw_scenes(rows, seed, LAW, start), start):
+    for number, scene in enumerate(draw_scenes(rows, seed, LAW)):
         description = caption(scene)
         for question in ask_all(read(description), number, np.random.default_rng([seed, number])):
             dialogues.append([(f"{description} {question.text}", question.answer)])

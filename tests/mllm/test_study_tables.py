@@ -1,50 +1,11 @@
-"""The tables of docs/study.md are those that its script makes from the study's JSON."""
+"""The study's rows, and the tables that are made of its runs."""
 
-import importlib.util
 import json
-import re
-from pathlib import Path
 
 import pytest
 
 from anisoalign.mllm.study.rows import ALL, FLOORS, TABLES
 from anisoalign.mllm.study.tables import PAPER, tabulate
-
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "study.md"
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("study_page", ROOT / "benchmarks" / "study_page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_tables_match_the_json(script):
-    page = PAGE.read_text(encoding="utf-8")
-    assert script.filled(page) == page
-
-
-def test_every_table_there_is_stands_on_the_page(script):
-    named = re.findall(r"<!-- table (.+?) -->", PAGE.read_text(encoding="utf-8"))
-    assert sorted(named) == sorted(script.tables())
-
-
-def test_a_changed_figure_is_seen(script):
-    page = PAGE.read_text(encoding="utf-8")
-    start = page.index("<!-- table text_only -->")
-    changed = page[:start] + re.sub(r"(\d)\.(\d) ", r"9\1.\2 ", page[start:], count=1)
-    assert changed != page
-    assert script.filled(changed) == page
-
-
-def test_linked_files_exist():
-    for link in re.findall(r"\]\(([^)#]+)\)", PAGE.read_text(encoding="utf-8")):
-        assert (PAGE.parent / link).exists(), link
 
 
 def test_rows_have_names_of_their_own_and_every_table_its_floor():
