@@ -33,6 +33,21 @@ def test_the_tables_of_the_pages_match_the_json():
         assert tables.filled(text) == text, f"{page.name}: run: python tools/page_tables.py"
 
 
+def test_what_results_were_measured_by_changes_no_table(monkeypatch):
+    tables = script("tools/page_tables.py")
+    load = tables.load
+
+    def with_environment(path):
+        found = load(path)
+        found = {"presets": found} if isinstance(found, list) else found
+        return {"environment": {"commit": "0123456789ab-dirty", "date": "2026-01-31"}, **found}
+
+    monkeypatch.setattr(tables, "load", with_environment)
+    for page in tables.PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert tables.filled(text) == text
+
+
 def test_the_plans_of_training_are_in_the_page():
     plans = script("tools/training_plans.py")
     text = plans.PAGE.read_text(encoding="utf-8")
