@@ -22,6 +22,7 @@ from anisoalign.report.wording import (
     directions_compared,
     in_common_frame,
     many,
+    of_both_frames,
     one,
     short_name,
 )
@@ -141,6 +142,8 @@ def what_methods_do(records: Sequence[Record], source: str, target: str) -> Answ
         f"{len(there)} of {len(rivals)} methods bring {many(source)} at least half-way among the {many(target)}; "
         f"they keep {kept[0]:.2f} to {kept[-1]:.2f} of the geometry (Ψ)."
     )
+    if of_both_frames(records):
+        sentences.append("Those of a common frame (frame=common) are for search, and not among these.")
     return Answer(short, sentences, [])
 
 

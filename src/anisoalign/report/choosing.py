@@ -60,7 +60,7 @@ USES = (
         "One index that holds {sources} and {targets}",
         "for one index of both",
         "mean_mixed_recall_at_10",
-        "recall @10 in the mixed pool, both ways",
+        "recall @10 both ways in the mixed pool",
     ),
     (
         "A classifier trained on {sources}, used on {targets}",
