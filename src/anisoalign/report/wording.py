@@ -245,6 +245,14 @@ def strengths(record: Record) -> str:
 
 
 def chosen_strengths(records: Sequence[Record]) -> list[str]:
-    """A sentence for each method that chose its strength itself, which is the same in either frame."""
-    chose = [record for record in records if "strength_lowest" in record]
-    return [f"{record['method']} chose its strength: {strengths(record)}" for record in of_one_frame(chose)]
+    """A sentence for each method that chose its strength itself; one for both frames, which a fit serves.
+
+    Examples
+    --------
+    >>> chose = {"strength_lowest": 0.3, "strength_highest": 0.3}
+    >>> chosen_strengths([{"method": "aniso-align", **chose}, {"method": "aniso-align:frame=common", **chose}])
+    ['aniso-align chose its strength: 0.3']
+    """
+    chose = {str(record["method"]): record for record in records if "strength_lowest" in record}
+    told = [name for name in chose if in_target_frame(name) == name or in_target_frame(name) not in chose]
+    return [f"{name} chose its strength: {strengths(chose[name])}" for name in told]
