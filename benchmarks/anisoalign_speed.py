@@ -28,6 +28,7 @@ from anisoalign.aligners.anisoalign.path import Start
 from anisoalign.aligners.anisoalign.premise import AlignmentWarning
 from anisoalign.embeddings.tiles import tile_rows_for
 from anisoalign.embeddings.workers import in_order
+from protocol import write
 from speed import AnonymousPeak
 
 HERE = Path(__file__).parent
@@ -156,7 +157,7 @@ def main() -> None:
     records = [measure(preset, source, target, options.repeats) for preset in ("default", "paper")]
     for record in records:
         print(json.dumps(record, indent=1))
-    (HERE / "anisoalign_speed.json").write_text(json.dumps(records, indent=1) + "\n")
+    write("anisoalign_speed", {"presets": records})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -316,15 +316,14 @@ def tables() -> dict[str, str]:
     }
 
 
-def filled(page: str) -> str:
-    """The page with every table replaced.
+def filled(page: str, made: Mapping[str, str]) -> str:
+    """A page with every table replaced by that of its name.
 
     Raises
     ------
     KeyError
         If the page names a table there is not.
     """
-    made = tables()
     pattern = re.compile(r"(<!-- table (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
     return pattern.sub(lambda m: f"{m[1]}\n{made[m[2]]}\n\n{m[3]}", page)
 
@@ -333,4 +332,4 @@ if __name__ == "__main__":
     from protocol import parser  # here, since a test loads this file from elsewhere
 
     parser(__doc__).parse_args()
-    PAGE.write_text(filled(PAGE.read_text()))
+    PAGE.write_text(filled(PAGE.read_text(), tables()))

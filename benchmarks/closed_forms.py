@@ -9,7 +9,6 @@ Real sets are folders of DIR with text.npy, image.npy and perhaps label.txt. Wri
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from anisoalign.comparison import DEFAULT_METHODS
 from anisoalign.embeddings import read_labels
 from anisoalign.report import comparison_markdown
 from anisoalign.worlds import RenderedWorld
-from protocol import parser
+from protocol import parser, write
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("ANISOALIGN_DATA", HERE.parent.parent / "shared" / "data"))
@@ -61,7 +60,7 @@ def main() -> None:
     results = {"world, shifted": on_world()}
     for folder in sorted(DATA.glob("*/image.npy")):
         results[folder.parent.name] = on_real(folder.parent)
-    (HERE / "closed_forms.json").write_text(json.dumps(results, indent=1) + "\n")
+    write("closed_forms", results)
     page = HERE.parent / "docs" / "closed-forms.md"
     head = page.read_text().split("<!-- tables -->")[0] if page.is_file() else ""
     tables = [

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from protocol import parser
+from protocol import parser, write
 
 HERE = Path(__file__).parent
 SETS = {"coco_clip": "image", "fashion_clip": "image", "esc50_clap": "audio"}
@@ -50,7 +50,7 @@ def main() -> None:
         if (data / name).is_dir():
             found[name] = diagnosed(data / name / "text.npy", data / name / f"{target}.npy")
     kept = {name: {key: value for key, value in one.items() if key in KEPT} for name, one in found.items()}
-    (HERE / "gaps.json").write_text(json.dumps(kept, indent=1) + "\n")
+    write("gaps", kept)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Writes latency.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -27,7 +26,7 @@ import torch
 
 import anisoalign as aa
 from anisoalign.serving import PRECISIONS, TARGETS, export, reader
-from protocol import Part, quiet, real, world
+from protocol import Part, quiet, real, world, write
 
 HERE = Path(__file__).parent
 METHODS: dict[str, Callable[[], Any]] = {
@@ -98,7 +97,7 @@ def main() -> None:
         for name in METHODS:
             record["methods"].append(measure(name, part, calls, Path(folder)))
             # After each method, so that an interruption loses one.
-            (HERE / "latency.json").write_text(json.dumps(record, indent=1) + "\n")
+            write("latency", record)
             for way in record["methods"][-1]["served"]:
                 print(
                     f"{name:20} {way['way']:16} {way.get('precision', ''):5} {way['milliseconds']:8.3f} ms", flush=True

@@ -223,6 +223,8 @@ def main() -> None:
     if options.child:
         child(options.child[0], Path(options.child[1]), Path(options.child[2]))
         return
+    from protocol import write  # not above, since a child measures the memory of its imports too
+
     data = options.data / f"{options.rows}x{DIM}"
     make_data(data, options.rows, DIM)
     if "four passes" in options.ways:
@@ -251,7 +253,7 @@ def main() -> None:
             flush=True,
         )
         record = {"rows": options.rows, "dim": DIM, "cores": os.cpu_count(), "results": results}
-        options.out.write_text(json.dumps(record, indent=1) + "\n")
+        write(options.out, record)
 
 
 if __name__ == "__main__":

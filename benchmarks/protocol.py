@@ -11,17 +11,21 @@ import json
 import os
 import platform
 import re
+import shutil
+import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+import anisoalign
 from anisoalign.aligners.anisoalign.premise import AlignmentWarning
 from anisoalign.comparison.split import split
 from anisoalign.comparison.table import CONTROL, METHOD, ORACLE, REAL, REFERENCE, Comparison, MethodScores, has_room
@@ -33,6 +37,8 @@ from anisoalign.worlds import RenderedWorld
 HERE = Path(__file__).parent
 FIGURES = HERE.parent / "docs" / "figures"
 DATA = Path(os.environ.get("ANISOALIGN_DATA", HERE.parent.parent / "shared" / "data"))
+CODE = ("src", ":(glob)benchmarks/*.py", "pyproject.toml")
+"""What results are made by."""
 SCENES = 2100
 """Seed of the first world drawn; no test and no other benchmark draws from here on."""
 METRICS = (
@@ -251,8 +257,31 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def write(name: str, results: dict[str, Any]) -> None:
-    """JSON beside the script."""
-    results = {"environment": {"python": platform.python_version(), "numpy": np.__version__}, **results}
-    (HERE / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
-    say(f"wrote {name}.json after {time.process_time():.0f} s of processor time")
+def write(to: str | Path, results: dict[str, Any]) -> None:
+    """JSON at a path, or of a name beside the script, with what it was measured by; results that say it keep that."""
+    path = HERE / f"{to}.json" if isinstance(to, str) else to
+    path.write_text(json.dumps({"environment": environment(), **results}, indent=1) + "\n")
+    say(f"wrote {path.name} after {time.process_time():.0f} s of processor time")
+
+
+def environment() -> dict[str, str]:
+    """Versions, the commit of this checkout, if it is one, and the day, all at the time of writing."""
+    versions = {"python": platform.python_version(), "numpy": np.__version__, "anisoalign": anisoalign.__version__}
+    commit = commit_of(HERE.parent)
+    return versions | ({"commit": commit} if commit else {}) | {"date": datetime.now(UTC).date().isoformat()}
+
+
+def commit_of(checkout: Path) -> str:
+    """Commit of a checkout, "-dirty" where code differs from it; empty outside git.
+
+    Results and pages do not count as code: scripts write them, and some after every set.
+    """
+    git = shutil.which("git")
+    if git is None:
+        return ""
+
+    def said(*words: str) -> str:
+        return subprocess.run([git, "-C", str(checkout), *words], capture_output=True, text=True).stdout.strip()
+
+    commit = said("rev-parse", "--short=12", "HEAD")
+    return f"{commit}-dirty" if commit and said("status", "--porcelain", "--", *CODE) else commit

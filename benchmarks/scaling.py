@@ -117,9 +117,12 @@ def main() -> None:
             shutil.rmtree(out)
         print(json.dumps(once(method, Path(data), Path(out))))
         return
+    from protocol import write  # not above, since a child measures the memory of its imports too
+
     record = {"cores": os.cpu_count(), "results": []}
     if options.out.exists() and not options.again:
         record = json.loads(options.out.read_text())
+        record.pop("environment", None)
     done = {(r["method"], r["rows"], r["dim"]) for r in record["results"]}
     for dim, sizes in SIZES.items():
         for rows in (rows for rows in sizes if rows <= options.largest):
@@ -131,7 +134,7 @@ def main() -> None:
             for method in missing:
                 found = measure(method, rows, dim, options.data, options.repeats)
                 record["results"].append(found)
-                options.out.write_text(json.dumps(record, indent=1) + "\n")
+                write(options.out, record)
                 print(
                     f"{method:20} {rows:>10,} x {dim:4}  fit {found['fit_seconds']:7.2f} s  "
                     f"transform {found['transform_seconds']:7.2f} s  ratio {found['ratio']:.2f}  "

@@ -207,6 +207,8 @@ def main() -> None:
         shutil.rmtree(out)
         print(json.dumps(run(method, Path(data), Path(out))))
         return
+    from protocol import write  # not above, since a child measures the memory of its imports too
+
     data = options.data / f"{options.rows}x{options.dim}"
     make_data(data, options.rows, options.dim)
     tenth = options.data / f"{options.rows // 10}x{options.dim}"
@@ -224,7 +226,7 @@ def main() -> None:
         print(f"{r['method']:20} {fit:12,.0f} {transform:17,.0f} {ratio:>20} {memory:>20}")
         print(f"{'':20} fit ratio {r['ratio_fit']:.2f}, transform ratio {r['ratio_transform']:.2f}")
     print(f"realign from the command line, whole processes: {record['command_line_realign_seconds']:.1f} s")
-    options.out.write_text(json.dumps(record, indent=1) + "\n")
+    write(options.out, record)
 
 
 if __name__ == "__main__":

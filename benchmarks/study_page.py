@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from anisoalign.mllm.study.rows import ABLATION, SCALING, TABLES, TEXT_ONLY
 from anisoalign.mllm.study.tables import claims_table, forms_table, table
+from anisoalign_tables import filled
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "study.md"
@@ -56,19 +56,6 @@ def tables() -> dict[str, str]:
         "claims": claims_table(found),
         "forms": forms_table(found, SHOWN),
     }
-
-
-def filled(page: str) -> str:
-    """The page with every table replaced.
-
-    Raises
-    ------
-    KeyError
-        If the page names a table there is not.
-    """
-    made = tables()
-    pattern = re.compile(r"(<!-- table (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-    return pattern.sub(lambda m: f"{m[1]}\n{made[m[2]]}\n\n{m[3]}", page)
 
 
 def draw() -> None:
@@ -120,5 +107,5 @@ if __name__ == "__main__":
     given = parser.parse_args().take
     if given is not None:
         shutil.copyfile(given, RESULTS)
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")
     draw()

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from anisoalign.embeddings import verify
 from anisoalign.embeddings.manifest import MANIFEST
+from protocol import write
 from speed import make_data
 
 HERE = Path(__file__).parent
@@ -98,7 +99,7 @@ def main() -> None:
         "same_bytes": all(same),
     }
     print(f"{options.rows:,} rows: {len(kills)} kills, the same bytes: {all(same)}")
-    options.out.write_text(json.dumps(record, indent=1) + "\n")
+    write(options.out, record)
 
 
 if __name__ == "__main__":

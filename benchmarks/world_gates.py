@@ -15,6 +15,7 @@ import numpy as np
 from anisoalign.worlds import DOMAINS, RenderedWorld
 from anisoalign.worlds.gates import gap_gates, to_dict, transfer_gates
 from anisoalign.worlds.train import TrainSettings, train
+from protocol import write
 
 PROMISES = {
     "centroid_gap": "0.5 – 1.0",
@@ -73,13 +74,13 @@ def main() -> int:
         record["domains"][domain] = results
         print(f"\n{domain}, shipped weights, {given.rows} pairs of each scene seed of {given.seeds}")
         print(table(results), flush=True)
-        given.out.write_text(json.dumps(record, indent=1) + "\n")
+        write(given.out, record)
     for seed in given.train_seeds:
         anew = RenderedWorld(train(TrainSettings(seed=seed, steps=given.steps)))
         results = measure(anew, DOMAINS[0], given.seeds, given.rows)
         record.setdefault("trained_anew", {})[str(seed)] = results
         print(f"\n{DOMAINS[0]}, trained anew from seed {seed}\n{table(results)}", flush=True)
-        given.out.write_text(json.dumps(record, indent=1) + "\n")
+        write(given.out, record)
     return 0
 
 

@@ -18,6 +18,7 @@ from anisoalign.worlds.domains import MENTIONS, SHIFTED, TRAINING, Domain
 from anisoalign.worlds.gates import gap_gates, to_dict, transfer_gates
 from anisoalign.worlds.towers import TowerSettings
 from anisoalign.worlds.train import TrainSettings, train
+from protocol import write
 
 SEEDS = (1, 2)
 SHOWN = ("centroid_gap", "paired_cosine", "residual_anisotropy", "effective_dimension", "recall_at_10")
@@ -85,7 +86,7 @@ def main() -> int:
     for name in given.only:
         record["variants"][name] = result = measure(VARIANTS[name], given.rows)
         print(f"| {name} |" + "|".join(f"{result[key]:.3f}" for key in SHOWN) + "|", flush=True)
-        given.out.write_text(json.dumps(record, indent=1) + "\n")
+        write(given.out, record)
     return 0
 
 

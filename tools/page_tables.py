@@ -190,6 +190,7 @@ def gaps() -> str:
     rows = [
         [GAPS[name], *(number(found[key]) for key in keys), number(found["residual_anisotropy"], 0)]
         for name, found in load("benchmarks/gaps.json").items()
+        if name in GAPS
     ]
     head = ["", *(f"`{key}`" for key in keys[:3]), "‖μ‖² of texts", "‖μ‖² of targets", "`residual_anisotropy`"]
     return table(head, rows)
@@ -237,13 +238,13 @@ def workers() -> str:
 
 def products() -> str:
     """AnisoAlign against the products that it cannot do without."""
-    rows = []
-    for r in load("benchmarks/anisoalign_speed.json"):
+    rows, found = [], load("benchmarks/anisoalign_speed.json")
+    for r in found["presets"] if isinstance(found, dict) else found:  # a list, before it said what it was measured by
         memory = f"{r['peak_anonymous_bytes_over_input'] / 1e6:,.0f} MB"
         fit = [f"{r['rows']:,} × {r['dim']}", number(r["fit_seconds"], 0), memory]
         for way in r["transforms"]:
-            found = way["ratio"]
-            ratio = f"{number(found[0])} ({number(found[1])} – {number(found[2])})" if found else "–"
+            spread = way["ratio"]
+            ratio = f"{number(spread[0])} ({number(spread[1])} – {number(spread[2])})" if spread else "–"
             name = f"{r['preset']}, strength {way['strength']:g}"
             rows.append([name, *fit, f"{way['rows_per_second']:,}", str(way["products"] or "–"), ratio])
     head = ["preset", "rows a side", "fit, s", "memory", "transform, rows/s", "products", "of their rate"]

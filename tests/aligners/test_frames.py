@@ -146,6 +146,12 @@ def test_files_that_say_nothing_are_told_from_rows_of_a_common_frame(planted, tm
     found = aa.evaluate(paths[0], tmp_path / "x-common.npy", paths[2])  # a warning would be an error
     assert found.frame == "common"
     aa.evaluate(paths[0], targets.transform(planted.target), paths[2])  # an array cannot say where it lies
+    with pytest.warns(UserWarning, match="the target rows lie in a common frame, the source rows do not say so"):
+        aa.diagnose(paths[0], tmp_path / "x-common.npy")
+    with pytest.warns(UserWarning, match="the source rows lie in a common frame, the target rows do not say so"):
+        aa.diagnose(paths[2], paths[1])
+    for pair in ((paths[2], tmp_path / "x-common.npy"), (planted.source, tmp_path / "x-common.npy"), paths[:2]):
+        aa.diagnose(*pair)
 
 
 def test_a_comparison_holds_rows_against_targets_of_their_frame(planted):

@@ -71,6 +71,21 @@ def test_a_method_named_twice_counts_once_and_a_page_is_told_apart(run, sides, t
     assert line.endswith("; 1 methods, 1 splits, not counting the page")
 
 
+def test_a_fit_of_both_frames_counts_once(run, sides, monkeypatch):
+    fit_work, counted = estimates._fit_work, []
+
+    def seen(spec, *rest):
+        counted.append(spec)
+        return fit_work(spec, *rest)
+
+    monkeypatch.setattr(estimates, "_fit_work", seen)
+    methods = ("realign:frame=common", "realign", "mean-shift")
+    both = ("--source", sides.text, "--target", sides.image, "--repeats", 1)
+    line = plan_of(run("compare", *both, *(word for name in methods for word in ("--method", name))))
+    assert line.endswith("; 3 methods, 1 splits")
+    assert sorted(counted) == ["mean-shift", "realign"]
+
+
 def test_which_rows_are_dropped_takes_a_pass_over_all_of_them(run, sides, aligned):
     three = ("--source", sides.text, "--target", sides.image, "--aligned", aligned)
     line = plan_of(run("evaluate", *three, "--sample", 60, "--bad-rows", "drop"))

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -224,6 +225,26 @@ def test_views_of_a_common_frame_show_its_method_among_targets_as_they_are(run, 
         (view,) = json.loads((tmp_path / f"{len(within)}.json").read_text())["views"]
         within.append(view["mean_within_aligned"])
     assert within[0] == pytest.approx(within[1])
+
+
+def test_the_commands_that_a_page_gives_run_and_put_both_sides_into_one_frame(run, sides, tmp_path, monkeypatch):
+    methods = ("--method=identity", "--method=mean-shift", "--method=mean-shift:frame=common")
+    assert (
+        run("compare", *both(sides), "--paired", "--repeats", 3, *methods, "--report", tmp_path / "page.html").code == 0
+    )
+    blocks = re.findall(r'<pre class="take"><code>(.*?)</code></pre>', (tmp_path / "page.html").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    places = {"TEXT": sides.text, "IMAGE": sides.image}
+    commands = [[places.get(word, word) for word in line.split()[1:]] for line in "\n".join(blocks).splitlines()]
+    assert [command[0] for command in commands].count("fit") == 1
+    written = [command[command.index("--out") + 1] for command in commands if command[0] == "transform"]
+    assert written == ["aligned", "aligned2", "targets2"]
+    for command in commands:
+        ended = run(*command)
+        assert ended.code == 0, ended.err
+    plain, texts, images = (aa.open_embeddings(tmp_path / name).take(range(150)).values for name in written)
+    assert np.abs(texts.mean(axis=0)).max() < 0.1 > np.abs(images.mean(axis=0)).max()
+    assert np.abs(plain.mean(axis=0)).max() > 0.2
 
 
 def in_a_common_frame(run, sides, folder, fitted="target"):

@@ -193,7 +193,7 @@ def test_norms_are_judged_and_stated(make_set, ragged):
 def test_mixed_norms_are_refused_with_a_choice(make_set, ragged):
     parts = [ragged[0], unit(ragged[2]).astype(np.float32)]
     folder = make_set(parts)
-    with pytest.raises(InputError, match=r"mixed.*part-1.*part-0.*--norms normalize"):
+    with pytest.raises(InputError, match=r"mixed.*part-1.*part-0.*--norms normalize.*norms='normalize'"):
         open_embeddings(folder)
     es = open_embeddings(folder, norms="normalize")
     assert es.norms == "mixed"

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from anisoalign.aligners import C3, ReAlign
 from anisoalign.aligners.saving import aligner_fingerprint
+from anisoalign.cli import app
 from anisoalign.embeddings import InputError, open_embeddings
 from anisoalign.embeddings.json_arrays import elements
+from anisoalign.geometry import normalize
 from anisoalign.mllm import Conversations, EmbeddingStore, StageSettings
 from anisoalign.mllm.held_out import parted
 from anisoalign.mllm.joined import corrupted
@@ -506,3 +508,17 @@ class TestHeldOut:
     def test_one_id_is_too_few(self):
         with pytest.raises(InputError, match=r"conversations: held_out = 0\.5 needs two ids at least, not 1"):
             self.held(captions(1), 0.5)
+
+
+def test_mixed_norms_are_refused_with_what_helps_where_there_is_no_option(tmp_path):
+    """`train`, `ask` and `score` have no --norms, and a mixed folder converted to a folder would stay mixed."""
+    rows = normalize(np.random.default_rng(0).normal(size=(8, 4)))
+    (tmp_path / "e").mkdir()
+    for name, part, ids in (("a", rows[:4], "abcd"), ("b", 3 * rows[4:], "efgh")):
+        table = pa.table({"id": list(ids), "embedding": part.tolist()})
+        pq.write_table(table, tmp_path / "e" / f"{name}.parquet")
+    with pytest.raises(InputError, match=r"norms are mixed.* `anisoalign convert` into one file"):
+        EmbeddingStore(tmp_path / "e", side="image")
+    app(["convert", str(tmp_path / "e"), str(tmp_path / "one.parquet")], standalone_mode=False)
+    store = EmbeddingStore(tmp_path / "one.parquet", side="image")
+    np.testing.assert_allclose(store.take(store.rows_of(["a", "h"])), rows[[0, 7]], atol=1e-6)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import anisoalign as aa
 from anisoalign.aligners import parse_method
 from anisoalign.comparison import (
+    DEFAULT_METHODS,
     Comparison,
     MethodScores,
     compare,
@@ -23,6 +24,7 @@ from anisoalign.comparison import (
 )
 from anisoalign.comparison.comparing import read_in_step
 from anisoalign.comparison.items import items_by_ids, items_of
+from anisoalign.comparison.repeat import Repeat
 from anisoalign.diagnostics.alignment import alignment_metrics
 from anisoalign.diagnostics.label_transfer import as_text, cross_fitted_label_transfer, label_transfer
 from anisoalign.embeddings import EmbeddingSet
@@ -487,3 +489,58 @@ def test_nothing_is_marked_by_labels_that_no_one_can_learn():
         assert records[0]["label_majority"] == pytest.approx(max(labels.mean(), 1 - labels.mean()))
         assert any("label_transfer_mark" in record for record in records) == learned
         assert any("geometry_consistency_mark" in record for record in records)
+
+
+BOTH_FRAMES = ("aniso-align", "aniso-align:frame=common")
+
+
+def test_by_default_methods_are_compared_in_both_frames():
+    assert {"mean-shift:frame=common", *BOTH_FRAMES} <= set(DEFAULT_METHODS)
+
+
+def test_one_fit_serves_both_frames(planted, monkeypatch):
+    y, x, _ = planted
+    fit, fits = Repeat.fit, []
+
+    def counted(repeat, model):
+        fits.append(model.name)
+        return fit(repeat, model)
+
+    monkeypatch.setattr(Repeat, "fit", counted)
+    options = {"paired": True, "repeats": 2, "dials": True}
+    together = compare_rows(y, x, methods=[BOTH_FRAMES[1], "realign", BOTH_FRAMES[0]], **options)
+    assert [name for name in fits if not name.startswith("oracle")] == ["realign", "aniso-align"] * 2
+    assert [entry.method for entry in together.methods[:3]] == [BOTH_FRAMES[1], "realign", BOTH_FRAMES[0]]
+    common, _, target, *_ = together.methods
+    assert common.costs["fit_seconds"] == target.costs["fit_seconds"]
+    assert (common.frame, target.frame) == ("common", "target")
+    assert (bool(common.dial), bool(target.dial)) == (False, True)  # curves weigh Ψ
+    for entry in (common, target):
+        (alone,) = (e for e in compare_rows(y, x, methods=[entry.method], **options).methods if e.kind == "method")
+        assert (alone.scores, alone.strengths) == (entry.scores, entry.strengths)
+
+
+def test_a_frame_that_there_is_not_is_refused(planted):
+    y, x, _ = planted
+    with pytest.raises(aa.InputError, match=r"mean-shift:frame=mean: frame must be one of target, common"):
+        compare_rows(y, x, methods=["mean-shift", "mean-shift:frame=mean"], repeats=1)
+
+
+def test_without_a_common_frame_other_methods_are_compared_all_the_same(planted):
+    constant = np.tile(planted.source[:1], (300, 1))
+    for methods in (["mean-shift", "mean-shift:frame=common"], ["mean-shift:frame=common", "realign"]):
+        found = compare_rows(constant, planted.target, methods=methods, repeats=1)
+        assert list(found.refused) == ["mean-shift:frame=common"]
+        assert "all source rows are the same" in found.refused["mean-shift:frame=common"]
+    with pytest.raises(aa.InputError, match="there is no common frame"):
+        compare_rows(constant, planted.target, methods=["mean-shift:frame=common"], repeats=1)
+
+
+def test_search_in_one_pool_is_measured_both_ways_together(planted):
+    x = planted.target
+    y = normalize(planted.source + 0.5 * np.random.default_rng(0).normal(size=x.shape))  # or all would be found
+    scores = compare_rows(y, x, paired=True, methods=["identity"], repeats=3).methods[0].scores
+    ways = scores["mixed_recall_at_10"], scores["reverse_mixed_recall_at_10"]
+    assert ways[0] != ways[1]
+    np.testing.assert_allclose(scores["mean_mixed_recall_at_10"], np.mean(ways, axis=0))
+    assert "mean_mixed_recall_at_10" not in compare_rows(y, x, methods=["realign"], repeats=1).to_dicts()[0]

@@ -3,9 +3,10 @@
 import pytest
 
 from anisoalign.comparison import Comparison, MethodScores
-from anisoalign.report.answers import what_it_costs, what_kind, which_one
+from anisoalign.report.answers import what_it_costs, what_kind, what_methods_do, which_one
 from anisoalign.report.choosing import advise, methods_to_show
 from anisoalign.report.listings import methods_table
+from anisoalign.report.method_charts import trade_off
 from anisoalign.report.wording import transfer_has_room
 
 
@@ -21,7 +22,7 @@ def record(method, kept, reached, kind="method", **more):
     }
 
 
-RAW = record("identity", 1.0, 0.0, "control", recall_at_10=0.9, mixed_recall_at_10=0.0)
+RAW = record("identity", 1.0, 0.0, "control", recall_at_10=0.9, mean_mixed_recall_at_10=0.0)
 
 
 def by_metric(records):
@@ -36,10 +37,69 @@ def test_the_best_balance_is_advised_and_neither_end_alone():
 
 
 def test_rows_of_a_common_frame_are_advised_for_search_and_not_as_substitutes():
-    here, there = record("realign", 0.9, 0.8, mixed_recall_at_10=0.5), record("realign:frame=common", 0.9, 0.9)
-    found = by_metric([RAW, here, {**there, "mixed_recall_at_10": 0.6}])
-    assert found["balance"].method == "realign"
-    assert found["mixed_recall_at_10"].method == "realign:frame=common"
+    measured = {"label_transfer": 0.7, "mean_mixed_recall_at_10": 0.6, "recall_at_10": 0.95}
+    there = record("realign:frame=common", 0.9, 0.9, **measured)
+    here = record("realign", 0.9, 0.8, label_transfer=0.6, mean_mixed_recall_at_10=0.5, recall_at_10=0.8)
+    found = by_metric([RAW, there, here])
+    assert (found["balance"].method, found["label_transfer"].method) == ("realign", "realign")
+    assert found["mean_mixed_recall_at_10"].method == found["recall_at_10"].method == "realign:frame=common"
+
+
+def test_a_mixed_index_is_searched_both_ways():
+    one_way = record("one-way", 0.9, 0.9, mixed_recall_at_10=0.6, mean_mixed_recall_at_10=0.3)
+    both = record("both", 0.8, 0.8, mixed_recall_at_10=0.5, mean_mixed_recall_at_10=0.45)
+    assert by_metric([RAW, one_way, both])["mean_mixed_recall_at_10"].method == "both"
+
+
+def test_geometry_kept_decides_within_a_frame_alone():
+    """Of three that find equally much the two of the common frame are compared, which is that of the best."""
+    near = {"mean_mixed_recall_at_10": 0.59, "mean_mixed_recall_at_10_mark": "within_noise"}
+    best = {"mean_mixed_recall_at_10": 0.6, "mean_mixed_recall_at_10_mark": "best"}
+    records = [
+        record("general", 0.99, 0.99, mean_mixed_recall_at_10=0.2),
+        record("a", 0.95, 0.8, **near),
+        record("b:frame=common", 0.7, 0.8, **near),
+        record("c:frame=common", 0.6, 0.8, **best),
+    ]
+    assert by_metric(records)["mean_mixed_recall_at_10"].method == "b:frame=common"
+    assert by_metric([records[0] | near, *records[1:]])["mean_mixed_recall_at_10"].method == "general"
+
+
+FRAMED = [
+    RAW,
+    record("realign", 0.9, 0.8, mean_mixed_recall_at_10=0.5),
+    record("mean-shift", 0.95, 0.7, mean_mixed_recall_at_10=0.4),
+    record("realign:frame=common", 0.4, 1.0, mean_mixed_recall_at_10=0.7),
+]
+
+
+def test_what_is_said_of_geometry_kept_is_said_within_one_frame():
+    does = what_methods_do(FRAMED, "text", "image")
+    assert does.short.startswith("2 of 2 methods")
+    assert "they keep 0.90 to 0.95 of the geometry" in does.short
+    assert does.sentences[-1] == "Those of a common frame (frame=common) are for search, and not among these."
+    assert "frame=common" not in " ".join(what_methods_do(FRAMED[:3], "text", "image").sentences)
+    told = which_one(advise(FRAMED, "text", "image"), FRAMED, "text", "image")
+    assert told.short == "To train on texts as images: realign; for one index of both: realign (frame=common)."
+    trade = told.sentences[-1]
+    assert "realign (frame=common) has 0.70 in recall @10 both ways in the mixed pool against 0.50 of realign" in trade
+    assert "images are moved too, and aligned rows are no substitutes for images as they are" in trade
+    assert "Ψ 0.40" not in trade
+    plate = trade_off(FRAMED, "realign")
+    assert [row[0] for row in plate.rows] == ["identity", "realign", "mean-shift"]
+    assert "Methods of a common frame (frame=common) are left out" in plate.caption
+    assert "frame=common" not in trade_off(FRAMED[:3], "realign").caption
+    alone = [FRAMED[0], FRAMED[3]]  # then within that frame
+    assert what_methods_do(alone, "text", "image").short.startswith("1 of 1 methods")
+    listed = methods_table(FRAMED)
+    balances = dict(zip([name for name, _ in listed.groups[0]], [c[0].text for _, c in listed.groups[0]], strict=True))
+    assert (balances["realign"], balances["realign:frame=common"]) == ("0.85", "")
+    assert any("take no part in Ψ" in note for note in listed.notes)
+
+
+def test_a_method_in_both_frames_is_shown_once():
+    assert methods_to_show(FRAMED) == ["realign"]
+    assert methods_to_show(FRAMED[2:]) == ["mean-shift", "realign:frame=common"]
 
 
 def test_where_most_sources_repeat_nothing_is_advised_by_what_goes_by_neighbours():
@@ -70,10 +130,10 @@ def test_controls_and_bounds_are_never_advised():
 
 
 def test_within_noise_the_smallest_change_is_taken_and_the_others_are_named():
-    best = record("far", 0.7, 0.9, mixed_recall_at_10=0.80, mixed_recall_at_10_mark="best")
-    near = record("near", 0.9, 0.9, mixed_recall_at_10=0.79, mixed_recall_at_10_mark="within_noise")
-    worse = record("realign", 0.99, 0.1, mixed_recall_at_10=0.5)
-    found = by_metric([RAW, best, near, worse])["mixed_recall_at_10"]
+    best = record("far", 0.7, 0.9, mean_mixed_recall_at_10=0.80, mean_mixed_recall_at_10_mark="best")
+    near = record("near", 0.9, 0.9, mean_mixed_recall_at_10=0.79, mean_mixed_recall_at_10_mark="within_noise")
+    worse = record("realign", 0.99, 0.1, mean_mixed_recall_at_10=0.5)
+    found = by_metric([RAW, best, near, worse])["mean_mixed_recall_at_10"]
     assert (found.method, found.best, found.alike) == ("near", "far", ("far",))
 
 

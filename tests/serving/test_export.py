@@ -8,10 +8,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import anisoalign as aa
 from anisoalign.aligners import METHODS
 from anisoalign.aligners.saving import aligner_fingerprint
+from anisoalign.cli import app
 from anisoalign.embeddings import EmbeddingWriter, InputError
 from anisoalign.serving import PRECISIONS, TARGETS, export, reader, serving_module
 
@@ -291,6 +293,24 @@ def test_the_command_states_the_loss(fitted, rows, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert "int8" in ended.stdout
     assert "on 300 rows (source): cosine 0.99" in ended.stdout
+
+
+def test_the_other_side_is_measured_on_targets_and_speaks_of_them(fitted, rows, tmp_path):
+    fitted("realign").save(tmp_path / "m")
+    holed = rows[1].copy()
+    holed[7] = np.nan
+    for kind, values in (("text_emb", rows[0]), ("img_emb", holed)):  # clip-retrieval's layout, of both sides
+        (tmp_path / "both" / kind).mkdir(parents=True)
+        np.save(tmp_path / "both" / kind / f"{kind}_0.npy", values)
+    words = ["export", tmp_path / "m", "--to", "torch-export", "--out", tmp_path / "m.pt2", "--side", "target"]
+    words += ["--frame", "common", "--source", tmp_path / "both"]
+    ended = CliRunner().invoke(app, list(map(str, words)))
+    assert str(ended.exception).startswith(f"target: {tmp_path / 'both' / 'img_emb' / 'img_emb_0.npy'}, shard 0, row 7")
+    ended = CliRunner().invoke(app, [*map(str, words), "--bad-rows", "drop"])
+    assert ended.exit_code == 0, ended.stderr
+    assert "on 299 rows (target): cosine 1.0" in ended.stdout
+    assert "target: 300 x 16" in ended.stderr
+    assert "source" not in ended.stderr
 
 
 def test_a_sample_of_another_encoder_is_refused_unless_forced(rows, tmp_path):

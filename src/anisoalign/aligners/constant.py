@@ -14,6 +14,10 @@ SIDES = Value(
 )
 
 
+class NoCommonFrameError(InputError):
+    """A side is one row over and over, of which nothing is left less its own mean."""
+
+
 def constant_sides(source: Moments, target: Moments) -> list[str]:
     """The sides of a fit that do not vary but for rounding.
 
@@ -35,9 +39,9 @@ def remember_constant(model: Any, sides: Sequence[str]) -> None:
 
 
 def refuse_constant(frame: str, sides: Sequence[str]) -> None:
-    """Raise InputError where a side that does not vary would be mapped into a common frame."""
+    """Raise NoCommonFrameError where a side that does not vary would be mapped into a common frame."""
     if frame == "common" and sides:
-        raise InputError(
+        raise NoCommonFrameError(
             f"all {sides[0]} rows are the same: less their mean nothing is left of them, so that there is no common "
             "frame; frame='target' there is"
         )

@@ -49,7 +49,8 @@ def compare(
 ) -> None:
     """Fit every method on one part of the rows, measure on another, repeat: mean ± standard error.
 
-    A method that refuses to be fitted on the sets is left out, and stderr says why.
+    A method that refuses to be fitted on the sets is left out, and stderr says why. With NAME:frame=common each side is
+    less its own mean, for search: a fit serves both frames, and Ψ is not held against that of other methods.
 
     No item gives both its source and its target to a fit: sets of equal length are split in step, pairs with equal
     targets together, sets of another length or order by the ids that they have in common; without such ids each by

@@ -75,14 +75,16 @@ def tell_comparison(
     """State what comparing methods will read, hold and take: fits on two fifths of the rows, figures on one."""
     from anisoalign.aligners import parse_method
     from anisoalign.aligners.anisoalign.work import Work, measured_work
+    from anisoalign.comparison.repeating import fits_of
     from anisoalign.statistics import float64_below
 
     _check(list(sets.values()), paired)
-    methods = list(dict.fromkeys(methods))
+    fits = fits_of(methods)
     rows, d = min(sample, max(embeddings.rows for embeddings in sets.values())), _width(sets)
-    work = sum((_fit_work(spec, parse_method(spec), 2 * rows // 5, d) for spec in methods), Work())
-    work += measured_work(rows // 5, d).times(len(methods))
-    more = f"; {len(methods)} methods, {repeats} splits{_besides(labelled, paged)}"
+    work = sum((_fit_work(spec, parse_method(spec), 2 * rows // 5, d) for spec, *_ in fits), Work())
+    count = sum(map(len, fits))
+    work += measured_work(rows // 5, d).times(count)
+    more = f"; {count} methods, {repeats} splits{_besides(labelled, paged)}"
     _tell_sampled(sets, sample, float64_below(rows, dtype), work.times(repeats), more)
 
 

@@ -66,7 +66,7 @@ def export(
     fitted = frames.placed(aa.load(model), frame, side)
     rows = None
     if source is not None:
-        rows = opening.open_set(source, "source", column, bad_rows, norms, memory)
+        rows = opening.open_set(source, side.value, column, bad_rows, norms, memory, "--source-column")
     made = write(
         fitted, out, to=to.value, precision=precision.value, source=rows, sample=sample, seed=seed, force=force
     )

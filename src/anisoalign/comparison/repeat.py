@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,6 +45,13 @@ class Sets:
         return as_text(self.source_labels), as_text(self.target_labels)
 
 
+class Fitted(NamedTuple):
+    """A fitted method, and the seconds that its fit took."""
+
+    model: Aligner | Oracle
+    seconds: float
+
+
 @dataclass
 class Repeat:
     """A split of the sets, with the moments that all methods are fitted from, taken once.
@@ -68,8 +76,8 @@ class Repeat:
             self.moments[order] = _moments(self.fit_y, order), _moments(self.fit_x, order)
             self.seconds[order] = time.perf_counter() - started
 
-    def fit(self, model: Aligner | Oracle, scores: MethodScores) -> None:
-        """Fit a method from the moments of the split, oracles on the sources' own targets, and note the seconds."""
+    def fit(self, model: Aligner | Oracle) -> Fitted:
+        """Fit a method from the moments of the split, oracles on the sources' own targets."""
         started, shared = time.perf_counter(), 0.0
         if isinstance(model, Oracle):
             model.fit(self.fit_y, self.sets.target[self.part.fit_source])
@@ -78,13 +86,14 @@ class Repeat:
         else:
             shared = self.seconds[model.order]
             self._calibrated(model.fit_from_statistics(*self.moments[model.order]))
-        scores.spend(fit_seconds=shared + time.perf_counter() - started)
+        return Fitted(model, shared + time.perf_counter() - started)
 
-    def measure(self, model: Aligner | Oracle, scores: MethodScores, dial: bool) -> None:
+    def measure(self, fitted: Fitted, scores: MethodScores, dial: bool) -> None:
         """Map the tested rows by a fitted method, and append what is found; with `dial` at other strengths too."""
-        started = time.perf_counter()
+        model, started = fitted.model, time.perf_counter()
         aligned = self._transform(model, self.test_y, first=len(self.fit_y))
         scores.spend(
+            fit_seconds=fitted.seconds,
             transform_rows_per_second=len(self.test_y) / max(time.perf_counter() - started, 1e-9),
             model_bytes=sum(value.nbytes for value in vars(model).values() if isinstance(value, np.ndarray)),
         )
@@ -123,11 +132,15 @@ class Repeat:
         return model.calibrate(self.fit_y, dtype=self.fit_y.dtype.name) if model.calibrated else model
 
     def _along_the_dial(self, model: Aligner | Oracle) -> Iterator[tuple[float, Aligner]]:
-        """The model at each strength of `DIAL`, without refitting where it can; each family once a repeat."""
+        """The model at each strength of `DIAL`, without refitting where it can; each family once a repeat.
+
+        Of methods that differ in the frame alone the first is turned: curves weigh Ψ, which does not compare frames.
+        """
         params = model.get_params() if isinstance(model, Aligner) else {}
         if not isinstance(model, Aligner) or "strength" not in params:
             return
-        family = (model.name, *sorted((key, repr(value)) for key, value in params.items() if key != "strength"))
+        kept = (item for item in params.items() if item[0] not in ("strength", "frame"))
+        family = (model.name, *sorted((key, repr(value)) for key, value in kept))
         if family in self.turned:
             return
         self.turned.add(family)
@@ -147,7 +160,11 @@ class Repeat:
         for key in ("schema_version", "rows_source", "rows_target", "k"):
             del metrics[key]
         reached = min(metrics["target_penetration"], metrics["target_coverage"])
-        return {**metrics, "balance": balance(metrics["geometry_consistency"], reached)}
+        metrics["balance"] = balance(metrics["geometry_consistency"], reached)
+        if self.sets.paired:
+            both = metrics["mixed_recall_at_10"] + metrics["reverse_mixed_recall_at_10"]
+            metrics["mean_mixed_recall_at_10"] = both / 2
+        return metrics
 
     @staticmethod
     def _transform(model: Aligner | Oracle, rows: np.ndarray, first: int) -> np.ndarray:

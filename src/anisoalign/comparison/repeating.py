@@ -8,11 +8,13 @@ from functools import partial
 
 import numpy as np
 
-from anisoalign.aligners import parse_method
+from anisoalign.aligners import Aligner, parse_method
 from anisoalign.aligners.anisoalign.premise import PremiseError
+from anisoalign.aligners.constant import NoCommonFrameError
 from anisoalign.aligners.oracle import ORACLES
+from anisoalign.aligners.oracle.base import Oracle
 from anisoalign.comparison.items import items_of_pairs
-from anisoalign.comparison.repeat import Repeat, Sets
+from anisoalign.comparison.repeat import Fitted, Repeat, Sets
 from anisoalign.comparison.split import MINIMUM_ROWS, Split, split
 from anisoalign.comparison.table import CONTROL, METHOD, ORACLE, REAL, REFERENCE, Comparison, MethodScores
 from anisoalign.diagnostics.alignment import default_k
@@ -31,6 +33,7 @@ from anisoalign.embeddings.arguments import check_seed, check_whole
 DEFAULT_METHODS = (
     "identity",
     "mean-shift",
+    "mean-shift:frame=common",
     "c3",
     "standardize",
     "realign",
@@ -44,6 +47,7 @@ DEFAULT_METHODS = (
     "memory-projection",
     "random-target",
     "aniso-align",
+    "aniso-align:frame=common",
 )
 CONTROLS = ("identity", "random-target")
 DIAL_REPEATS = 5
@@ -109,11 +113,11 @@ def compare_rows(
     sets = replace(sets, k=_neighbours(rows, k))
     added = [REFERENCE] if sets.labels is not None and REFERENCE not in asked else []
     specs = [*added, *asked]
+    fits = fits_of(specs)  # a misspelt method is found before anything is fitted
     makers = {spec: partial(parse_method, spec) for spec in specs}
-    for make in makers.values():
-        make()  # a misspelt method is found before anything is fitted
     entries = {spec: MethodScores(spec, CONTROL if spec in CONTROLS else METHOD) for spec in specs}
     if paired:
+        fits += [[name] for name in ORACLES]
         makers |= ORACLES
         entries |= {name: MethodScores(name, ORACLE) for name in ORACLES}
     real = MethodScores(REAL, ORACLE)
@@ -122,19 +126,16 @@ def compare_rows(
     labelled = _labelled(sets, parts)
     for number, part in enumerate(parts):
         repeat = Repeat(sets, part, seed + number, labelled[number])
-        for name in (name for name in makers if name not in refused):
-            model = makers[name]()
-            try:
-                repeat.fit(model, entries[name])
-            except PremiseError as error:
-                refused[name] = f"{error.reason}; with the parameter force=true it is measured all the same"
-                continue
-            except np.linalg.LinAlgError:
-                raise  # a ValueError as well, but no fault of the input
-            except ValueError as error:  # a parameter out of range
-                raise InputError(f"{name}: {error}") from error
-            repeat.measure(model, entries[name], dials and number < DIAL_REPEATS)
-            done(name)
+        for names in fits:
+            fitted = None
+            for name in (name for name in names if name not in refused):
+                found = _fit(repeat, name, makers[name](), fitted)
+                if isinstance(found, str):
+                    refused[name] = found
+                    continue
+                repeat.measure(found, entries[name], dials and number < DIAL_REPEATS)
+                fitted = found
+                done(name)
         if labelled[number]:
             repeat.measure_real(real)
             done(REAL)
@@ -147,6 +148,41 @@ def compare_rows(
     if sets.labels is not None:
         protocol["label_majority"] = largest_share(sets.labels[1])
     return Comparison([*measured, *([real] if any(labelled) else [])], protocol, refused)
+
+
+def fits_of(specs: Sequence[str]) -> list[list[str]]:
+    """Methods by the fits that they take: those that differ in the frame alone share one, the target's frame first.
+
+    Examples
+    --------
+    >>> fits_of(["mean-shift:frame=common", "c3", "mean-shift"])
+    [['c3'], ['mean-shift', 'mean-shift:frame=common']]
+    """
+    models = {spec: parse_method(spec) for spec in dict.fromkeys(specs)}
+    found: dict[str, list[str]] = {}
+    for spec, model in sorted(models.items(), key=lambda item: item[1].frame != "target"):
+        alike = model.like(frame="target") if "frame" in model.get_params() else model
+        found.setdefault(repr(alike), []).append(spec)
+    return list(found.values())
+
+
+def _fit(repeat: Repeat, name: str, model: Aligner | Oracle, other: Fitted | None) -> Fitted | str:
+    """A method fitted in a repeat, or the reason why it refuses the sets.
+
+    Another that was fitted there, and differs from it in the frame alone, is put into its frame.
+    """
+    try:
+        if other is None or not isinstance(other.model, Aligner) or not isinstance(model, Aligner):
+            return repeat.fit(model)
+        return other._replace(model=other.model.in_frame(model.frame))
+    except PremiseError as error:
+        return f"{error.reason}; with the parameter force=true it is measured all the same"
+    except NoCommonFrameError as error:
+        return str(error)
+    except np.linalg.LinAlgError:
+        raise  # a ValueError as well, but no fault of the input
+    except ValueError as error:  # a parameter out of range
+        raise InputError(f"{name}: {error}") from error
 
 
 def _labelled(sets: Sets, parts: Sequence[Split]) -> list[bool]:

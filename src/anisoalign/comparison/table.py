@@ -29,6 +29,7 @@ DIRECTIONS = {
     "reverse_recall_at_10": HIGHER,
     "mixed_recall_at_10": HIGHER,
     "reverse_mixed_recall_at_10": HIGHER,
+    "mean_mixed_recall_at_10": HIGHER,
     "label_transfer": HIGHER,
     "balance": HIGHER,
 }

@@ -16,7 +16,7 @@ from anisoalign.diagnostics.repeats import copies_of
 from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings, paired_tiles
 from anisoalign.embeddings.arguments import check_seed, check_whole
 from anisoalign.embeddings.paired_ids import check_ids
-from anisoalign.embeddings.provenance import warn_of_encoders
+from anisoalign.embeddings.provenance import said_by, warn_of_encoders, warn_of_frames
 from anisoalign.embeddings.same_rows import warn_of_same_rows
 from anisoalign.statistics import Moments, check_widths, float64_below, measure
 from anisoalign.statistics.moments import rounding_of
@@ -83,6 +83,7 @@ def diagnose(
     check_seed(seed)
     y, x = open_embeddings(source, name="source"), open_embeddings(target, name="target")
     warn_of_encoders((y.name, y.provenance), (x.name, x.provenance))
+    warn_of_frames(*((f"{rows.name} rows", said_by(rows)) for rows in (y, x)))
     warn_of_same_rows(y, x)
     check_widths(y, x)
     for embeddings in (y, x):

@@ -18,7 +18,7 @@ from anisoalign.embeddings import EmbeddingSet, InputError, open_embeddings
 from anisoalign.embeddings.arguments import check_labels, check_seed, check_whole
 from anisoalign.embeddings.paired_ids import check_ids
 from anisoalign.embeddings.pairs import check_paired
-from anisoalign.embeddings.provenance import Provenance, in_common_frame, warn_of_encoders, warn_of_frames
+from anisoalign.embeddings.provenance import in_common_frame, said_by, warn_of_encoders, warn_of_frames
 from anisoalign.statistics import check_widths, float64_below
 
 SAMPLE_ROWS = 20_000
@@ -100,8 +100,8 @@ def evaluate(
     z = open_embeddings(aligned, name="aligned")
     warn_of_encoders(*((rows.name, rows.provenance) for rows in (y, x, z)))
     if frame is None:
-        warn_of_frames(_said(x), _said(z))
-    common = frame == "common" if frame else in_common_frame(y.provenance, _said(x), _said(z))
+        warn_of_frames(("targets", said_by(x)), ("aligned rows", said_by(z)))
+    common = frame == "common" if frame else in_common_frame(y.provenance, said_by(x), said_by(z))
     check_widths(y, x)
     if z.dim != x.dim:
         raise InputError(f"aligned has width {z.dim}, target has width {x.dim}")
@@ -157,11 +157,6 @@ def evaluate(
         return replace(report, frame="common", raw_label_transfer=None)
     raw = mixed_search(pool_neighbours(targets, sources, FIRST), len(targets), paired)
     return replace(report, **{f"raw_{key}": value for key, value in raw.items()})
-
-
-def _said(rows: EmbeddingSet) -> Provenance | None:
-    """What a set says of its origin; None of rows in memory that say nothing, as they cannot: only files do."""
-    return {} if rows.provenance is None and rows.path is not None else rows.provenance
 
 
 def matching_rows(

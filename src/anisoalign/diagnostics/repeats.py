@@ -25,6 +25,7 @@ BY_NEIGHBOURS = frozenset(
         "mixed_target_share_at_10",
         "mixed_recall_at_10",
         "reverse_mixed_recall_at_10",
+        "mean_mixed_recall_at_10",
     )
 )
 """Those figures, by their keys in records."""

@@ -95,5 +95,7 @@ def refuse_mixed(name: str, shards: Sequence[Shard], norms: Sequence[ShardNorms]
     raise InputError(
         f"{name}: norms are mixed: {len(units)} shards hold unit vectors ({units[0].label}), "
         f"{len(others)} do not ({shards[others[0]].label}: {norms[others[0]]}). "
-        "Correct the shards, or have every row normalised with `--norms normalize`"
+        "Correct the shards, or have every row normalised: with `--norms normalize`, in Python with "
+        "`aa.open_embeddings(x, norms='normalize')`, and for a command without that option with `anisoalign convert` "
+        "into one file, whose rows are normalised when they are read"
     )

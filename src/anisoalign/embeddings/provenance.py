@@ -7,12 +7,15 @@ A folder keeps it in its manifest under `provenance`, a single file in `STEM.pro
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.formats.lance_ import is_lance
 from anisoalign.embeddings.manifest import read_manifest
 from anisoalign.embeddings.naming import named
+
+if TYPE_CHECKING:
+    from anisoalign.embeddings.embedding_set import EmbeddingSet
 
 Provenance = dict[str, Any]
 
@@ -165,16 +168,19 @@ def in_common_frame(source: Provenance | None, *others: Provenance | None) -> bo
     return said == {"common"} and (source is None or frame_of(source) != "common")
 
 
-def warn_of_frames(target: Provenance | None, aligned: Provenance | None) -> None:
-    """Warn where aligned rows say that they lie in another frame than the targets that they are held against.
+def said_by(rows: "EmbeddingSet") -> Provenance | None:
+    """Return what a set says of its origin; None of rows in memory that say nothing, as they cannot: only files do."""
+    return {} if rows.provenance is None and rows.path is not None else rows.provenance
+
+
+def warn_of_frames(a: tuple[str, Provenance | None], b: tuple[str, Provenance | None]) -> None:
+    """Warn where two sets, given by what they are called, say that they lie in different frames.
 
     Rows that no model is known to have moved, an empty provenance, lie where they were; None cannot say.
     """
-    if target is None or aligned is None or frame_of(target) == frame_of(aligned):
+    if a[1] is None or b[1] is None or frame_of(a[1]) == frame_of(b[1]):
         return
-    there, here, other = "aligned rows", "targets", target
-    if frame_of(aligned) == "target":
-        there, here, other = here, there, aligned
+    (there, _), (here, other) = (a, b) if frame_of(a[1]) == "common" else (b, a)
     apart = "do not, so that their means are" if other else "do not say so, and their means may be"
     warnings.warn(
         f"the {there} lie in a common frame, the {here} {apart} far apart: transform both with --frame common, the "

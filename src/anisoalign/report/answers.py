@@ -12,9 +12,20 @@ from anisoalign.diagnostics.repeats import COPIES
 from anisoalign.diagnostics.verdict import amount_shared, keeps_apart
 from anisoalign.report.choosing import KEPT, Advice, balance_of, value_of
 from anisoalign.report.gap_charts import held
-from anisoalign.report.rivals import can_trade_off, target_reached
+from anisoalign.report.rivals import target_reached, trading_off
 from anisoalign.report.sentences import alignment_sentences, gap_sentences
-from anisoalign.report.wording import RAW, Record, competing, copies_among, directions_compared, many, one, short_name
+from anisoalign.report.wording import (
+    RAW,
+    Record,
+    competing,
+    copies_among,
+    directions_compared,
+    in_common_frame,
+    many,
+    of_both_frames,
+    one,
+    short_name,
+)
 
 HALF_WAY = 0.5
 """Share of full mixing from which a method counts as having come half-way."""
@@ -103,7 +114,7 @@ def _anisotropy_of_noise(gap: Record) -> float:
 
 def what_methods_do(records: Sequence[Record], source: str, target: str) -> Answer:
     """How many methods arrive, and what they keep on the way."""
-    rivals = [record for record in records if competing(record) and can_trade_off(record)]
+    rivals = list(filter(competing, trading_off(records)))
     if not rivals:
         return Answer("Nothing was measured on both counts.", [], [])
     there = [record for record in rivals if target_reached(record)[0] >= HALF_WAY]
@@ -131,6 +142,8 @@ def what_methods_do(records: Sequence[Record], source: str, target: str) -> Answ
         f"{len(there)} of {len(rivals)} methods bring {many(source)} at least half-way among the {many(target)}; "
         f"they keep {kept[0]:.2f} to {kept[-1]:.2f} of the geometry (Ψ)."
     )
+    if of_both_frames(records):
+        sentences.append("Those of a common frame (frame=common) are for search, and not among these.")
     return Answer(short, sentences, [])
 
 
@@ -149,7 +162,7 @@ def which_one(advice: Sequence[Advice], records: Sequence[Record], source: str, 
         return Answer(short, [_by_one_figure(first), *copies_among(records)], [])
     if first.method is None:
         why = [f"No method gains on {RAW} in balance what it would cost."]
-        return Answer(short, [*why, *_trades(advice, records)], [])
+        return Answer(short, [*why, *_trades(advice, records, target)], [])
     record = next(record for record in records if record["method"] == first.method)
     reached = min(record["target_penetration"], record["target_coverage"])
     balance = "has the best balance" if first.best == first.method else "is within noise of the best balance"
@@ -171,7 +184,7 @@ def which_one(advice: Sequence[Advice], records: Sequence[Record], source: str, 
             f"It sets its strength by itself; on these rows strength={strength:g} balances better ({value:.2f}): "
             f"{first.method}{',' if ':' in first.method else ':'}strength={strength:g} takes it."
         )
-    return Answer(short, [*sentences, *_trades(advice, records)], [])
+    return Answer(short, [*sentences, *_trades(advice, records, target)], [])
 
 
 def _by_one_figure(advice: Advice) -> str:
@@ -205,7 +218,7 @@ def _begun(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _trades(advice: Sequence[Advice], records: Sequence[Record]) -> list[str]:
+def _trades(advice: Sequence[Advice], records: Sequence[Record], target: str) -> list[str]:
     """What a use with another method gains by it, and what it gives up, in figures."""
     by_name, general = {str(record["method"]): record for record in records}, advice[0].method or "identity"
     if general not in by_name:
@@ -216,6 +229,9 @@ def _trades(advice: Sequence[Advice], records: Sequence[Record]) -> list[str]:
         if method == general or method not in by_name:
             continue
         there, here = by_name[method], by_name[general]
+        if in_common_frame(there):
+            found.append(_trade_of_a_frame(line, there, here, target))
+            continue
         gained = [value_of(record, line.metric) for record in (there, here)]
         given = [value_of(record, advice[0].metric) for record in (there, here)]
         if None in gained or None in given:
@@ -227,6 +243,17 @@ def _trades(advice: Sequence[Advice], records: Sequence[Record]) -> list[str]:
             f"balance of {fixed(given[0], 2)} against {fixed(given[1], 2)}{kept}."
         )
     return found
+
+
+def _trade_of_a_frame(line: Advice, there: Record, here: Record, target: str) -> str:
+    """The same of a method of a common frame, whose geometry cannot be held against that of others."""
+    own = value_of(here, line.metric)
+    against = "" if own is None else f" against {fixed(own, 2)} of {short_name(str(here['method']))}"
+    return (
+        f"{_begun(line.purpose)}, {short_name(str(there['method']))} has {fixed(value_of(there, line.metric), 2)} in "
+        f"{line.name}{against}. Both sides are then less their own mean: {many(target)} are moved too, and aligned "
+        f"rows are no substitutes for {many(target)} as they are."
+    )
 
 
 def _better_along_the_dial(record: Record, advice: Advice) -> tuple[float, float] | None:

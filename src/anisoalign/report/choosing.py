@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from anisoalign.diagnostics.balance import balance
 from anisoalign.diagnostics.label_transfer import guessed
 from anisoalign.diagnostics.repeats import BY_NEIGHBOURS, COPIES
-from anisoalign.report.wording import REAL_TARGET, Record, competing, many, one
+from anisoalign.report.wording import REAL_TARGET, Record, competing, in_common_frame, in_target_frame, many, one
 
 KEPT = "geometry_consistency"
 WORTH = 0.01
@@ -59,8 +59,8 @@ USES = (
     (
         "One index that holds {sources} and {targets}",
         "for one index of both",
-        "mixed_recall_at_10",
-        "recall @10 in the mixed pool",
+        "mean_mixed_recall_at_10",
+        "recall @10 both ways in the mixed pool",
     ),
     (
         "A classifier trained on {sources}, used on {targets}",
@@ -76,10 +76,17 @@ USES = (
     ),
 )
 """What rows are used for, at length and in short, the metric that decides, and its name."""
+_AS_TARGETS = ("balance", "label_transfer")
+"""Metrics of uses in which rows stand for targets as they are, which those of a common frame do not."""
 
 
 def balance_of(record: Record) -> float | None:
-    """Harmonic mean of geometry kept and target reached, as measured or from the means."""
+    """Harmonic mean of geometry kept and target reached, as measured or from the means.
+
+    None of rows in a common frame, whose geometry kept cannot be held against that of others.
+    """
+    if in_common_frame(record):
+        return None
     if record.get("balance") is not None:
         return record["balance"]
     if any(record.get(key) is None for key in (KEPT, "target_penetration", "target_coverage")):
@@ -92,19 +99,15 @@ def value_of(record: Record, metric: str) -> float | None:
     return balance_of(record) if metric == "balance" else record.get(metric)
 
 
-def in_common_frame(record: Record) -> bool:
-    """Whether a method's rows lie among targets less their mean, and so are no substitutes for targets as they are."""
-    return "frame=common" in record["method"].partition(":")[2].split(",")
-
-
 def advise(records: Sequence[Record], source: str = "source", target: str = "target") -> list[Advice]:
     """Advice for every use whose metric was measured, the most general first.
 
     Where most rows of a side repeat another, none by what goes by neighbours, which are their own copies; none by label
     transfer where real targets do no better than always saying the most common label.
 
-    Of the methods within two standard errors of the best the one that is advised in general is taken, else the one
-    that keeps most of the source's geometry: where they do equally well, the smallest change is the safest.
+    Of the methods within two standard errors of the best the one that is advised in general is taken, else, of those
+    in the best one's frame, the one that keeps most of the source's geometry: where they do equally well, the smallest
+    change is the safest. Methods of a common frame are advised for search alone.
 
     Examples
     --------
@@ -121,7 +124,7 @@ def advise(records: Sequence[Record], source: str = "source", target: str = "tar
     for use, purpose, metric, name in USES:
         if (copies and metric in BY_NEIGHBOURS) or (guess and metric == "label_transfer"):
             continue
-        able = [record for record in records if metric != "balance" or not in_common_frame(record)]
+        able = [record for record in records if metric not in _AS_TARGETS or not in_common_frame(record)]
         advice = _choose(able, metric, found[0].method if found else None)
         if advice is not None:
             texts = (use.format(**words), purpose.format(**words), metric, name.format(**words))
@@ -141,7 +144,8 @@ def _choose(
     raw = value_of(raw_record, metric)
     if raw is not None:  # what is within noise of the best may still be worse than raw rows
         near = [r for r in near if r is best or (value_of(r, metric) or 0.0) >= raw + WORTH]
-    chosen = max(near, key=lambda record: (record["method"] == general, record.get(KEPT, 0.0)))
+    frame = in_common_frame(best)
+    chosen = max(near, key=lambda r: (r["method"] == general, in_common_frame(r) == frame, r.get(KEPT, 0.0)))
     value, top = value_of(chosen, metric) or 0.0, value_of(best, metric) or 0.0
     leave = raw is not None and top < raw + WORTH
     alike = tuple(str(record["method"]) for record in near if record is not chosen)
@@ -156,8 +160,12 @@ def _choose(
 
 
 def methods_to_show(records: Sequence[Record]) -> list[str]:
-    """Methods worth a closer look, the advised one first, then those of other uses and the published baseline."""
-    advised = [advice.method for advice in advise(records) if advice.method is not None]
+    """Methods worth a closer look, the advised one first, then those of other uses and the published baseline.
+
+    They are shown among targets as they are: one in both frames, once.
+    """
     known = {str(record["method"]) for record in records if competing(record)}
+    found = [advice.method for advice in advise(records) if advice.method is not None]
+    advised = [name if (name := in_target_frame(method)) in known else method for method in found]
     polar = [name for name in sorted(known) if name.startswith("aniso-align:paper")]
     return list(dict.fromkeys([*advised, *[n for n in ("aniso-align", "realign") if n in known], *polar]))[:5]

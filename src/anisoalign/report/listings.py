@@ -21,6 +21,7 @@ from anisoalign.report.wording import (
     in_order,
     many,
     measured,
+    of_both_frames,
     side_names,
     transfer_has_room,
 )
@@ -93,6 +94,11 @@ def _compared(records: Sequence[Record], key: str, caption: str, shown: Collecti
     kept = [[record for record in group if record["method"] in shown] for group in in_order(whole)]
     groups = [[(str(r["method"]), [_cell(m, r) for m in measures]) for r in group] for group in kept]
     notes = [_ONE_SPLIT if any(record.get("repeats") == 1 for record in whole) else _MARKED]
+    if of_both_frames(records):
+        notes.append(
+            "Methods of a common frame (frame=common) take no part in Ψ, Ω, balance and residual anisotropy, which are "
+            "held against rows as they are."
+        )
     notes += [*copies_among(whole), *labelled_in_fewer(whole)]
     if any(str(record["method"]).startswith("oracle-") for record in records):
         notes.append(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from anisoalign.report.choosing import KEPT
 from anisoalign.report.plate import Legend, Plate, View
-from anisoalign.report.rivals import can_trade_off, strength_of, target_reached
+from anisoalign.report.rivals import strength_of, target_reached, trading_off
 from anisoalign.report.svg import BOTTOM, TOP, Chart
 from anisoalign.report.wording import (
     REAL_TARGET,
@@ -17,6 +17,7 @@ from anisoalign.report.wording import (
     kind_of,
     many,
     measured,
+    of_both_frames,
     one,
     short_name,
     strengths,
@@ -34,7 +35,7 @@ Dial = list[tuple[float, float, float]]
 
 def trade_off(records: Sequence[Record], advised: str | None) -> Plate | None:
     """Meaning kept against target reached: a point a method, a curve a dial."""
-    shown = [record for record in records if can_trade_off(record)]
+    shown = trading_off(records)
     if not shown:
         return None
     dials = _dials(shown)
@@ -79,7 +80,8 @@ def trade_off(records: Sequence[Record], advised: str | None) -> Plate | None:
         f"{words}{told}",
         "Bars are standard errors. What lies further out stands at the edge. Moving rows among the targets is easy if "
         "their meaning may be lost, as random targets show; keeping it is easy if they stay away, as raw rows show."
-        + _about_curves(records, dials),
+        + _about_frames(records)
+        + _about_curves(shown, dials),
         [View("", chart.svg(f"Scatter plot of {len(shown)} methods. {words}{told}.", "trade-off-0"), words)],
         legend,
         ["method", "kind", "strength", "meaning kept", "target reached"],
@@ -119,6 +121,16 @@ def _dials(records: Sequence[Record]) -> dict[str, Dial]:
     return {
         family: sorted((t, x, y) for t, (x, y) in points.items()) for family, points in found.items() if len(points) > 1
     }
+
+
+def _about_frames(records: Sequence[Record]) -> str:
+    """Why methods of a common frame are not drawn."""
+    if not of_both_frames(records):
+        return ""
+    return (
+        " Methods of a common frame (frame=common) are left out: Ψ holds rows against raw ones, and is lower for the "
+        "frame alone."
+    )
 
 
 def _about_curves(records: Sequence[Record], dials: dict[str, Dial]) -> str:

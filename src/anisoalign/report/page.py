@@ -33,7 +33,17 @@ from anisoalign.report.method_charts import label_transfer, plain_recall, trade_
 from anisoalign.report.phase_charts import compasses, couplings
 from anisoalign.report.plate import Plate
 from anisoalign.report.results import Results
-from anisoalign.report.wording import Record, copies_among, many, of_a_common_frame, protocol_line, short_name
+from anisoalign.report.wording import (
+    Record,
+    copies_among,
+    in_common_frame,
+    in_target_frame,
+    many,
+    of_a_common_frame,
+    of_both_frames,
+    protocol_line,
+    short_name,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -59,6 +69,7 @@ class Section:
     examples_found: str = ""
     advised: str = ""
     few: str = ""
+    framed: bool = False
     commands: list[tuple[str, list[str]]] = field(default_factory=list)
     missing: str = ""
 
@@ -127,7 +138,7 @@ def render(results: Results, title: str = TITLE) -> str:
             title=title,
             about=_about(results),
             sections=sections,
-            strength=_about_strength(results),
+            settings=_about_settings(results),
             protocol=protocol_line(results.compare),
             listings=_numbers(results),
             style=(_FOLDER / "page.css").read_text(encoding="utf-8"),
@@ -267,6 +278,7 @@ def _choice_section(results: Results, advice: Sequence[Advice], source: str, tar
         answer,
         advice=list(advice),
         commands=_commands(advice, source, target),
+        framed=of_both_frames(results.compare),
         few=few[:1].upper() + few[1:] if repeats < _ENOUGH else "",
     )
 
@@ -278,29 +290,41 @@ def _commands(advice: Sequence[Advice], source: str, target: str) -> list[tuple[
         if line.method is not None:
             uses.setdefault(line.method, []).append(line.purpose)
     a, b = (name.upper().replace(" ", "_") for name in (source, target))
-    found = []
+    found: list[tuple[str, list[str]]] = []
+    models: dict[str, str] = {}
     for number, (method, purposes) in enumerate(uses.items()):
-        model, out = (f"{name}{number + 1 if number else ''}" for name in ("model", "aligned"))
-        lines = [
-            f"anisoalign fit {method} --source {a} --target {b} --out {model}",
-            f"anisoalign transform {model} --source {a} --out {out}",
-        ]
+        fitted, suffix = in_target_frame(method), str(number + 1) if number else ""
+        lines = []
+        if fitted not in models:  # one fit serves both frames
+            models[fitted] = f"model{suffix}"
+            lines.append(f"anisoalign fit {fitted} --source {a} --target {b} --out {models[fitted]}")
+        transform = f"anisoalign transform {models[fitted]} --source"
+        if fitted == method:
+            lines.append(f"{transform} {a} --out aligned{suffix}")
+        else:
+            lines.append(f"{transform} {a} --frame common --out aligned{suffix}")
+            lines.append(f"{transform} {b} --side target --frame common --out targets{suffix}")
         found.append((" and ".join(purposes), lines))
     return found
 
 
-def _about_strength(results: Results) -> str:
+def _about_settings(results: Results) -> str:
     """What the settings that stand in names of methods are; said where the first of them may be met."""
     named = " ".join(str(record.get("method", "")) for record in (*results.compare, *results.views))
-    if "strength" not in named and not any("strength_used" in record for record in results.compare):
-        return ""
-    words = (
-        "strength, from 0 to 1, is how much of its correction a method makes; at 0 it moves and scales all rows "
-        "alike, as realign does."
-    )
+    words = []
+    if "strength" in named or any("strength_used" in record for record in results.compare):
+        words.append(
+            "strength, from 0 to 1, is how much of its correction a method makes; at 0 it moves and scales all rows "
+            "alike, as realign does."
+        )
     if "shrinkage" in named:
-        words += " shrinkage is how far estimated covariances are drawn towards even ones, against noise."
-    return words
+        words.append("shrinkage is how far estimated covariances are drawn towards even ones, against noise.")
+    if any(map(in_common_frame, results.compare)):
+        words.append(
+            "frame=common takes from aligned rows and from targets the mean of their own side, for search; else "
+            "targets stay as they are."
+        )
+    return " ".join(words)
 
 
 def _cost_section(results: Results, advice: Sequence[Advice], source: str, target: str) -> Section:

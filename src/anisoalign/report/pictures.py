@@ -28,7 +28,7 @@ def drawings(gaps: Sequence[Record], comparison: Sequence[Record] | None) -> lis
 
     found: list[Drawing] = []
     if comparison is not None:
-        if any(rivals.can_trade_off(record) for record in comparison):
+        if rivals.trading_off(comparison):
             found.append(Drawing("trade-off", rivals.trade_off(comparison), _TRADE_OFF))
         if any("label_transfer" in record for record in comparison):
             found.append(Drawing("label-transfer", rivals.label_transfer_bars(comparison), _TRANSFER))

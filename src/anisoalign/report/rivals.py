@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from anisoalign.report.choosing import KEPT
 from anisoalign.report.drawing import ACROSS, INK, MUTED, PAIRED, SOURCE, TARGET, headline, new_figure, styled
 from anisoalign.report.labelling import Spot, label_spots
-from anisoalign.report.wording import REAL_TARGET, REALIGN, Record, competing, kind_of
+from anisoalign.report.wording import REAL_TARGET, REALIGN, Record, competing, kind_of, of_one_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,9 +25,10 @@ _LOOKS = {
 }
 
 
-def can_trade_off(record: Record) -> bool:
-    """Whether a record holds both axes of the trade-off."""
-    return all(record.get(key) is not None for key in (KEPT, "target_penetration", "target_coverage"))
+def trading_off(records: Sequence[Record]) -> list[Record]:
+    """The records that hold both axes of the trade-off, of one frame."""
+    axes = (KEPT, "target_penetration", "target_coverage")
+    return of_one_frame([record for record in records if all(record.get(key) is not None for key in axes)])
 
 
 def target_reached(record: Record) -> tuple[float, float]:
@@ -64,11 +65,12 @@ def trade_off(records: Sequence[Record]) -> Figure:
     Parameters
     ----------
     records : sequence of dict
-        `Comparison.to_dicts()`. Records without the two metrics, as that of real targets, are left out.
+        `Comparison.to_dicts()`. Records without the two metrics, as that of real targets, are left out, and beside
+        methods of the target's frame those of a common one.
         Methods that differ by their strength only are joined. Controls and maps made with pairs that lie far from
         all methods are shown at the edge, as arrows with their coordinates.
     """
-    shown = [record for record in records if can_trade_off(record)]
+    shown = trading_off(records)
     figure, axes = new_figure(5.6, left=0.1, right=0.98, top=0.93, bottom=0.21)
     families = _families(shown)
     low_x, low_y = _corner(axes, shown)

@@ -16,18 +16,17 @@ from anisoalign.diagnostics.measures import (
     labelled_in_fewer,
     present,
 )
-from anisoalign.report.choosing import in_common_frame
 from anisoalign.report.wording import (
     CONTROLLED,
     GAP,
     Record,
     chosen_strengths,
     closed_left_out,
-    competing,
     controls,
     copies_among,
     directions_compared,
     in_order,
+    of_both_frames,
     protocol_line,
     side_names,
 )
@@ -243,11 +242,10 @@ def _heading(measure: Measure) -> str:
 
 
 def _marks(best: str, records: Sequence[Record]) -> str:
-    framed = {in_common_frame(record) for record in filter(competing, records)} == {True, False}
     return (
         f"{best}, ≈ within two standard errors of it by the differences split by split; controls and maps made with "
         "pairs take no part"
-        + ("; methods of a common frame take none in Ψ, Ω and residual anisotropy." if framed else ".")
+        + ("; methods of a common frame take none in Ψ, Ω and residual anisotropy." if of_both_frames(records) else ".")
     )
 
 

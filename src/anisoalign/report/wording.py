@@ -132,6 +132,47 @@ def measured(records: Sequence[Record], method: str, key: str) -> float | None:
     return next((record[key] for record in records if record["method"] == method and key in record), None)
 
 
+def in_target_frame(method: str) -> str:
+    """A method as it is called in the target's frame.
+
+    Examples
+    --------
+    >>> in_target_frame("aniso-align:strength=1,frame=common"), in_target_frame("mean-shift:frame=common")
+    ('aniso-align:strength=1', 'mean-shift')
+    """
+    name, _, rest = method.partition(":")
+    settings = [setting for setting in rest.split(",") if not _of_the_common_frame(setting)]
+    return f"{name}:{','.join(settings)}".removesuffix(":")
+
+
+def _of_the_common_frame(setting: str) -> bool:
+    return setting.replace(" ", "") == "frame=common"
+
+
+def in_common_frame(record: Record) -> bool:
+    """Whether a method's rows lie among targets less their mean, and so are no substitutes for targets as they are."""
+    return any(map(_of_the_common_frame, str(record.get("method", "")).partition(":")[2].split(",")))
+
+
+def of_one_frame(records: Sequence[Record]) -> list[Record]:
+    """The records whose Ψ can be weighed: less those of a common frame, unless all methods are of one.
+
+    Ψ holds rows against raw ones, from which those of a common frame differ for the frame alone.
+
+    Examples
+    --------
+    >>> of_one_frame([{"method": "realign"}, {"method": "realign:frame=common"}])
+    [{'method': 'realign'}]
+    """
+    among_targets = [record for record in records if not in_common_frame(record)]
+    return among_targets if any(map(competing, among_targets)) else list(records)
+
+
+def of_both_frames(records: Sequence[Record]) -> bool:
+    """Whether methods of both frames were compared."""
+    return {in_common_frame(record) for record in records if competing(record)} == {True, False}
+
+
 def in_order(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
     """Methods, then controls and what is made with pairs, each in the order given."""
     return [r for r in records if competing(r)], [r for r in records if not competing(r)]
@@ -214,5 +255,14 @@ def strengths(record: Record) -> str:
 
 
 def chosen_strengths(records: Sequence[Record]) -> list[str]:
-    """A sentence for each method that chose its strength itself."""
-    return [f"{r['method']} chose its strength: {strengths(r)}" for r in records if "strength_lowest" in r]
+    """A sentence for each method that chose its strength itself; one for both frames, which a fit serves.
+
+    Examples
+    --------
+    >>> chose = {"strength_lowest": 0.3, "strength_highest": 0.3}
+    >>> chosen_strengths([{"method": "aniso-align", **chose}, {"method": "aniso-align:frame=common", **chose}])
+    ['aniso-align chose its strength: 0.3']
+    """
+    chose = {str(record["method"]): record for record in records if "strength_lowest" in record}
+    told = [name for name in chose if in_target_frame(name) == name or in_target_frame(name) not in chose]
+    return [f"{name} chose its strength: {strengths(chose[name])}" for name in told]

@@ -53,7 +53,7 @@ class Exported:
     rows : int
         Rows compared: of the sample given, else random ones.
     on : str
-        "source" or "random rows".
+        "source" or "random rows"; "target" of a model's other side.
     largest_difference : float
         Of a value of a unit row.
     mean_cosine, least_cosine : float
@@ -235,9 +235,9 @@ def _probes(model: Aligner, source: Any, sample: int, seed: int, force: bool) ->
     if source is None:
         rows = np.random.default_rng(seed).normal(size=(PROBES, model.n_features_in_)).astype(np.float32)
         return rows, "random rows"
-    embeddings = open_embeddings(source, name="source")
+    embeddings = open_embeddings(source, name=model.side)
     check_source(model, embeddings, force)
-    return embeddings.sample(sample, seed, np.float32), "source"
+    return embeddings.sample(sample, seed, np.float32), model.side
 
 
 def _room(model: Aligner, rows: np.ndarray, exact: np.ndarray) -> float:
