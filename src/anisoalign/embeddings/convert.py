@@ -20,7 +20,7 @@ from anisoalign.embeddings.pickles import PickleSource, forget_pickles
 from anisoalign.embeddings.remote import is_remote, locate
 from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.embeddings.shard_files import WITH_COLUMNS, names_beside, table_schema
-from anisoalign.embeddings.sidecars import check_provenance, write_sidecars
+from anisoalign.embeddings.sidecars import write_sidecars
 from anisoalign.embeddings.transfer import Progress, write_tiles
 
 
@@ -189,7 +189,6 @@ def _write_lance(es: EmbeddingSet, out: Path, dtype: np.dtype, overwrite: bool, 
     """Write a Lance dataset, a fragment a shard. Lance names its files at random: no resuming here."""
     lance = lance_library()
     check_free(out, overwrite)
-    check_provenance(out, es.provenance)
     partial = out.with_name(f"{out.name}.partial")
     if partial.exists() and not is_lance(partial):
         raise InputError(f"{partial} holds another unfinished run; continue that one, or delete the folder")
