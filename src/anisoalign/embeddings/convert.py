@@ -161,6 +161,8 @@ def check_apart(es: EmbeddingSet, out: Path) -> None:
     InputError
         If `out` is the set, one of its files, a folder that holds it or lies within it, or a file beside its shards.
     """
+    for other in es.behind:
+        check_apart(other, out)
     place = out.resolve()
     beside = (getattr(shard.source, "metadata_path", None) for shard in es.shards)
     for path in (es.path, *(shard.path for shard in es.shards), *beside):
