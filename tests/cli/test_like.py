@@ -30,7 +30,7 @@ def test_sets_in_other_orders_become_pairs(run, sides, tmp_path, apart):
     assert ended.code == 0, ended.err
     assert "plan: 150 rows from among 147, gathered in 1 stretch(es)" in ended.err
     assert "source: 3 bad row(s) dropped" in ended.err
-    assert f"row {lacking[0]}: has no row of its id" in ended.err
+    assert f"row {lacking[0]}: has no vector of its id" in ended.err
     assert [
         item["row"] for item in json.loads((tmp_path / f"{image.name}.dropped.json").read_text())["dropped"]
     ] == lacking

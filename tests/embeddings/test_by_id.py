@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+import time
 import tracemalloc
 from itertools import pairwise
 
@@ -14,8 +16,9 @@ from hypothesis import strategies as st
 from made_sets import write_shard
 
 import anisoalign as aa
-from anisoalign.embeddings import EmbeddingSet, InputError, convert, open_embeddings, rows_like, verify
+from anisoalign.embeddings import EmbeddingSet, InputError, convert, fingerprint, open_embeddings, rows_like, verify
 from anisoalign.embeddings.formats.memory import MemorySource
+from anisoalign.embeddings.gathered import GatheredSource
 
 
 def held(*shards, name="source", bad_rows="drop", id_column=None) -> EmbeddingSet:
@@ -63,13 +66,14 @@ def test_of_an_id_that_both_have_equally_often_the_first_goes_with_the_first():
 def test_ids_meet_whatever_type_holds_them():
     assert numbers(rows_like(held([1, 2, 3]), held(["3", "1"]))) == [3, 1]
     named = held([7, 8], id_column="picture")
-    assert numbers(rows_like(named, held([8, 7]))) == [2, 1]
+    found = rows_like(named, held([8, 7]))
+    assert (numbers(found), found.ids().to_pylist()) == ([2, 1], [8, 7])
 
 
 def test_rows_without_an_id_have_no_partner():
     found = rows_like(held(["a", None, "b"]), held([None, "b", "a"]))
     assert numbers(found) == [3, 1]
-    assert [(row.global_row, row.reason) for row in found.dropped] == [(0, "has no row of its id")]
+    assert [(row.global_row, row.reason) for row in found.dropped] == [(0, "has no vector of its id")]
 
 
 @given(st.data())
@@ -140,7 +144,7 @@ def test_shards_in_any_order_and_format_are_written_in_that_of_the_others(tmp_pa
     else:
         said = json.loads((tmp_path / f"{out}.dropped.json").read_text())["dropped"]
         listed = [item["row"] for item in said]
-        assert {item["reason"] for item in said} == {"has no row of its id"}
+        assert {item["reason"] for item in said} == {"has no vector of its id"}
     assert listed == lacking
 
 
@@ -217,6 +221,9 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch, memory):
         np.save(tmp_path / f"{name}.npy", rows)
         pq.write_table(pa.table({"id": column}), tmp_path / f"{name}.npy.ids.parquet")
     found = rows_like(open_embeddings(tmp_path / "image.npy", memory=memory), tmp_path / "text.npy")
+    if memory is not None:
+        with pytest.raises(InputError, match="memory budget"):
+            found.read()
     tracemalloc.start()
     try:
         written = convert(found, tmp_path / "out.npy")
@@ -225,3 +232,47 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch, memory):
         tracemalloc.stop()
     assert most < 35e6  # 51 MB are written
     assert (np.load(written.path) == image[ids]).all()
+
+
+def test_what_is_said_of_a_set_is_said_of_its_rows_in_another_order(tmp_path, stretches):
+    values = np.repeat([1.0, 5.0], 20)[:, None] * np.array([[0.6, 0.8]])  # unit rows and others
+    tables = [pa.table({"id": ids}) for ids in np.split(np.arange(40), 2)]
+    parts = [MemorySource(part, "part", ids) for part, ids in zip(np.split(values, 2), tables, strict=True)]
+    source = EmbeddingSet(parts, format="memory", norms="normalize", provenance={"encoder": "hf:a"})
+    rows = rows_like(source, held(range(40)))
+    np.testing.assert_allclose(rows.read(), np.tile([[0.6, 0.8]], (40, 1)))
+    assert convert(rows, tmp_path / "out").provenance == {"encoder": "hf:a"}
+
+
+def test_the_fingerprint_tells_other_rows_and_another_order_anywhere():
+    def mark(source, like):
+        return fingerprint(rows_like(source, held(like)))
+
+    ids = list(range(40))
+    swapped = [*ids[:30], 31, 30, *ids[32:]]
+    same = mark(held(ids), ids)
+    assert same == mark(held(ids), ids)
+    assert same != mark(held(ids), swapped)
+    other = EmbeddingSet([MemorySource(np.ones((40, 2)), "other", pa.table({"id": ids}))], format="memory")
+    assert same != mark(other, ids)
+
+
+def test_stretches_are_gathered_one_at_a_time(tmp_path, stretches, monkeypatch):
+    gather, busy = GatheredSource._gather, threading.Lock()
+
+    def alone(self, wanted):
+        assert busy.acquire(blocking=False)
+        time.sleep(0.01)
+        busy.release()
+        return gather(self, wanted)
+
+    monkeypatch.setattr(GatheredSource, "_gather", alone)
+    assert convert(rows_like(held(range(90)), held(range(90))), tmp_path / "out").rows == 90
+
+
+def test_a_row_without_a_vector_stays_one(tmp_path):
+    table = pa.table({"id": ["a", "b", "c"], "vector": pa.array([[1.0, 2.0], None, [3.0, 4.0]])})
+    pq.write_table(table, tmp_path / "image.parquet")
+    found = rows_like(open_embeddings(tmp_path / "image.parquet", bad_rows="drop"), held(list("cba")))
+    assert numbers(found) == [3, 1]
+    assert [(row.global_row, row.reason) for row in found.dropped] == [(1, "has no vector of its id")]

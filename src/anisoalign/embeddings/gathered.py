@@ -32,7 +32,7 @@ class GatheredSource:
     """
 
     path: Path | None = None
-    why_null = "has no row of its id"
+    why_null = "has no vector of its id"
 
     def __init__(self, of: EmbeddingSet, columns: Columns, order: np.ndarray, label: str, left_out: Sequence[str] = ()):
         self._shards = [shard for shard in of.shards if shard.rows]
