@@ -204,8 +204,8 @@ def test_a_provenance_names_an_encoder_or_a_model(made, tmp_path):
         {"encoder": 5, "aligned_by": {}},
         {"encoder": None},
     ):
-        (tmp_path / "set.provenance.json").write_text(json.dumps(wrong))
-        with pytest.raises(InputError, match=r"set\.provenance\.json names no encoder, nor a model that moved"):
+        (tmp_path / "set.npy.provenance.json").write_text(json.dumps(wrong))
+        with pytest.raises(InputError, match=r"set\.npy\.provenance\.json names no encoder, nor a model that moved"):
             open_embeddings(path)
 
 

@@ -1,12 +1,15 @@
 """Ids and provenance beside single files: what belongs to one file is neither removed nor changed by another."""
 
 import json
+import os
+import shutil
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import anisoalign as aa
 from anisoalign.embeddings import EmbeddingWriter, InputError, convert, open_embeddings
 
 ROWS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -40,24 +43,39 @@ def test_a_table_beside_its_source_leaves_the_ids_of_the_source_alone(text, endi
     assert tree(text.parent).items() >= before.items()
 
 
-def test_ids_of_two_files_never_share_a_place(text):
+def test_each_of_two_files_of_one_stem_has_ids_of_its_own(text):
     before = tree(text.parent)
-    for out, bad_rows in (("text.safetensors", "error"), ("text.safetensors", "drop")):
-        with pytest.raises(InputError, match=r"share text\.ids\.parquet with text\.npy.*another name or folder"):
-            convert(text, text.with_name(out), bad_rows=bad_rows)
-    assert tree(text.parent) == before
-    (text.parent / "text.ids.parquet").unlink()
-    convert(text, text.with_suffix(".safetensors"))  # without ids there is nothing to share
-    with pytest.raises(InputError, match=r"share text\.ids\.parquet with text\.npy"):
-        write(text.with_suffix(".safetensors"), ids=IDS, overwrite=True)
-    assert open_embeddings(text).ids() is None
+    out = write(text.with_suffix(".safetensors"), ids=IDS[::-1])
+    assert (out.parent / "text.safetensors.ids.parquet").is_file()
+    assert tree(text.parent).items() >= before.items()
+    assert open_embeddings(text).ids().to_pylist() == IDS
+    assert open_embeddings(out).ids().to_pylist() == IDS[::-1]
+    write(text, ids=IDS, overwrite=True)
+    assert sorted(tree(text.parent)) == [
+        "text.npy",
+        "text.npy.ids.parquet",
+        "text.safetensors",
+        "text.safetensors.ids.parquet",
+    ]
 
 
-def test_ids_without_their_vectors_are_not_taken_nor_lost(text):
+def test_ids_that_may_be_of_two_files_are_of_neither_and_that_is_said(text):
+    other = write(text.with_suffix(".safetensors"))
+    for one, two in ((text, other), (other, text)):
+        with pytest.warns(UserWarning, match=rf"text\.ids\.parquet may be about {one.name} or {two.name} .*rename it"):
+            assert open_embeddings(one).ids() is None
+    (text.parent / "text.ids.parquet").rename(text.parent / "text.npy.ids.parquet")
+    assert open_embeddings(text).ids().to_pylist() == IDS
+    assert open_embeddings(other).ids() is None
+
+
+@pytest.mark.parametrize("name", ["text.ids.parquet", "text.npy.ids.parquet"])
+def test_ids_without_their_vectors_are_not_taken_nor_lost(text, name):
     text.unlink()
+    (text.parent / "text.ids.parquet").rename(text.parent / name)
     before = tree(text.parent)
     for ids in (None, IDS[::-1]):
-        with pytest.raises(InputError, match=r"text\.ids\.parquet is there already"):
+        with pytest.raises(InputError, match=rf"{name} is there already"):
             write(text, ids=ids)
     assert tree(text.parent) == before
     assert open_embeddings(write(text, ids=IDS[::-1], overwrite=True)).ids().to_pylist() == IDS[::-1]
@@ -75,26 +93,75 @@ def test_the_ids_read_are_never_written_over(text):
 def test_what_is_said_of_one_file_is_not_said_of_another(tmp_path):
     text = write(tmp_path / "text.npy", provenance=MADE_BY)
     before = tree(tmp_path)
-    for provenance in (None, {"encoder": "hf:b"}):
-        with pytest.raises(InputError, match=r"share text\.provenance\.json with text\.npy"):
-            write(tmp_path / "text.safetensors", provenance=provenance)
-    assert tree(tmp_path) == before
-    convert(text, tmp_path / "text.parquet")  # the same is said of both
-    assert open_embeddings(tmp_path / "text.parquet").provenance == MADE_BY
-    write(tmp_path / "plain.npy")
-    with pytest.raises(InputError, match=r"share plain\.provenance\.json with plain\.npy"):
-        write(tmp_path / "plain.parquet", provenance=MADE_BY)
-    assert open_embeddings(tmp_path / "plain.npy").provenance is None
+    said = {"text.safetensors": None, "text.arrow": {"encoder": "hf:b"}}
+    for name, provenance in said.items():
+        write(tmp_path / name, provenance=provenance)
+    convert(text, tmp_path / "text.parquet")
+    assert tree(tmp_path).items() >= before.items()
+    for name, provenance in {**said, "text.npy": MADE_BY, "text.parquet": MADE_BY}.items():
+        assert open_embeddings(tmp_path / name).provenance == provenance
+
+
+def test_what_a_file_of_its_stem_says_is_read_where_it_means_no_other(tmp_path):
+    older = tmp_path / "text.provenance.json"
+    np.save(tmp_path / "text.npy", ROWS)
+    older.write_text(json.dumps(MADE_BY))
+    assert open_embeddings(tmp_path / "text.npy").provenance == MADE_BY
+    convert(tmp_path / "text.npy", tmp_path / "text.parquet")
+    assert open_embeddings(tmp_path / "text.npy").provenance == MADE_BY  # the table has one of its own
+    np.save(tmp_path / "text.npy.npy", ROWS)
+    (tmp_path / "text.npy.provenance.json").write_text(json.dumps({"encoder": "hf:b"}))
+    assert open_embeddings(tmp_path / "text.npy.npy").provenance is None  # the whole name of another
+    assert open_embeddings(tmp_path / "text.npy").provenance == {"encoder": "hf:b"}
+    (tmp_path / "text.npy.provenance.json").unlink()
+    write(tmp_path / "text.safetensors")
+    with pytest.warns(UserWarning, match=r"text\.provenance\.json may be about text\.npy or text\.safetensors"):
+        assert open_embeddings(tmp_path / "text.npy").provenance is None
+    (tmp_path / "text.safetensors").unlink()
+    write(tmp_path / "text.npy", provenance={"encoder": "hf:c"}, overwrite=True)
+    assert not older.exists()
+    assert open_embeddings(tmp_path / "text.npy").provenance == {"encoder": "hf:c"}
+
+
+@pytest.mark.parametrize("ending", ["npy", "parquet"])
+def test_what_is_said_of_a_file_goes_with_its_copies_and_not_with_what_is_put_in_its_place(tmp_path, ending):
+    long = np.random.default_rng(1).normal(size=(30_000, 3)).astype(np.float32)  # longer than what is compared
+    for rows in (ROWS, long):
+        path = write(tmp_path / f"text.{ending}", rows, provenance=MADE_BY, overwrite=True)
+        (tmp_path / "b").mkdir(exist_ok=True)
+        for file in (path, tmp_path / f"{path.name}.provenance.json"):
+            shutil.copyfile(file, tmp_path / "b" / file.name)
+        os.utime(tmp_path / "b" / path.name, (0, 0))
+        assert open_embeddings(tmp_path / "b" / path.name).provenance == MADE_BY
+        for other in (np.concatenate([-rows[:1], rows[1:]]), np.concatenate([rows[:-1], -rows[-1:]]), rows[1:]):
+            write(tmp_path / "other" / path.name, other, overwrite=True)
+            shutil.copyfile(tmp_path / "other" / path.name, path)
+            with pytest.warns(UserWarning, match=r"provenance\.json was written about another file than text") as told:
+                assert open_embeddings(path).provenance is None
+            assert len(told) == 1
+
+
+def test_rows_that_a_user_saves_over_aligned_ones_are_not_said_to_be_aligned(tmp_path):
+    out = tmp_path / "aligned.npy"
+    aa.MeanShift().fit(ROWS, ROWS + 1).transform(ROWS, out)
+    assert "aligned_by" in open_embeddings(out).provenance
+    convert(out, tmp_path / "set")
+    assert set(open_embeddings(tmp_path / "set").provenance) == {"aligned_by"}  # nothing of the file goes along
+    np.save(out, ROWS)
+    with pytest.warns(UserWarning, match="where these rows come from is not known"):
+        assert open_embeddings(out).provenance is None
+    convert(ROWS, out, overwrite=True)
+    assert open_embeddings(out).provenance is None
 
 
 def test_a_lance_dataset_says_nothing_of_a_file_of_its_name(tmp_path):
     pytest.importorskip("lance", reason="the library that writes Lance is optional")
     write(tmp_path / "text.npy", provenance=MADE_BY)
-    with pytest.raises(InputError, match=r"share text\.provenance\.json with text\.npy"):
-        convert(ROWS, tmp_path / "text.lance")
-    assert convert(tmp_path / "text.npy", tmp_path / "text.lance").provenance == MADE_BY
-    with pytest.raises(InputError, match=r"share text\.provenance\.json with text\.lance"):
-        write(tmp_path / "text.npy", provenance={"encoder": "hf:b"}, overwrite=True)
+    convert(ROWS, tmp_path / "text.lance")
+    assert open_embeddings(tmp_path / "text.lance").provenance is None
+    convert(tmp_path / "text.npy", tmp_path / "text.lance", overwrite=True)
+    write(tmp_path / "text.npy", provenance={"encoder": "hf:b"}, overwrite=True)
+    assert open_embeddings(tmp_path / "text.lance").provenance == MADE_BY
 
 
 def test_what_is_said_of_a_file_is_not_said_of_the_folder_of_its_name(tmp_path):

@@ -191,6 +191,9 @@ def test_a_single_file_in_a_store(sharded, store, tmp_path):
     model.transform(sharded.source, tmp_path / "z.parquet")
     with (store / "z.parquet").open() as file:
         assert file.read() == (tmp_path / "z.parquet").read_bytes()
+    said = open_embeddings(store / "z.parquet").provenance
+    assert said == open_embeddings(tmp_path / "z.parquet").provenance
+    assert set(said) == {"aligned_by"}
 
 
 def test_paths_within_a_store():

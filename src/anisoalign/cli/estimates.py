@@ -111,7 +111,13 @@ def tell_conversion(rows: EmbeddingSet, dtype: str | None) -> None:
 
     written = rows.rows * rows.dim * np.dtype(dtype or rows.dtype).itemsize
     read = rows.describe()["bytes"]
-    _tell(f"1 pass over {rows.rows:,} rows", [rows], read, 0, rows.dtype, Work(), written=written)
+    if not rows.behind:
+        _tell(f"1 pass over {rows.rows:,} rows", [rows], read, 0, rows.dtype, Work(), written=written)
+        return
+    source = rows.behind[0]
+    held = 4 * max(shard.source.nbytes for shard in rows.shards)
+    what = f"{rows.rows:,} rows from among {source.rows:,}, gathered in {len(rows.shards)} stretch(es)"
+    _tell(what, [source], read, held, rows.dtype, Work(), written=written)
 
 
 def _check(sets: Sequence[EmbeddingSet], paired: bool) -> None:

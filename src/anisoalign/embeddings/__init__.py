@@ -1,6 +1,7 @@
 """Embeddings: a set of vectors on disk or in memory, opened, looked at, read in tiles, written, converted."""
 
 from anisoalign.embeddings.budget import format_bytes, parse_bytes
+from anisoalign.embeddings.by_id import rows_like
 from anisoalign.embeddings.convert import check_apart, convert, open_to_convert
 from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.engines import (
@@ -64,6 +65,7 @@ __all__ = [
     "parse_bytes",
     "read_labels",
     "read_pairs",
+    "rows_like",
     "verify",
     "write_tiles",
     "writer_for",

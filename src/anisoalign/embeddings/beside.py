@@ -193,7 +193,7 @@ def rows_of_group(schema: pa.Schema, usual: int) -> int:
     100
     """
     kinds = [column.type for column in schema if column.name not in ID_COLUMNS]
-    return min(usual, _GROUP_OF_BYTES) if any(map(_holds_bytes, kinds)) else usual
+    return min(usual, _GROUP_OF_BYTES) if any(map(holds_bytes, kinds)) else usual
 
 
 def rows_to_read(schema: pa.Schema) -> int:
@@ -201,8 +201,9 @@ def rows_to_read(schema: pa.Schema) -> int:
     return rows_of_group(schema, _BATCH)
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
+def holds_bytes(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type holds bytes, itself or within."""
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
     inner = [kind.field(i).type for i in range(kind.num_fields)]
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or any(map(_holds_bytes, inner))
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or any(map(holds_bytes, inner))

@@ -20,7 +20,7 @@ from anisoalign.embeddings.pickles import PickleSource, forget_pickles
 from anisoalign.embeddings.remote import is_remote, locate
 from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.embeddings.shard_files import WITH_COLUMNS, names_beside, table_schema
-from anisoalign.embeddings.sidecars import check_provenance, write_sidecars
+from anisoalign.embeddings.sidecars import write_sidecars
 from anisoalign.embeddings.transfer import Progress, write_tiles
 
 
@@ -161,6 +161,8 @@ def check_apart(es: EmbeddingSet, out: Path) -> None:
     InputError
         If `out` is the set, one of its files, a folder that holds it or lies within it, or a file beside its shards.
     """
+    for other in es.behind:
+        check_apart(other, out)
     place = out.resolve()
     beside = (getattr(shard.source, "metadata_path", None) for shard in es.shards)
     for path in (es.path, *(shard.path for shard in es.shards), *beside):
@@ -189,7 +191,6 @@ def _write_lance(es: EmbeddingSet, out: Path, dtype: np.dtype, overwrite: bool, 
     """Write a Lance dataset, a fragment a shard. Lance names its files at random: no resuming here."""
     lance = lance_library()
     check_free(out, overwrite)
-    check_provenance(out, es.provenance)
     partial = out.with_name(f"{out.name}.partial")
     if partial.exists() and not is_lance(partial):
         raise InputError(f"{partial} holds another unfinished run; continue that one, or delete the folder")

@@ -6,9 +6,10 @@ A folder says it in its manifest, shard by shard; a single file, or a Lance data
 from pathlib import Path
 
 from anisoalign.embeddings.manifest import MANIFEST
+from anisoalign.embeddings.sidecar_names import sidecar
 
 BESIDE = ".dropped.json"
-"""Ending of the file that lists the rows that a single file lacks; before it stands the whole name of that file."""
+"""Ending of the file that lists the rows that a single file lacks."""
 
 
 def dropped_path(out: Path) -> Path:
@@ -19,7 +20,7 @@ def dropped_path(out: Path) -> Path:
     >>> dropped_path(Path("aligned.npy")).name
     'aligned.npy.dropped.json'
     """
-    return out.with_name(out.name + BESIDE)
+    return sidecar(out, BESIDE)
 
 
 def list_of_dropped(out: Path) -> Path:

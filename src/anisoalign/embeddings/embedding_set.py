@@ -1,6 +1,6 @@
 """A set of vectors on disk or in memory, read in tiles, in batches or whole."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -45,11 +45,15 @@ class EmbeddingSet:
     path : Path or None
         Where the set lies; None in memory.
     format : str
-        `npy`, `parquet`, `safetensors`, `arrow`, `hf`, `lance` or `memory`.
+        `npy`, `parquet`, `safetensors`, `arrow`, `hf`, `lance`, `memory` or `gathered`.
     notes : Notes
         What passes found out so far.
     provenance : dict or None
         What is said of the encoder that made the vectors.
+    rule : {"auto", "normalize"}
+        Whether norms may be mixed.
+    behind : tuple of EmbeddingSet
+        Sets that say which rows these are, where they lie in no file of their own.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class EmbeddingSet:
         memory: int | str | None = None,
         provenance: Provenance | None = None,
         mixed: bool = False,
+        behind: Sequence["EmbeddingSet"] = (),
     ):
         self.shards = make_shards(sources)
         compare_headers(name, [shard.source for shard in self.shards], mixed)
@@ -72,12 +77,13 @@ class EmbeddingSet:
         filled = [shard for shard in self.shards if shard.rows]
         self.dim, self.dtype = filled[0].dim, max((shard.dtype for shard in filled), key=lambda kind: kind.itemsize)
         self.rows = sum(shard.rows for shard in self.shards)
-        self.bad_rows, self.id_column = bad_rows, id_column
-        self.provenance = provenance
+        self.bad_rows: BadRows = bad_rows
+        self.id_column, self.provenance = id_column, provenance
         self.memory = None if memory is None else parse_bytes(memory)
         self._check_budget(0, "a tile")
         self._check_id_column()
-        self._rule: Norms = norms
+        self.rule: Norms = norms
+        self.behind = tuple(behind)
         self.notes = Notes(name, self.shards, bad_rows, norms)
 
     def __len__(self) -> int:
@@ -90,7 +96,7 @@ class EmbeddingSet:
     def dropping(self) -> Self:
         """Return the same set with bad rows dropped, for a pass that minds them itself, and with notes of its own."""
         other = copy(self)
-        other.bad_rows, other.notes = "drop", Notes(self.name, self.shards, "drop", self._rule)
+        other.bad_rows, other.notes = "drop", Notes(self.name, self.shards, "drop", self.rule)
         return other
 
     @property

@@ -13,10 +13,11 @@ from anisoalign.embeddings.formats.parquet import ParquetSource
 from anisoalign.embeddings.formats.safetensors_ import SafetensorsSource
 from anisoalign.embeddings.formats.table import TableSource
 from anisoalign.embeddings.manifest import RUN, check_rows, read_manifest
-from anisoalign.embeddings.metadata import BESIDE, check_none_missing, match_metadata
+from anisoalign.embeddings.metadata import BESIDE, WITHOUT_COLUMNS, check_none_missing, match_metadata
 from anisoalign.embeddings.naming import named
-from anisoalign.embeddings.remote import is_remote
+from anisoalign.embeddings.remote import asked_together, is_remote
 from anisoalign.embeddings.shards import Source, natural_key
+from anisoalign.embeddings.sidecar_names import find_sidecar
 
 READERS = {
     ".npy": NpySource,
@@ -108,12 +109,15 @@ def _attach_metadata(sources: Sequence[Source], files: list[Path]) -> None:
     folder = files[0].parent
     manifest = read_manifest(folder) or {}
     listed = {item["file"]: item.get("metadata") for item in manifest.get("shards", [])}
-    for file, source in zip(files, holders, strict=True):
-        beside = file.with_name(file.stem + BESIDE)
+
+    def beside_alone(file: Path) -> Path | None:
         if listed.get(file.name):
-            source.metadata_path = folder / listed[file.name]
-        elif beside.is_file():
-            source.metadata_path = beside
+            return folder / listed[file.name]
+        return find_sidecar(file, BESIDE, WITHOUT_COLUMNS)
+
+    found = asked_together(beside_alone, files, is_remote(folder))
+    for source, path in zip(holders, found, strict=True):
+        source.metadata_path = path
     if manifest or any(source.metadata_path for source in holders):
         return
     beside = named(folder).parent if named(folder).name.endswith("_emb") else folder

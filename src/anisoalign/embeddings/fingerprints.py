@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from anisoalign.embeddings.embedding_set import EmbeddingSet
+from anisoalign.embeddings.gathered import GatheredSource
 from anisoalign.embeddings.manifest import crc32
 from anisoalign.embeddings.naming import true_name
 from anisoalign.embeddings.remote import asked_together, is_remote
@@ -25,9 +26,18 @@ def fingerprint(es: EmbeddingSet) -> str:
     for shard in es.shards:
         value = zlib.crc32(f"{shard.rows} {shard.dim} {shard.dtype.name}".encode(), value)
         if shard.rows:
-            first, _ = next(shard.source.blocks(min(16, shard.rows)))
-            value = zlib.crc32(np.ascontiguousarray(first).tobytes(), value)
+            value = zlib.crc32(_mark(shard), value)
+    for other in es.behind:
+        value = zlib.crc32(fingerprint(other).encode(), value)
     return f"{value:08x}"
+
+
+def _mark(shard: Shard) -> bytes:
+    """The first rows of a shard, or, of one without a file, which rows of another set it has."""
+    if isinstance(shard.source, GatheredSource):
+        return shard.source.order.tobytes()
+    first, _ = next(shard.source.blocks(min(16, shard.rows)))
+    return np.ascontiguousarray(first).tobytes()
 
 
 def checksum(es: EmbeddingSet, see: Callable[[Shard, int, Block], None] = lambda shard, row, block: None) -> str:
@@ -64,4 +74,5 @@ def file_states(es: EmbeddingSet) -> list[list[Any]]:
     beside = (getattr(shard.source, "metadata_path", None) for shard in es.shards)
     files = [path for path in (*(shard.path for shard in es.shards), *beside) if path is not None]
     states = asked_together(lambda file: file.stat(), files, any(map(is_remote, files)))
-    return [[true_name(file), at.st_size, at.st_mtime_ns] for file, at in zip(files, states, strict=True)]
+    of_others = [state for other in es.behind for state in file_states(other)]
+    return of_others + [[true_name(file), at.st_size, at.st_mtime_ns] for file, at in zip(files, states, strict=True)]

@@ -1,7 +1,7 @@
 """Ids and other columns that lie beside vectors, in formats that hold numbers only.
 
 The layout is clip-retrieval's: `metadata/metadata_003.parquet` belongs to `img_emb/img_emb_003.npy`,
-row by row. A single file `x.npy` has `x.ids.parquet` beside it.
+row by row. A single file `x.npy` has `x.npy.ids.parquet` beside it, or `x.ids.parquet`.
 """
 
 import re
@@ -15,6 +15,9 @@ from anisoalign.embeddings.shards import natural_key
 
 BESIDE = ".ids.parquet"
 """Ending of the file that holds the columns beside a single file of vectors."""
+
+WITHOUT_COLUMNS = (".npy", ".safetensors")
+"""Endings of files whose columns lie beside them."""
 
 
 def trailing_number(stem: str) -> int | None:

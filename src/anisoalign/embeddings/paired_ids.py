@@ -14,8 +14,8 @@ from anisoalign.embeddings.embedding_set import EmbeddingSet
 from anisoalign.embeddings.errors import InputError
 
 REMEDY = (
-    "bring both sets into one order, with the same items in both, or leave --paired (`paired`) out; if their ids do "
-    "not name the same things, call the column of one set something else"
+    "bring both sets into one order, with the same items in both (`convert --like`, `rows_like`), or leave --paired "
+    "(`paired`) out; if their ids do not name the same things, call the column of one set something else"
 )
 NO_ID = 0
 """Stands for the id of a row that has none."""
@@ -89,8 +89,8 @@ def check_ids(
         again = a, int(rows[0][apart[keys_a[apart] == keys_b[first]][0]])
     here, there = (a, int(rows[0][first])), (b, int(rows[1][first]))
     raise InputError(
-        f"rows are no pairs by place: {_place(*here)} has the id {_id(*here)!r}, {_place(*there)} has "
-        f"{_id(*there)!r}, and {_id(*again)!r} is also at {_place(*again)}; {remedy}"
+        f"rows are no pairs by place: {place_of(*here)} has the id {id_of(*here)!r}, {place_of(*there)} has "
+        f"{id_of(*there)!r}, and {id_of(*again)!r} is also at {place_of(*again)}; {remedy}"
     )
 
 
@@ -159,12 +159,14 @@ def _where(es: EmbeddingSet, row: int) -> tuple[int, int]:
     return shard, row - firsts[shard]
 
 
-def _place(es: EmbeddingSet, row: int) -> str:
+def place_of(es: EmbeddingSet, row: int) -> str:
+    """How messages name a row of a set."""
     shard, local = _where(es, row)
     return es.notes.where(es.shards[shard], local)
 
 
-def _id(es: EmbeddingSet, row: int) -> str:
+def id_of(es: EmbeddingSet, row: int) -> str:
+    """Return the id of a row of a set as text, empty if it has none."""
     shard, local = _where(es, row)
     ids = es.shard_ids(shard)
     return "" if ids is None else _as_text(ids[local].as_py())

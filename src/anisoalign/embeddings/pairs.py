@@ -143,7 +143,8 @@ def check_paired(sets: Sequence[EmbeddingSet]) -> None:
     for es in sets[1:]:
         if es.rows != sets[0].rows:
             raise InputError(
-                f"pairs need as many rows on both sides: {sets[0].name} has {sets[0].rows}, {es.name} has {es.rows}"
+                f"pairs need as many rows on both sides: {sets[0].name} has {sets[0].rows}, {es.name} has {es.rows}; "
+                "where both have ids, `convert --like` brings one into the order of the other"
             )
 
 

@@ -1,7 +1,8 @@
 """Which encoder a set of vectors comes from, and which model moved them: kept beside them, compared before use.
 
-A folder keeps it in its manifest under `provenance`, a single file in `STEM.provenance.json` beside it. One of
-`encoder` and `aligned_by` is needed; a set that says nothing of its origin is never refused.
+A folder keeps it in its manifest under `provenance`, a single file in `NAME.provenance.json` beside it, with what tells
+that file from others: of a file that was replaced since it says nothing. One of `encoder` and `aligned_by` is needed;
+a set that says nothing of its origin is never refused.
 """
 
 import json
@@ -9,10 +10,13 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anisoalign.embeddings.ends import ends_of
 from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.embeddings.finding import READERS
 from anisoalign.embeddings.formats.lance_ import is_lance
 from anisoalign.embeddings.manifest import read_manifest
 from anisoalign.embeddings.naming import named
+from anisoalign.embeddings.sidecar_names import find_sidecar
 
 if TYPE_CHECKING:
     from anisoalign.embeddings.embedding_set import EmbeddingSet
@@ -22,17 +26,11 @@ Provenance = dict[str, Any]
 BESIDE = ".provenance.json"
 """Ending of the file that says where a single file's vectors come from."""
 
+KIN = (*READERS, ".lance")
+"""Endings of files, and of Lance datasets, that have one."""
 
-def provenance_path(path: Path) -> Path:
-    """Return where the provenance of a single file, or of a Lance dataset, lies.
-
-    Examples
-    --------
-    >>> provenance_path(Path("text.npy")).name
-    'text.provenance.json'
-    """
-    path = named(path)
-    return path.with_name(path.stem + BESIDE)
+ABOUT = "about_file"
+"""Key in that file of what tells the file of vectors from others (`ends_of`); one written by hand may lack it."""
 
 
 def find_provenance(path: Path | None, files: list[Path]) -> Provenance | None:
@@ -44,8 +42,10 @@ def find_provenance(path: Path | None, files: list[Path]) -> Provenance | None:
         If it is there and cannot be read.
     """
     # A folder of shards says it within: what lies beside it is a file's of the same name.
-    if path is not None and (path.is_file() or is_lance(path)) and (beside := provenance_path(path)).is_file():
-        return _checked(read_beside(beside), beside)
+    if path is not None and (path.is_file() or is_lance(path)):
+        beside = find_sidecar(named(path), BESIDE, KIN)
+        if beside is not None and (said := _said_of(path, beside)) is not None:
+            return said
     if not files:
         return None
     manifest = read_manifest(files[0].parent)
@@ -55,18 +55,21 @@ def find_provenance(path: Path | None, files: list[Path]) -> Provenance | None:
     return None if found is None else _checked(found, files[0].parent)
 
 
-def read_beside(path: Path) -> Any:
-    """Return what the file says.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
+def _said_of(path: Path, beside: Path) -> Provenance | None:
+    """What the file beside says of the vectors at a path, None if it was written about others."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {one_line(error)}") from error
+        raise InputError(f"{beside} cannot be read: {one_line(error)}") from error
+    provenance = dict(_checked(found, beside))
+    if ABOUT not in provenance or provenance.pop(ABOUT) == ends_of(path):
+        return provenance
+    warnings.warn(
+        f"{beside} was written about another file than {path.name} is now, and is passed over: where these rows come "
+        "from is not known; remove it, or correct it",
+        stacklevel=1,
+    )
+    return None
 
 
 def is_provenance(found: Any) -> bool:

@@ -13,6 +13,7 @@ from anisoalign.embeddings.errors import InputError, one_line
 from anisoalign.embeddings.manifest import MANIFEST, RUN, read_manifest, to_json
 from anisoalign.embeddings.remote import RemotePath, is_remote, locate
 from anisoalign.embeddings.run_notes import notes_of
+from anisoalign.embeddings.sidecars import check_ids
 from anisoalign.embeddings.writer import EmbeddingWriter
 
 
@@ -62,7 +63,7 @@ class RemoteWriter(EmbeddingWriter):
     def _begin_remote(self) -> None:
         if self.single:
             self._check_free(self.out)
-            self._check_beside()
+            check_ids(self.out, overwrite=False)
             return
         plan = self.out / RUN / "plan.json"
         if (self.out / MANIFEST).is_file():

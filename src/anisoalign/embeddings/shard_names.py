@@ -60,8 +60,10 @@ class ShardNames:
 
     def beside(self, name: str) -> str:
         """File of the columns beside a shard's file."""
+        if self.single:
+            return name + BESIDE
         stem = Path(name).stem
-        return stem + BESIDE if self.single else f"metadata_{stem.removeprefix(stem.rstrip('0123456789'))}.parquet"
+        return f"metadata_{stem.removeprefix(stem.rstrip('0123456789'))}.parquet"
 
     def place_beside(self, name: str) -> str:
         """Where that file lies, seen from the folder of the shard's."""

@@ -15,6 +15,7 @@ from anisoalign.embeddings.beside import Columns, joined
 from anisoalign.embeddings.embedding_set import SPAN_TILES, EmbeddingSet
 from anisoalign.embeddings.engines import carried_out, engine_for
 from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.embeddings.gathered import GATHERED
 from anisoalign.embeddings.metadata import choose_ids
 from anisoalign.embeddings.notes import Dropped
 from anisoalign.embeddings.shard_writer import ShardWriter
@@ -114,8 +115,8 @@ def _write_folder(work: _Work, writer: EmbeddingWriter) -> None:
     away = engine_for(es) is not None
     worker = partial(_shard_writer, replace(work, progress=None) if away else work, writer)
     # One thread more than cores, since one or another waits for the disk to sync what they wrote.
-    # A pickle is held whole while it is read: one at a time.
-    workers = 1 if es.format == "pickle" else cores() + 1
+    # A pickle is held whole while it is read, and a stretch that is gathered: one at a time.
+    workers = 1 if es.format in ("pickle", GATHERED) else cores() + 1
     for (index, _), record in zip(todo, carried_out(es, worker, todo, workers), strict=True):
         writer.adopt(index, record)
         if away:
@@ -150,7 +151,7 @@ def _write_file(work: _Work, writer: EmbeddingWriter) -> None:
     known = es.rows if es.bad_rows == "error" else None
     spans = es.spans()
     write = _side_by_side if _held_at_once(es, writer, spans) else _tile_by_tile
-    with writer.shard(0, known, ids=_all_columns(es)) as out:
+    with writer.shard(0, known, ids=all_columns(es)) as out:
         write(work, out, spans)
         work.note_dropped(es.dropped, out, 0)
 
@@ -204,7 +205,14 @@ def _side_by_side(work: _Work, out: ShardWriter, spans: list[Span]) -> None:
             pool.put(memory)
 
 
-def _all_columns(es: EmbeddingSet) -> Columns | None:
+def all_columns(es: EmbeddingSet) -> Columns | None:
+    """Return the columns beside the vectors of all shards as one, None if there are none.
+
+    Raises
+    ------
+    InputError
+        If some shards have columns and others none, or of types that do not go together.
+    """
     parts = [es.columns(shard.index) for shard in es.shards if shard.rows]
     found = [part for part in parts if part is not None]
     if not found:

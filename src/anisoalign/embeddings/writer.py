@@ -46,7 +46,7 @@ from anisoalign.embeddings.run_notes import earlier_notes, told_apart
 from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink, choose_format
 from anisoalign.embeddings.shard_names import ShardNames
 from anisoalign.embeddings.shard_writer import ShardWriter
-from anisoalign.embeddings.sidecars import check_ids, check_provenance, ids_path, write_sidecars
+from anisoalign.embeddings.sidecars import check_ids, remove_ids, write_sidecars
 from anisoalign.embeddings.tiles import torch_dtype
 
 LOCK = "lock"
@@ -80,8 +80,8 @@ class EmbeddingWriter:
     Raises
     ------
     InputError
-        Before any work: if `out` exists, cannot be written, or another plan's run is unfinished there; or if ids or
-        provenance beside a single file would be those of another file.
+        Before any work: if `out` exists, cannot be written, or another plan's run is unfinished there; or if ids lie
+        where those of a new single file would.
 
     Examples
     --------
@@ -126,7 +126,8 @@ class EmbeddingWriter:
 
     def __enter__(self) -> "EmbeddingWriter":
         self._check_free(self.out)
-        self._check_beside()
+        if self.single:
+            check_ids(self.out, self._overwrite)
         with writable(self.out):
             self.out.parent.mkdir(parents=True, exist_ok=True)
             if self.single:
@@ -143,12 +144,6 @@ class EmbeddingWriter:
 
     def _check_free(self, out: Path) -> None:
         check_free(out, self._overwrite, self.single)
-
-    def _check_beside(self) -> None:
-        """Refuse a single file where what lies beside it is another's."""
-        if self.single:
-            check_ids(self.out, self._overwrite)
-            check_provenance(self.out, self.provenance)
 
     def _begin_folder(self) -> None:
         run = self.partial / RUN
@@ -285,8 +280,6 @@ class EmbeddingWriter:
             Ids of the rows, or all columns to keep beside them.
         """
         name, columns = self._names.of_shard(index, stem), _as_columns(ids)
-        if self.single and columns is not None:
-            check_ids(self.out, self._overwrite, coming=True)
         with contextlib.ExitStack() as opened, writable(self.out):
             sink, file = Sink(self._temporary(name)), None
             opened.callback(sink.abandon)
@@ -327,11 +320,9 @@ class EmbeddingWriter:
             record["metadata_crc32"] = file_checksum(file.path)
             record["metadata"] = self._names.place_beside(name)
             self._place(file.path, path.parent / record["metadata"])
-        elif self.single and self.format not in WITH_COLUMNS:
-            # Ids that lay beside the file replaced here belong to other vectors.
-            ids_path(self.out).unlink(missing_ok=True)
         if self.single:
-            write_sidecars(self.out, self.provenance, writer.rows, writer.dropped, self._put)
+            remove_ids(self.out, written=file is not None)
+            write_sidecars(self.out, self.provenance, writer.rows, writer.dropped, sink.path, self._put)
         self._place(sink.path, path)
         self._shards[index] = record
         if not self.single:
