@@ -3,6 +3,7 @@ import itertools
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import zlib
@@ -103,6 +104,15 @@ def test_interrupted_runs_continue_to_the_same_bytes(tmp_path, format, upto):
     assert not (tmp_path / "out.partial").exists()
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
     assert len(tree(tmp_path / "out")) >= 4
+
+
+def test_a_damaged_note_of_a_finished_shard_is_named(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "out", "npy", 1)
+    note = tmp_path / "out.partial" / ".run" / "shard-0.json"
+    note.write_text(note.read_text()[:-9])
+    with pytest.raises(InputError, match=rf"^{re.escape(str(note))} cannot be read: "):
+        write(tmp_path / "out", "npy")
 
 
 KILLED = """

@@ -5,16 +5,15 @@ that file from others: of a file that was replaced since it says nothing. One of
 a set that says nothing of its origin is never refused.
 """
 
-import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anisoalign.embeddings.ends import ends_of
-from anisoalign.embeddings.errors import InputError, one_line
+from anisoalign.embeddings.errors import InputError
 from anisoalign.embeddings.finding import READERS
 from anisoalign.embeddings.formats.lance_ import is_lance
-from anisoalign.embeddings.manifest import read_manifest
+from anisoalign.embeddings.manifest import read_json, read_manifest
 from anisoalign.embeddings.naming import named
 from anisoalign.embeddings.sidecar_names import find_sidecar
 
@@ -57,11 +56,7 @@ def find_provenance(path: Path | None, files: list[Path]) -> Provenance | None:
 
 def _said_of(path: Path, beside: Path) -> Provenance | None:
     """What the file beside says of the vectors at a path, None if it was written about others."""
-    try:
-        found = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{beside} cannot be read: {one_line(error)}") from error
-    provenance = dict(_checked(found, beside))
+    provenance = dict(_checked(read_json(beside), beside))
     if ABOUT not in provenance or provenance.pop(ABOUT) == ends_of(path):
         return provenance
     warnings.warn(

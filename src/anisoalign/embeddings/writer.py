@@ -38,6 +38,7 @@ from anisoalign.embeddings.manifest import (
     file_checksum,
     listed_files,
     manifest_of,
+    read_json,
     to_json,
 )
 from anisoalign.embeddings.provenance import Provenance
@@ -227,7 +228,7 @@ class EmbeddingWriter:
         note = self.partial / RUN / f"shard-{index}.json"
         if self.single or not note.is_file():
             return False
-        record = json.loads(note.read_text(encoding="utf-8"))
+        record = read_json(note)
         file = self.partial / record["file"]
         same = file.is_file() and file.stat().st_size == record["bytes"]
         if not same or not all(
