@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import anisoalign as aa
 from anisoalign.aligners import parse_method
+from anisoalign.aligners.anisoalign.premise import PremiseError
 from anisoalign.comparison import (
     DEFAULT_METHODS,
     Comparison,
@@ -518,6 +519,31 @@ def test_one_fit_serves_both_frames(planted, monkeypatch):
     for entry in (common, target):
         (alone,) = (e for e in compare_rows(y, x, methods=[entry.method], **options).methods if e.kind == "method")
         assert (alone.scores, alone.strengths) == (entry.scores, entry.strengths)
+
+
+def test_labels_learned_in_one_frame_are_not_marked_against_those_of_the_other():
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(240, 8)) - 1
+    text, labels = image + rng.normal(size=(240, 8)) + 2, [str(label) for label in image[:, 0] > -1]
+    options = {"source_labels": labels, "target_labels": labels, "repeats": 4}
+    found = aa.compare(text, image, methods=["realign", "mean-shift", "mean-shift:frame=common"], **options)
+    *here, there, _ = found.to_dicts()
+    assert "best" in {record.get("label_transfer_mark") for record in here}
+    assert "label_transfer" in there
+    assert "label_transfer_mark" not in there
+
+
+def test_sets_that_a_method_refuses_are_not_fitted_again_for_the_other_frame(planted, monkeypatch):
+    tried = []
+
+    def refusing(repeat, model):
+        tried.append(model.name)
+        raise PremiseError("unlike")
+
+    monkeypatch.setattr(Repeat, "fit", refusing)
+    with pytest.raises(aa.InputError, match=r"^aniso-align, aniso-align:frame=common: unlike; with the parameter"):
+        compare_rows(planted.source, planted.target, methods=BOTH_FRAMES, repeats=2)
+    assert tried == ["aniso-align"]
 
 
 def test_a_frame_that_there_is_not_is_refused(planted):

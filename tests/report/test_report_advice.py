@@ -6,7 +6,7 @@ from anisoalign.comparison import Comparison, MethodScores
 from anisoalign.report.answers import what_it_costs, what_kind, what_methods_do, which_one
 from anisoalign.report.choosing import advise, methods_to_show
 from anisoalign.report.listings import methods_table
-from anisoalign.report.method_charts import trade_off
+from anisoalign.report.method_charts import label_transfer, trade_off
 from anisoalign.report.wording import transfer_has_room
 
 
@@ -49,6 +49,22 @@ def test_a_mixed_index_is_searched_both_ways():
     one_way = record("one-way", 0.9, 0.9, mixed_recall_at_10=0.6, mean_mixed_recall_at_10=0.3)
     both = record("both", 0.8, 0.8, mixed_recall_at_10=0.5, mean_mixed_recall_at_10=0.45)
     assert by_metric([RAW, one_way, both])["mean_mixed_recall_at_10"].method == "both"
+
+
+def test_a_mixed_index_of_an_older_comparison_is_searched_both_ways_too():
+    ways = {"mixed_recall_at_10": 0.6, "reverse_mixed_recall_at_10": 0.5}
+    advice = by_metric([RAW, record("realign", 0.9, 0.9, **ways)])["mean_mixed_recall_at_10"]
+    assert (advice.method, advice.value) == ("realign", pytest.approx(0.55))
+
+
+def test_label_transfer_is_drawn_of_methods_whose_rows_stand_for_targets():
+    here, there = (
+        record(name, 0.9, 0.9, label_transfer=value) for name, value in (("a", 0.6), ("a:frame=common", 0.7))
+    )
+    plate = label_transfer([here, there], "text", "image")
+    assert "best with a, 60.0%" in plate.title
+    assert "common frame" in plate.caption
+    assert "common frame" not in label_transfer([here], "text", "image").caption
 
 
 def test_geometry_kept_decides_within_a_frame_alone():
@@ -94,7 +110,7 @@ def test_what_is_said_of_geometry_kept_is_said_within_one_frame():
     listed = methods_table(FRAMED)
     balances = dict(zip([name for name, _ in listed.groups[0]], [c[0].text for _, c in listed.groups[0]], strict=True))
     assert (balances["realign"], balances["realign:frame=common"]) == ("0.85", "")
-    assert any("take no part in Ψ" in note for note in listed.notes)
+    assert any("take no part in marks of what changes with the frame: Φ, Ψ" in note for note in listed.notes)
 
 
 def test_a_method_in_both_frames_is_shown_once():
@@ -214,6 +230,7 @@ def test_costs_are_told_as_measured():
     costs = {"fit_seconds": 1800.0, "transform_rows_per_second": 10.0, "model_bytes": 5e8}
     slow = record("slow", 0.9, 0.9, rows_fit_source=10, rows_fit_target=10, **costs)
     assert what_it_costs([slow], "slow", "text", "image").short == "1,800 s to fit here."
+    assert what_it_costs([slow], "", "text", "image").short == "Not measured here."
     assert what_it_costs([slow], None, "text", "image").short == "Nothing: rows stay as they are."
     assert what_it_costs([RAW], "slow", "text", "image").short == "Not measured here."
 

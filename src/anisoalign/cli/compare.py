@@ -70,7 +70,7 @@ def compare(
         refuse_idle(context, showing.OF_A_PAGE, showing.NO_PAGE)
     showing.check_outputs(report, results, source, target, *files)
     import anisoalign as aa
-    from anisoalign.comparison import DEFAULT_METHODS
+    from anisoalign.comparison import DEFAULT_METHODS, refusals
     from anisoalign.comparison.repeating import steps
 
     y = opening.open_set(source, "source", source_column, bad_rows, norms, memory)
@@ -110,8 +110,8 @@ def compare(
             progress=lambda _: done(1),
         )
     messages.tell_dropped(y, x)
-    for name, why in result.refused.items():
-        messages.say(f"left out, {name}: {why}")
+    for line in refusals(result.refused):
+        messages.say(f"left out, {line}")
     records = [{**record, **costs} for record, costs in zip(result.to_dicts(), result.costs(), strict=True)]
     if json:
         messages.print_json(records)

@@ -16,7 +16,7 @@ from anisoalign.aligners.oracle.base import Oracle
 from anisoalign.comparison.items import items_of_pairs
 from anisoalign.comparison.repeat import Fitted, Repeat, Sets
 from anisoalign.comparison.split import MINIMUM_ROWS, Split, split
-from anisoalign.comparison.table import CONTROL, METHOD, ORACLE, REAL, REFERENCE, Comparison, MethodScores
+from anisoalign.comparison.table import CONTROL, METHOD, ORACLE, REAL, REFERENCE, Comparison, MethodScores, refusals
 from anisoalign.diagnostics.alignment import default_k
 from anisoalign.diagnostics.label_transfer import (
     Labels,
@@ -129,18 +129,21 @@ def compare_rows(
         for names in fits:
             fitted = None
             for name in (name for name in names if name not in refused):
-                found = _fit(repeat, name, makers[name](), fitted)
-                if isinstance(found, str):
-                    refused[name] = found
-                    continue
-                repeat.measure(found, entries[name], dials and number < DIAL_REPEATS)
-                fitted = found
-                done(name)
+                try:
+                    fitted = _fit(repeat, name, makers[name](), fitted)
+                except PremiseError as error:  # what cannot be fitted can be in neither frame
+                    why = f"{error.reason}; with the parameter force=true it is measured all the same"
+                    refused |= dict.fromkeys(names, why)
+                except NoCommonFrameError as error:
+                    refused[name] = str(error)
+                else:
+                    repeat.measure(fitted, entries[name], dials and number < DIAL_REPEATS)
+                    done(name)
         if labelled[number]:
             repeat.measure_real(real)
             done(REAL)
     if all(spec in refused for spec in asked):  # what was added beside them is no answer
-        raise InputError("; ".join(f"{name}: {why}" for name, why in refused.items()))
+        raise InputError("; ".join(refusals(refused)))
     measured = [entry for name, entry in entries.items() if name not in refused]
     how = "by item" if items is not None else "in step" if len(source) == len(target) else "apart"
     protocol = {**rows, "k": sets.k, "split": how, "repeats": repeats, "seed": seed}
@@ -166,21 +169,14 @@ def fits_of(specs: Sequence[str]) -> list[list[str]]:
     return list(found.values())
 
 
-def _fit(repeat: Repeat, name: str, model: Aligner | Oracle, other: Fitted | None) -> Fitted | str:
-    """A method fitted in a repeat, or the reason why it refuses the sets.
-
-    Another that was fitted there, and differs from it in the frame alone, is put into its frame.
-    """
+def _fit(repeat: Repeat, name: str, model: Aligner | Oracle, other: Fitted | None) -> Fitted:
+    """A method fitted in a repeat; another that was, and differs from it in the frame alone, is put into its frame."""
     try:
         if other is None or not isinstance(other.model, Aligner) or not isinstance(model, Aligner):
             return repeat.fit(model)
         return other._replace(model=other.model.in_frame(model.frame))
-    except PremiseError as error:
-        return f"{error.reason}; with the parameter force=true it is measured all the same"
-    except NoCommonFrameError as error:
-        return str(error)
-    except np.linalg.LinAlgError:
-        raise  # a ValueError as well, but no fault of the input
+    except (PremiseError, NoCommonFrameError, np.linalg.LinAlgError):
+        raise  # ValueErrors as well, but the last is no fault of the input, and the others refuse this method alone
     except ValueError as error:  # a parameter out of range
         raise InputError(f"{name}: {error}") from error
 

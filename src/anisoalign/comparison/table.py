@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,10 +47,12 @@ _OF_THE_TARGETS_FRAME = frozenset(
         "centroid_gap",
         "uncentered_residual_anisotropy",
         "paired_cosine",
+        "label_transfer",
     )
 )
-"""Metrics that change with the frame: of rows against sources as they are, or by cosines with targets, which move too.
-Ranks and hits among the targets of either frame can be held against each other."""
+"""Metrics that change with the frame: of rows against sources as they are, by cosines with targets, which move too, or
+of a use in which rows stand for targets as they are. Ranks and hits among the targets of either frame can be held
+against each other."""
 
 DIAL_METRICS = ("geometry_consistency", "target_penetration", "target_coverage", "balance")
 """What is kept along a method's dial, and with pairs recall in the plain and in the mixed pool."""
@@ -98,6 +100,20 @@ class MethodScores:
         """Append one repeat."""
         for name, value in metrics.items():
             self.scores.setdefault(name, []).append(value)
+
+
+def refusals(refused: Mapping[str, str]) -> list[str]:
+    """Which methods were refused, and why: a line a reason.
+
+    Examples
+    --------
+    >>> refusals({"a": "too few rows", "b": "no frame", "a:frame=common": "too few rows"})
+    ['a, a:frame=common: too few rows', 'b: no frame']
+    """
+    return [
+        f"{', '.join(name for name, reason in refused.items() if reason == why)}: {why}"
+        for why in dict.fromkeys(refused.values())
+    ]
 
 
 @dataclass

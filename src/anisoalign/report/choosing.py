@@ -49,6 +49,8 @@ class Advice:
     alike: tuple[str, ...]
 
 
+_BOTH_WAYS = "mean_mixed_recall_at_10"
+_WAYS = ("mixed_recall_at_10", "reverse_mixed_recall_at_10")
 USES = (
     (
         "Substitutes for {targets}: train on {sources}, meet {targets} later",
@@ -59,7 +61,7 @@ USES = (
     (
         "One index that holds {sources} and {targets}",
         "for one index of both",
-        "mean_mixed_recall_at_10",
+        _BOTH_WAYS,
         "recall @10 both ways in the mixed pool",
     ),
     (
@@ -95,7 +97,9 @@ def balance_of(record: Record) -> float | None:
 
 
 def value_of(record: Record, metric: str) -> float | None:
-    """A metric of a record; the balance also where only its parts were measured."""
+    """A metric of a record; the balance and the mean of both ways also where only their parts were measured."""
+    if metric == _BOTH_WAYS and metric not in record and all(way in record for way in _WAYS):
+        return sum(record[way] for way in _WAYS) / len(_WAYS)
     return balance_of(record) if metric == "balance" else record.get(metric)
 
 

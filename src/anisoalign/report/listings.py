@@ -96,8 +96,8 @@ def _compared(records: Sequence[Record], key: str, caption: str, shown: Collecti
     notes = [_ONE_SPLIT if any(record.get("repeats") == 1 for record in whole) else _MARKED]
     if of_both_frames(records):
         notes.append(
-            "Methods of a common frame (frame=common) take no part in Ψ, Ω, balance and residual anisotropy, which are "
-            "held against rows as they are."
+            "Methods of a common frame (frame=common) take no part in marks of what changes with the frame: Φ, Ψ, Ω, "
+            "balance, the distance of the means, residual anisotropy, paired cosine and label transfer."
         )
     notes += [*copies_among(whole), *labelled_in_fewer(whole)]
     if any(str(record["method"]).startswith("oracle-") for record in records):

@@ -18,6 +18,7 @@ from anisoalign.report.wording import (
     many,
     measured,
     of_both_frames,
+    of_one_frame,
     one,
     short_name,
     strengths,
@@ -185,14 +186,16 @@ def label_transfer(records: Sequence[Record], source: str, target: str) -> Plate
     base, real = (measured(records, method, "label_transfer") for method in (REALIGN, REAL_TARGET))
     rules = [(100 * base, "ReAlign", "muted")] if base is not None else []
     rules += [(100 * real, f"real {many(target)}", "target")] if real is not None else []
+    about = " Methods of a common frame, which do not stand for targets as they are, are left out."
     return _ranked(
-        records,
+        of_one_frame(records),
         "label_transfer",
         "label-transfer",
         f"accuracy on real {many(target)}, %",
         f"Labels learned on aligned {many(source)}, tried on real {many(target)}: best with {{best}}, {{value:.1f}}%",
         f"A classifier that has seen aligned {many(source)} only is tested on real {many(target)}. Bars are standard "
-        "errors over splits; which methods are told apart is decided split by split, and marked in the table.",
+        "errors over splits; which methods are told apart is decided split by split, and marked in the table."
+        + (about if of_both_frames(records) else ""),
         rules,
         100.0,
     )

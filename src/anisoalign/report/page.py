@@ -328,7 +328,7 @@ def _about_settings(results: Results) -> str:
 
 
 def _cost_section(results: Results, advice: Sequence[Advice], source: str, target: str) -> Section:
-    method = advice[0].method if advice else None
+    method = advice[0].method if advice else ""
     answer = answers.what_it_costs(results.compare, method, source, target)
     plate = plain_recall(results.compare, source, target)
     table = costs_table(results.compare)
