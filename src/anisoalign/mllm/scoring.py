@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +31,11 @@ _LENGTHS = {"yes/no": 8, "exact": 32, "vqa": 32, "caption": 64}
 _THOUGHTS = 512
 """More of them where an answer is preceded by thoughts."""
 
-_VALUE = re.compile(r"(?:(?<![\w.])-?\.?(?=\d))?[^\W_]+(?:(?:['’]|(?<=\d)\.(?=\d))[^\W_]+)*")
+_VALUE = re.compile(r"(?:(?<![\w.])-?\.?(?=\d))?[^\W_]+(?:(?:'|(?<=\d)\.(?=\d))[^\W_]+)*")
 """Words as captions are compared by, but numbers with their sign and decimal point."""
+
+_IN_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+"""The comma of 1,000."""
 
 
 @dataclass(frozen=True)
@@ -165,9 +169,10 @@ def _right(question: Question, said: str) -> bool:
 
 
 def _bare(text: str) -> tuple[str, ...]:
-    spoken = _VALUE.findall(text.lower().replace("\u2212", "-"))  # the minus sign as typesetters write it
-    found = tuple(word for word in spoken if word not in ("a", "an", "the"))
-    return found or (text.strip(),)
+    """The words of an answer without articles, or with them where it has no others: "A" may be what is right."""
+    text = unicodedata.normalize("NFC", text.lower()).replace("’", "'").replace("\u2212", "-")  # a typesetter's minus
+    spoken = tuple(_VALUE.findall(_IN_THOUSANDS.sub("", text)))
+    return tuple(word for word in spoken if word not in ("a", "an", "the")) or spoken or (text.strip(),)
 
 
 def _yes_no(pairs: Sequence[tuple[bool, bool | None]]) -> dict[str, Any]:

@@ -51,13 +51,15 @@ class Template:
     Parameters
     ----------
     tokenizer : PreTrainedTokenizerFast
-        Where it has no template, or the settings say so, it gains `PLAIN`.
+        Where it has no template, or the settings say so, it gains `PLAIN`; of several, which have names, it keeps the
+        one named default.
     settings : ModelSettings
 
     Raises
     ------
     InputError
-        If nothing would tell that an answer ends: neither a template nor an end-of-sequence token.
+        If nothing would tell that an answer ends: neither a template nor an end-of-sequence token; or if of several
+        templates none is named default.
     """
 
     def __init__(self, tokenizer: Any, settings: ModelSettings):
@@ -66,6 +68,11 @@ class Template:
             if tokenizer.eos_token is None:
                 raise InputError("the tokenizer has neither a chat template nor an end-of-sequence token")
             tokenizer.chat_template = PLAIN
+        named = tokenizer.chat_template
+        if isinstance(named, dict):
+            if "default" not in named:
+                raise InputError(f"none of the chat templates is named default: {', '.join(sorted(named))}; {WAY}")
+            tokenizer.chat_template = named["default"]
         self._marked = "{% generation" in tokenizer.chat_template or "{%- generation" in tokenizer.chat_template
 
     def render(self, turns: Sequence[Turn], answer_next: bool = False) -> str:

@@ -428,6 +428,18 @@ def test_long_conversations_lose_their_end():
     np.testing.assert_array_equal(cut.ids, whole.ids[:-4])
 
 
+def test_of_several_chat_templates_the_default_is_taken():
+    tokenizer = make_tokenizer(None, ("<|im_start|>", "<|im_end|>"))
+    tokenizer.chat_template = {"tool_use": NEMESIS, "default": CHATML}
+    assert (
+        Chat(tokenizer, ModelSettings()).template.render([Turn("user", "hello")]).startswith("<|im_start|>user\nhello")
+    )
+    tokenizer.chat_template = {"tool_use": NEMESIS, "rag": NEMESIS}
+    with pytest.raises(InputError, match='none of the chat templates is named default: rag, tool_use; chat = "plain"'):
+        Chat(tokenizer, ModelSettings())
+    assert "USER: hello" in Chat(tokenizer, ModelSettings(chat="plain")).template.render([Turn("user", "hello")])
+
+
 def test_a_slow_tokenizer_is_refused():
     class Slow:
         is_fast = False
