@@ -26,7 +26,10 @@ from anisoalign.mllm.vqa import vqa_accuracy
 SCHEMA_VERSION = 1
 
 _LENGTHS = {"yes/no": 8, "exact": 32, "vqa": 32, "caption": 64}
-"""New tokens at most, by kind."""
+"""New tokens at most, by kind, where no right answer is longer."""
+
+_BESIDE = 4
+"""More of them than the longest right answer has: punctuation, and the end."""
 
 _THOUGHTS = 512
 """More of them where an answer is preceded by thoughts."""
@@ -91,7 +94,8 @@ def score(
         Of the vectors and of their ids, where files hold several.
     batch_size : int
     max_new_tokens : int, optional
-        By default 8 for yes or no, 32 for a short answer, 64 for a caption; 512 more for a model with `thinking`.
+        By default 8 for yes or no, 32 for a short answer, 64 for a caption, or 4 more than the longest right answer of
+        the kind has; 512 more for a model with `thinking`.
     progress : callable, optional
         Called with the questions done and in all.
 
@@ -102,8 +106,8 @@ def score(
         fit the model.
     """
     asked = read_questions(questions)
-    more = _THOUGHTS if model.settings.thinking else 0
     rows = _rows(model, asked, _store(model, embeddings, side, column, id_column))
+    lengths = {kind: max_new_tokens or _length(model, kind, asked) for kind in _LENGTHS}
     said = [""] * len(asked)
     done = 0
     for kind in KINDS:
@@ -115,7 +119,7 @@ def score(
             if kind == "choice":
                 answered = _choose(model, batch, given, batch_size)
             else:
-                answered = _say(model, batch, given, max_new_tokens or _LENGTHS[kind] + more)
+                answered = _say(model, batch, given, lengths[kind])
             for number, text in zip(part, answered, strict=True):
                 said[number] = text
             done += len(part)
@@ -233,6 +237,13 @@ def _turn(model: EmbeddingLanguageModel, question: Question, pictured: bool) -> 
 
 def _say(model: EmbeddingLanguageModel, batch: Sequence[Question], rows: torch.Tensor | None, length: int) -> list[str]:
     return reply(model, [[_turn(model, one, rows is not None)] for one in batch], rows, length)
+
+
+def _length(model: EmbeddingLanguageModel, kind: str, asked: Sequence[Question]) -> int:
+    """New tokens that leave room for every right answer to questions of a kind."""
+    answers = [answer for one in asked if one.kind == kind for answer in one.answers]
+    counts = [len(model.tokenizer(answer, add_special_tokens=False)["input_ids"]) for answer in answers]
+    return max([_LENGTHS[kind], *(count + _BESIDE for count in counts)]) + (_THOUGHTS if model.settings.thinking else 0)
 
 
 def _choose(
