@@ -59,6 +59,8 @@ class Chat:
     tokenizer : PreTrainedTokenizerFast
         It gains the placeholder as a token, and a template where it has none.
     settings : ModelSettings
+    positions : int, optional
+        Tokens that the language model reads at most.
 
     Raises
     ------
@@ -66,10 +68,10 @@ class Chat:
         If the tokenizer cannot say which characters a token stands for, or has no end-of-sequence token.
     """
 
-    def __init__(self, tokenizer: Any, settings: ModelSettings):
+    def __init__(self, tokenizer: Any, settings: ModelSettings, positions: int | None = None):
         if not getattr(tokenizer, "is_fast", False):
             raise InputError("the tokenizer must be a fast one, which knows the characters of each token")
-        self.tokenizer, self.settings = tokenizer, settings
+        self.tokenizer, self.settings, self.positions = tokenizer, settings, positions
         self.template = Template(tokenizer, settings)
         tokenizer.add_tokens([settings.placeholder], special_tokens=True)
         self.image_id: int = tokenizer.convert_tokens_to_ids(settings.placeholder)
@@ -80,6 +82,15 @@ class Chat:
     def prompt(self, turns: Sequence[Turn]) -> np.ndarray:
         """Ids of a conversation that is to be answered, shape (length,)."""
         return self.reader.read(*self.template.text(turns, answer_next=True)).ids
+
+    def longest(self, max_length: int) -> int:
+        """Tokens that are read of a conversation: `max_length`, or those that the language model has positions for."""
+        return max_length if self.positions is None else min(max_length, self.positions)
+
+    def check_length(self, count: int, what: str) -> None:
+        """Raise InputError for more tokens than the language model has positions for."""
+        if self.positions is not None and count > self.positions:
+            raise InputError(f"{what} takes {count} tokens; the language model has positions for {self.positions}")
 
     def counts(self, talks: Sequence[Conversation]) -> np.ndarray:
         """Tokens of each conversation, shape (talks,): without their labels, in a part of the time.
@@ -110,9 +121,10 @@ class Chat:
         if truncated:
             whole, ids, labels = ids, ids[:max_length], labels[:max_length]
             if (ids == self.image_id).sum() < (whole == self.image_id).sum() or (labels == IGNORED).all():
+                bound = "the language model's positions" if max_length == self.positions else "max_length"
                 raise InputError(
-                    f"id {talk.id!r}: the first {max_length} of its {len(whole)} tokens (max_length) hold no "
-                    "whole picture and answer"
+                    f"id {talk.id!r}: the first {max_length} of its {len(whole)} tokens ({bound}) hold no whole "
+                    "picture and answer"
                 )
         return Tokens(ids, labels, truncated)
 

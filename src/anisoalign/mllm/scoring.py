@@ -102,8 +102,8 @@ def score(
     Raises
     ------
     InputError
-        For questions that cannot be scored, ids without embedding, a store of another side, or embeddings that do not
-        fit the model.
+        For questions that cannot be scored or are longer than the language model can read, ids without embedding, a
+        store of another side, or embeddings that do not fit the model.
     """
     asked = read_questions(questions)
     rows = _rows(model, asked, _store(model, embeddings, side, column, id_column))
@@ -277,6 +277,7 @@ def likelihoods(model: EmbeddingLanguageModel, talks: Sequence[Conversation], ro
     `rows`, shape (pictures, d), are as the model reads them.
     """
     tokens = [model.chat.tokens(talk) for talk in talks]
+    model.chat.check_length(max(len(one) for one in tokens), "a question with one of its choices")
     batch = collate(tokens, rows, model.tokenizer.pad_token_id or 0)
     ids, mask, labels, embeddings = batch.to(model.device)
     return (-model.row_losses(ids, mask, labels, embeddings)).cpu().numpy()
