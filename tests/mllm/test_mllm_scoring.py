@@ -126,6 +126,25 @@ def test_a_number_keeps_its_sign_and_point(answer, right, wrong):
         assert summarise(asked, said).kinds["exact"]["accuracy"] == share
 
 
+@pytest.mark.parametrize(
+    ("answer", "right", "wrong"),
+    [
+        ("A", ["A.", "a", "(A)", "A)", "**A**"], ["B", "the", "."]),
+        ("B", ["B.", "b", "(B)", "a B"], ["A"]),
+        ("the", ["The."], ["a"]),
+        ("don't", ["don\u2019t", "Don't."], ["dont"]),
+        ("caf\u00e9", ["cafe\u0301", "Cafe\u0301!"], ["cafe"]),
+        ("1000", ["1,000", "1,000."], ["1.000", "1 000"]),
+        ("1,234,567", ["1234567"], ["1,234567"]),
+        ("1, 2", ["1,2", "1 2"], ["12"]),
+    ],
+)
+def test_an_answer_may_be_written_in_several_ways(answer, right, wrong):
+    for said, share in ((right, 1.0), (wrong, 0.0)):
+        asked = ask(*[{"answer": answer}] * len(said))
+        assert summarise(asked, said).kinds["exact"]["accuracy"] == share
+
+
 def test_true_and_false_are_yes_and_no():
     asked = ask({"answer": True}, {"answers": [False]}, {"answer": False, "choices": [True, False]})
     assert [(one.kind, one.answers) for one in asked] == [
@@ -198,7 +217,11 @@ def test_groups_are_scored_apart():
     ("record", "message"),
     [
         ({"question": "q"}, "needs 'id' and 'question'"),
+        ({"id": None, "question": "q", "answer": "a"}, "needs 'id' and 'question'"),
         ({"id": 1, "question": "q"}, "no 'answer'"),
+        ({"id": 1, "question": "q", "answer": math.nan}, "a text or a number, not nan"),
+        ({"id": 1, "question": "q", "answers": ["a", math.inf]}, "a text or a number, not inf"),
+        ({"id": 1, "question": "q", "choices": ["a", None], "answer": "a"}, "a text or a number, not None"),
         ({"id": 1, "question": "q", "answer": " "}, "no 'answer', or an empty one"),
         ({"id": 1, "question": " ", "answer": "a"}, "the question is empty"),
         ({"id": 1, "question": "q \ud83d", "answer": "a"}, "the question is not Unicode text"),

@@ -49,6 +49,15 @@ def score(
         Path | None, typer.Option("--predictions", help="Also write what was said to each question, as JSONL.")
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Questions at a time.")] = 32,
+    tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-new-tokens",
+            min=1,
+            help="Length of an answer at most; left out: that of the longest right one of its kind, and at least 8 for "
+            "yes or no, 32 for a short answer, 64 for a caption.",
+        ),
+    ] = None,
     json: options.JsonOption = False,
     lm: LmOption = None,
     device: DeviceOption = "auto",
@@ -76,6 +85,7 @@ def score(
             column=column,
             id_column=id_column,
             batch_size=batch_size,
+            max_new_tokens=tokens,
             progress=bars.in_all(done),
         )
     if json:

@@ -38,13 +38,15 @@ def ask(
     side : {"image", "text", "substitute"}
         What it is the embedding of. That of a text is moved by the aligner the model was trained with.
     max_new_tokens : int
+        Or fewer, where the language model has positions for fewer.
     **options
         Of generation, as transformers calls them: ``do_sample=True, temperature=0.7``.
 
     Raises
     ------
     InputError
-        If the embedding is not of the model's width, holds NaN or is zero.
+        If the embedding is not of the model's width, holds NaN or is zero, or the question leaves no position of the
+        language model for an answer.
     """
     return answers(model, [question], _alone(embedding), side=side, max_new_tokens=max_new_tokens, **options)[0]
 
@@ -73,12 +75,14 @@ def reply(
 ) -> list[str]:
     """What the model says next in each conversation, without its thoughts; `embeddings` as `prepare` gives them."""
     prompts = [model.chat.prompt(talk) for talk in talks]
+    longest = max(len(prompt) for prompt in prompts)
+    model.chat.check_length(longest + 1, "a question and one token of its answer")
     padding = model.tokenizer.pad_token_id or 0
     made = model.generate(
         pad(prompts, padding, left=True).to(model.device),
         pad([np.ones(len(prompt), np.int64) for prompt in prompts], 0, left=True).to(model.device),
         embeddings,
-        max_new_tokens,
+        model.chat.longest(longest + max_new_tokens) - longest,
         **options,
     )
     return [_answer(text) for text in model.tokenizer.batch_decode(made, skip_special_tokens=True)]

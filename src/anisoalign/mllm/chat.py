@@ -8,7 +8,8 @@ Three ways, the first that applies:
 3. a tokenizer without a template gets `templates.PLAIN`, in which ``USER:`` and ``ASSISTANT:`` take turns and every
    answer ends with the tokenizer's end-of-sequence token.
 
-What stands in a conversation's text, `anisoalign.mllm.templates` tells; here it becomes tokens.
+What stands in a conversation's text, `anisoalign.mllm.templates` tells; here it becomes tokens, by
+`anisoalign.mllm.reading`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from anisoalign.embeddings import InputError
+from anisoalign.mllm.reading import Reader, Span
 from anisoalign.mllm.records import Conversation, Turn
 from anisoalign.mllm.settings import ModelSettings
 from anisoalign.mllm.templates import WAY, Template, answers_in
@@ -57,6 +59,8 @@ class Chat:
     tokenizer : PreTrainedTokenizerFast
         It gains the placeholder as a token, and a template where it has none.
     settings : ModelSettings
+    positions : int, optional
+        Tokens that the language model reads at most.
 
     Raises
     ------
@@ -64,32 +68,39 @@ class Chat:
         If the tokenizer cannot say which characters a token stands for, or has no end-of-sequence token.
     """
 
-    def __init__(self, tokenizer: Any, settings: ModelSettings):
+    def __init__(self, tokenizer: Any, settings: ModelSettings, positions: int | None = None):
         if not getattr(tokenizer, "is_fast", False):
             raise InputError("the tokenizer must be a fast one, which knows the characters of each token")
-        self.tokenizer, self.settings = tokenizer, settings
+        self.tokenizer, self.settings, self.positions = tokenizer, settings, positions
         self.template = Template(tokenizer, settings)
         tokenizer.add_tokens([settings.placeholder], special_tokens=True)
         self.image_id: int = tokenizer.convert_tokens_to_ids(settings.placeholder)
         if tokenizer(settings.placeholder, add_special_tokens=False)["input_ids"] != [self.image_id]:
             raise InputError(f"the tokenizer cuts the placeholder {settings.placeholder} into pieces")
+        self.reader = Reader(tokenizer)
 
     def prompt(self, turns: Sequence[Turn]) -> np.ndarray:
         """Ids of a conversation that is to be answered, shape (length,)."""
-        text = self.template.text(turns, answer_next=True)
-        return np.asarray(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
+        return self.reader.read(*self.template.text(turns, answer_next=True)).ids
+
+    def longest(self, max_length: int) -> int:
+        """Tokens that are read of a conversation: `max_length`, or those that the language model has positions for."""
+        return max_length if self.positions is None else min(max_length, self.positions)
+
+    def check_length(self, count: int, what: str) -> None:
+        """Raise InputError for more tokens than the language model has positions for."""
+        if self.positions is not None and count > self.positions:
+            raise InputError(f"{what} takes {count} tokens; the language model has positions for {self.positions}")
 
     def counts(self, talks: Sequence[Conversation]) -> np.ndarray:
-        """Tokens of each conversation, shape (talks,): together, without their labels, in a part of the time.
+        """Tokens of each conversation, shape (talks,): without their labels, in a part of the time.
 
         Raises
         ------
         InputError
             If the template refuses one of them.
         """
-        texts = [self.template.text(talk.turns) for talk in talks]
-        made = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
-        return np.array([len(ids) for ids in made["input_ids"]], np.int64)
+        return np.array([len(self.reader.read(*self.template.text(talk.turns)).ids) for talk in talks], np.int64)
 
     def tokens(self, talk: Conversation, max_length: int = 0) -> Tokens:
         """Ids and labels of a conversation, cut to `max_length` tokens if it is above 0.
@@ -102,54 +113,60 @@ class Chat:
         """
         try:
             self.template.check_system(talk.turns)
-            ids, learned = self._by_marks(talk) if self.template.marks else self._by_difference(talk)
+            text, spans = self._by_marks(talk.turns) if self.template.marks else self.template.with_answers(talk.turns)
+            ids, labels = self._labelled(text, spans)
         except InputError as error:
             raise InputError(f"id {talk.id!r}: {error}") from error
-        ids, labels = np.asarray(ids, np.int64), np.where(learned, ids, IGNORED).astype(np.int64)
         truncated = 0 < max_length < len(ids)
         if truncated:
             whole, ids, labels = ids, ids[:max_length], labels[:max_length]
             if (ids == self.image_id).sum() < (whole == self.image_id).sum() or (labels == IGNORED).all():
+                bound = "the language model's positions" if max_length == self.positions else "max_length"
                 raise InputError(
-                    f"id {talk.id!r}: the first {max_length} of its {len(whole)} tokens (max_length) hold no "
-                    "whole picture and answer"
+                    f"id {talk.id!r}: the first {max_length} of its {len(whole)} tokens ({bound}) hold no whole "
+                    "picture and answer"
                 )
         return Tokens(ids, labels, truncated)
 
-    def _by_marks(self, talk: Conversation) -> tuple[np.ndarray, np.ndarray]:
+    def _by_marks(self, turns: Sequence[Turn]) -> tuple[str, list[Span]]:
+        """As `Template.with_answers`, where the template's own marks say where answers end."""
+        text, starts = self.template.text(turns)
         made = self.tokenizer.apply_chat_template(
-            self.template.messages(talk.turns),
+            self.template.messages(turns),
             tokenize=True,
             return_dict=True,
             return_assistant_tokens_mask=True,
+            tokenizer_kwargs={"return_offsets_mapping": True},
             **self.template.options(),
         )
-        ids, learned = np.asarray(made["input_ids"], np.int64), np.asarray(made["assistant_masks"], bool)
-        spans, stops = _runs(learned), set(self.template.stop_ids)
-        answers = len(answers_in(talk.turns))
-        if len(spans) != answers:
-            raise InputError(f"the chat template marks {len(spans)} answers of {answers}")
-        for number, (start, stop) in enumerate(spans, 1):
-            if stops.intersection(ids[start:stop]):
-                continue
-            # Marks that leave the end of a turn out would teach a model never to stop.
-            if not stops.intersection(ids[stop : stop + 1]):
-                raise InputError(f"the chat template marks no token that ends answer {number}; {WAY}")
-            learned[stop] = True
-        return ids, learned
+        runs, stops = _runs(np.asarray(made["assistant_masks"], bool)), set(self.template.stop_ids)
+        answers = len(answers_in(turns))
+        if len(runs) != answers:
+            raise InputError(f"the chat template marks {len(runs)} answers of {answers}")
+        if len(starts) != answers:
+            raise InputError(f"the chat template asks for an answer in another way than it shows it; {WAY}")
+        spans = []
+        for number, (start, (first, stop)) in enumerate(zip(starts, runs, strict=True), 1):
+            if not stops.intersection(made["input_ids"][first:stop]):
+                # Marks that leave the end of a turn out would teach a model never to stop.
+                if not stops.intersection(made["input_ids"][stop : stop + 1]):
+                    raise InputError(f"the chat template marks no token that ends answer {number}; {WAY}")
+                stop += 1
+            spans.append((start, made["offset_mapping"][stop - 1][1]))
+        return text, spans
 
-    def _by_difference(self, talk: Conversation) -> tuple[np.ndarray, np.ndarray]:
-        text, spans = self.template.with_answers(talk.turns)
-        made = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        offsets = np.asarray(made["offset_mapping"], np.int64).reshape(-1, 2)
-        learned = np.zeros(len(offsets), bool)
-        for start, stop in spans:
-            # A token may begin before its answer, with the space in between: it is what a model has to write.
-            found = (offsets[:, 1] > start) & (offsets[:, 0] < stop) & (offsets[:, 1] > offsets[:, 0])
-            if not found.any():
+    def _labelled(self, text: str, spans: Sequence[Span]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and labels of a text with answers at the given characters."""
+        read = self.reader.read(text, [start for start, _ in spans])
+        labels = np.full(len(read.ids), IGNORED, np.int64)
+        for first, (_, stop) in zip(read.firsts, spans, strict=True):
+            begins, ends = read.characters[first:].T
+            found = np.flatnonzero((begins < stop) & (ends > begins))
+            if not len(found):
                 raise InputError("the tokenizer leaves no token for an answer")
-            learned |= found
-        return np.asarray(made["input_ids"], np.int64), learned
+            last = first + found[-1] + 1
+            labels[first:last] = read.ids[first:last]
+        return read.ids, labels
 
 
 def _runs(learned: np.ndarray) -> list[tuple[int, int]]:

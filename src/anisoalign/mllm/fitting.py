@@ -1,4 +1,4 @@
-"""Conversations that the chat template takes, with an answer and the picture within `max_length`: before training."""
+"""Conversations that the chat template takes, with an answer and the picture in what is read: before training."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def fitting(talks: Conversations, chat: Chat, settings: StageSettings) -> Conver
         If conversations are too long or the template refuses them, listing the first ten; with ``on_bad="skip"`` if
         none is left.
     """
-    skip, places = settings.on_bad == "skip", []
+    skip, places, longest = settings.on_bad == "skip", [], chat.longest(settings.max_length)
     found = talks.left_out if skip else Unusable()
-    for number in np.flatnonzero(_doubtful(talks, chat, settings.max_length)):
-        reason = _refusal(talks, chat, int(number), settings.max_length)
+    for number in np.flatnonzero(_doubtful(talks, chat, longest)):
+        reason = _refusal(talks, chat, int(number), longest)
         if reason:
             found = found.with_one(reason)
             places.append(int(number))

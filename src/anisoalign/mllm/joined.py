@@ -59,7 +59,7 @@ class Joined:
     """
 
     def __init__(self, talks: Conversations, store: EmbeddingStore, chat: Chat, max_length: int):
-        self.talks, self.store, self.chat, self.max_length = talks, store, chat, max_length
+        self.talks, self.store, self.chat, self.longest = talks, store, chat, chat.longest(max_length)
         self.rows = np.full(len(talks), -1, np.int64)
         pictured = np.flatnonzero(talks.pictures)
         self.rows[pictured] = store.rows_of(talks.ids.take(pictured))
@@ -80,9 +80,9 @@ class Joined:
     def tokens(self, number: int) -> Tokens:
         """Ids and labels of a conversation."""
         if self._tokens is None:
-            return self.chat.tokens(self.talks[number], self.max_length)
+            return self.chat.tokens(self.talks[number], self.longest)
         if number not in self._tokens:
-            self._tokens[number] = self.chat.tokens(self.talks[number], self.max_length)
+            self._tokens[number] = self.chat.tokens(self.talks[number], self.longest)
         return self._tokens[number]
 
 

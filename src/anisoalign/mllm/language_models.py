@@ -123,6 +123,11 @@ def check_architecture(config: Any) -> None:
         )
 
 
+def positions(config: Any) -> int | None:
+    """Tokens that a language model was made to read at a time; None where its configuration sets no bound."""
+    return getattr(config, "max_position_embeddings", None)
+
+
 def check_class(kind: type) -> None:
     """Refuse a class of language models whose generation takes tokens alone."""
     prepare: Any = getattr(kind, "prepare_inputs_for_generation", None)

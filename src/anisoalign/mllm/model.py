@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from anisoalign.embeddings import InputError
 from anisoalign.mllm.chat import IGNORED, Chat
-from anisoalign.mllm.language_models import check_architecture, check_class, load_lm, load_tokenizer
+from anisoalign.mllm.language_models import check_architecture, check_class, load_lm, load_tokenizer, positions
 from anisoalign.mllm.projector import make_projector
 from anisoalign.mllm.settings import ModelSettings, StageSettings
 
@@ -100,7 +100,7 @@ class EmbeddingLanguageModel(nn.Module):
         settings : ModelSettings, optional
         """
         settings = settings or ModelSettings()
-        return cls(lm, Chat(tokenizer, settings), width, settings)
+        return cls(lm, Chat(tokenizer, settings, positions(lm.config)), width, settings)
 
     @classmethod
     def from_settings(cls, settings: ModelSettings, width: int, device: str | torch.device = "cpu") -> Self:
@@ -113,7 +113,7 @@ class EmbeddingLanguageModel(nn.Module):
         """
         tokenizer = load_tokenizer(settings.lm, settings.revision)
         lm = load_lm(settings.lm, settings.revision, settings.dtype, settings.attention, device)
-        return cls(lm, Chat(tokenizer, settings), width, settings)
+        return cls(lm, Chat(tokenizer, settings, positions(lm.config)), width, settings)
 
     @property
     def tokenizer(self) -> Any:

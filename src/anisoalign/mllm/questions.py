@@ -15,6 +15,7 @@ and perhaps a `group`. `kind` may be given (`choice`, `yes/no`, `exact`, `vqa`, 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def _checked(records: list[tuple[str, Any]], name: str) -> list[Question]:
 
 
 def _question(record: Any) -> Question:
-    if not isinstance(record, Mapping) or "id" not in record or not isinstance(record.get("question"), str):
+    if not isinstance(record, Mapping) or record.get("id") is None or not isinstance(record.get("question"), str):
         raise InputError("a question needs 'id' and 'question'")
     check_text(record["question"], "the question")
     choices = _choices(record.get("choices") or ())
@@ -162,6 +163,8 @@ def _equals(choice: str, number: int) -> bool:
 
 def _said(value: Any) -> str:
     """An answer or choice as it is said, without spaces around it: JSON's true is yes."""
+    if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+        raise InputError(f"an answer or choice is a text or a number, not {value!r}")
     said = ("no", "yes")[value] if isinstance(value, bool) else str(value).strip()
     check_text(said, "an answer or choice")
     return said

@@ -18,7 +18,7 @@ from anisoalign.mllm.finished import Finished
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.given import moved
 from anisoalign.mllm.held_out import parted
-from anisoalign.mllm.language_models import lm_config, load_tokenizer
+from anisoalign.mllm.language_models import lm_config, load_tokenizer, positions
 from anisoalign.mllm.matching import matched, sound
 from anisoalign.mllm.model import EmbeddingLanguageModel
 from anisoalign.mllm.processes import Processes
@@ -132,12 +132,18 @@ def _check_adapters(settings: TrainSettings, todo: list[str], out: Path) -> None
     names = list(settings.stages)
     if not any(settings.stages[name].learns == "lora" for name in todo):
         return
-    place = names.index(todo[0])
-    trained = place and read_config(out / names[place - 1])["lm"]["kind"] == "folder"
-    # One that was trained lies with the stage before; the folder of [model] may be gone by now.
-    where = (out / names[place - 1] / LM, "") if trained else (settings.model.lm, settings.model.revision)
     chain = names[: names.index(todo[-1]) + 1]
-    check_stages({name: settings.stages[name] for name in chain}, lm_config(*where))
+    check_stages({name: settings.stages[name] for name in chain}, lm_config(*_lm(settings, todo[0], out)))
+
+
+def _lm(settings: TrainSettings, first: str, out: Path) -> tuple[str | Path, str]:
+    """Place and revision of the language model that the first stage to be trained begins with."""
+    names = list(settings.stages)
+    place = names.index(first)
+    # One that was trained lies with the stage before; the folder of [model] may be gone by now.
+    if place and read_config(out / names[place - 1])["lm"]["kind"] == "folder":
+        return out / names[place - 1] / LM, ""
+    return settings.model.lm, settings.model.revision
 
 
 def _moved(data: Data, names: list[str], out: Path) -> Data:
@@ -168,7 +174,7 @@ def _fitting(settings: TrainSettings, names: list[str], data: Data, out: Path) -
         tokenizer = load_tokenizer(out / names[place - 1] / TOKENIZER)
     else:
         tokenizer = load_tokenizer(settings.model.lm, settings.model.revision)
-    chat = Chat(tokenizer, settings.model)
+    chat = Chat(tokenizer, settings.model, positions(lm_config(*_lm(settings, next(iter(data)), out))))
     return {name: (fitting(talks, chat, settings.stages[name]), store) for name, (talks, store) in data.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +26,19 @@ from anisoalign.mllm.vqa import vqa_accuracy
 SCHEMA_VERSION = 1
 
 _LENGTHS = {"yes/no": 8, "exact": 32, "vqa": 32, "caption": 64}
-"""New tokens at most, by kind."""
+"""New tokens at most, by kind, where no right answer is longer."""
+
+_BESIDE = 4
+"""More of them than the longest right answer has: punctuation, and the end."""
 
 _THOUGHTS = 512
 """More of them where an answer is preceded by thoughts."""
 
-_VALUE = re.compile(r"(?:(?<![\w.])-?\.?(?=\d))?[^\W_]+(?:(?:['’]|(?<=\d)\.(?=\d))[^\W_]+)*")
+_VALUE = re.compile(r"(?:(?<![\w.])-?\.?(?=\d))?[^\W_]+(?:(?:'|(?<=\d)\.(?=\d))[^\W_]+)*")
 """Words as captions are compared by, but numbers with their sign and decimal point."""
+
+_IN_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+"""The comma of 1,000."""
 
 
 @dataclass(frozen=True)
@@ -87,19 +94,20 @@ def score(
         Of the vectors and of their ids, where files hold several.
     batch_size : int
     max_new_tokens : int, optional
-        By default 8 for yes or no, 32 for a short answer, 64 for a caption; 512 more for a model with `thinking`.
+        By default 8 for yes or no, 32 for a short answer, 64 for a caption, or 4 more than the longest right answer of
+        the kind has; 512 more for a model with `thinking`.
     progress : callable, optional
         Called with the questions done and in all.
 
     Raises
     ------
     InputError
-        For questions that cannot be scored, ids without embedding, a store of another side, or embeddings that do not
-        fit the model.
+        For questions that cannot be scored or are longer than the language model can read, ids without embedding, a
+        store of another side, or embeddings that do not fit the model.
     """
     asked = read_questions(questions)
-    more = _THOUGHTS if model.settings.thinking else 0
     rows = _rows(model, asked, _store(model, embeddings, side, column, id_column))
+    lengths = {kind: max_new_tokens or _length(model, kind, asked) for kind in _LENGTHS}
     said = [""] * len(asked)
     done = 0
     for kind in KINDS:
@@ -111,7 +119,7 @@ def score(
             if kind == "choice":
                 answered = _choose(model, batch, given, batch_size)
             else:
-                answered = _say(model, batch, given, max_new_tokens or _LENGTHS[kind] + more)
+                answered = _say(model, batch, given, lengths[kind])
             for number, text in zip(part, answered, strict=True):
                 said[number] = text
             done += len(part)
@@ -165,9 +173,10 @@ def _right(question: Question, said: str) -> bool:
 
 
 def _bare(text: str) -> tuple[str, ...]:
-    spoken = _VALUE.findall(text.lower().replace("\u2212", "-"))  # the minus sign as typesetters write it
-    found = tuple(word for word in spoken if word not in ("a", "an", "the"))
-    return found or (text.strip(),)
+    """The words of an answer without articles, or with them where it has no others: "A" may be what is right."""
+    text = unicodedata.normalize("NFC", text.lower()).replace("’", "'").replace("\u2212", "-")  # a typesetter's minus
+    spoken = tuple(_VALUE.findall(_IN_THOUSANDS.sub("", text)))
+    return tuple(word for word in spoken if word not in ("a", "an", "the")) or spoken or (text.strip(),)
 
 
 def _yes_no(pairs: Sequence[tuple[bool, bool | None]]) -> dict[str, Any]:
@@ -230,6 +239,13 @@ def _say(model: EmbeddingLanguageModel, batch: Sequence[Question], rows: torch.T
     return reply(model, [[_turn(model, one, rows is not None)] for one in batch], rows, length)
 
 
+def _length(model: EmbeddingLanguageModel, kind: str, asked: Sequence[Question]) -> int:
+    """New tokens that leave room for every right answer to questions of a kind."""
+    answers = [answer for one in asked if one.kind == kind for answer in one.answers]
+    counts = [len(model.tokenizer(answer, add_special_tokens=False)["input_ids"]) for answer in answers]
+    return max([_LENGTHS[kind], *(count + _BESIDE for count in counts)]) + (_THOUGHTS if model.settings.thinking else 0)
+
+
 def _choose(
     model: EmbeddingLanguageModel, batch: Sequence[Question], rows: torch.Tensor | None, size: int
 ) -> list[str]:
@@ -261,6 +277,7 @@ def likelihoods(model: EmbeddingLanguageModel, talks: Sequence[Conversation], ro
     `rows`, shape (pictures, d), are as the model reads them.
     """
     tokens = [model.chat.tokens(talk) for talk in talks]
+    model.chat.check_length(max(len(one) for one in tokens), "a question with one of its choices")
     batch = collate(tokens, rows, model.tokenizer.pad_token_id or 0)
     ids, mask, labels, embeddings = batch.to(model.device)
     return (-model.row_losses(ids, mask, labels, embeddings)).cpu().numpy()

@@ -129,7 +129,8 @@ class StageSettings:
         Conversations that go through the model at a time, or fewer, where several processes would have uneven work and
         nothing is dropped; memory grows with it, results do not depend on it but for what dropout draws.
     max_length : int
-        Tokens of a conversation; longer ones lose their end, which is counted. Each must keep an answer.
+        Tokens of a conversation, or fewer, where the language model has positions for fewer; longer ones lose their
+        end, which is counted. Each must keep an answer.
     warmup : float
         Share of the steps over which the learning rate rises, before it falls along a cosine.
     weight_decay, clip : float

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from anisoalign.embeddings import InputError
+from anisoalign.mllm.reading import Span
 from anisoalign.mllm.records import Turn
 from anisoalign.mllm.settings import ModelSettings
 
@@ -43,9 +44,6 @@ _QUESTION_AND_ANSWER = (Turn("user", "question"), Turn("assistant", "answer"))
 WAY = 'chat = "plain" replaces it'
 """The end of messages about templates that cannot be used."""
 
-Span = tuple[int, int]
-"""The first character, and the one after the last."""
-
 
 class Template:
     """The chat template of a tokenizer, as the settings of a model have it.
@@ -53,13 +51,15 @@ class Template:
     Parameters
     ----------
     tokenizer : PreTrainedTokenizerFast
-        Where it has no template, or the settings say so, it gains `PLAIN`.
+        Where it has no template, or the settings say so, it gains `PLAIN`; of several, which have names, it keeps the
+        one named default.
     settings : ModelSettings
 
     Raises
     ------
     InputError
-        If nothing would tell that an answer ends: neither a template nor an end-of-sequence token.
+        If nothing would tell that an answer ends: neither a template nor an end-of-sequence token; or if of several
+        templates none is named default.
     """
 
     def __init__(self, tokenizer: Any, settings: ModelSettings):
@@ -68,6 +68,11 @@ class Template:
             if tokenizer.eos_token is None:
                 raise InputError("the tokenizer has neither a chat template nor an end-of-sequence token")
             tokenizer.chat_template = PLAIN
+        named = tokenizer.chat_template
+        if isinstance(named, dict):
+            if "default" not in named:
+                raise InputError(f"none of the chat templates is named default: {', '.join(sorted(named))}; {WAY}")
+            tokenizer.chat_template = named["default"]
         self._marked = "{% generation" in tokenizer.chat_template or "{%- generation" in tokenizer.chat_template
 
     def render(self, turns: Sequence[Turn], answer_next: bool = False) -> str:
@@ -87,9 +92,17 @@ class Template:
         except TemplateError as error:
             raise InputError(f"the chat template refuses the conversation: {error}; {WAY}") from error
 
-    def text(self, turns: Sequence[Turn], answer_next: bool = False) -> str:
-        """What a model reads of a conversation, in training or, with the next answer to come, as a prompt."""
-        return self.render(turns, answer_next) if self._steady else self._assembled(turns, answer_next)[0]
+    def text(self, turns: Sequence[Turn], answer_next: bool = False) -> tuple[str, list[int]]:
+        """What a model reads of a conversation, in training or, with the next answer to come, as a prompt.
+
+        With the character at which each answer in it begins: where its prompt ended.
+        """
+        if not self._steady:
+            text, spans = self._assembled(turns, answer_next)
+            return text, [start for start, _ in spans]
+        text = self.render(turns, answer_next)
+        prompts = [self.render(turns[:number], answer_next=True) for number in answers_in(turns)]
+        return text, [len(prompt) for prompt in prompts if text.startswith(prompt)]
 
     def with_answers(self, turns: Sequence[Turn]) -> tuple[str, list[Span]]:
         """The same of a whole conversation, and the characters of each answer with the mark that ends it.

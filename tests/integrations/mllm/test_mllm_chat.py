@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from tiny_models import CHATML, make_tokenizer
-from tokenizers import AddedToken
+import tokenizers
+from tiny_models import CHATML, CORPUS, make_tokenizer
+from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from anisoalign.embeddings import InputError
 from anisoalign.mllm import Conversations, ModelSettings, StageSettings
-from anisoalign.mllm.chat import Chat
+from anisoalign.mllm.chat import IGNORED, Chat
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.records import Turn
 
@@ -173,6 +175,99 @@ def test_answers_stand_after_empty_thoughts_where_every_prompt_ends_with_them():
     )
 
 
+RUN_TOGETHER = {
+    "a space": "assistant: ",
+    "two spaces": "assistant:  ",
+    "nothing": "assistant:",
+    "two lines": "assistant\n\n",
+}
+"""Ends of prompts, which some tokenizers run together with what follows."""
+
+
+def make_trained(pre_tokenizer, decoder):
+    """A BPE tokenizer for which ":yes" is a word, in the way that sentences are cut into words."""
+    backend = tokenizers.Tokenizer(models.BPE(unk_token="<unk>"))
+    backend.pre_tokenizer, backend.decoder = pre_tokenizer, decoder
+    said = [*CORPUS, *["assistant:yes", "assistant: yes", ":red assistant:red"] * 50, "#\n\n.,?!0123456789"]
+    specials = ["<unk>", "<s>", "</s>", "<pad>"]
+    backend.train_from_iterator(
+        said,
+        trainers.BpeTrainer(
+            vocab_size=700,
+            special_tokens=specials,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+    )
+
+
+GPT4 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+"""Words as GPT-4, Llama 3 and Qwen cut them."""
+
+TOKENIZERS = {
+    "gpt-2": lambda: make_tokenizer(),
+    "gpt-4": lambda: make_trained(
+        pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(tokenizers.Regex(GPT4), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        ),
+        decoders.ByteLevel(),
+    ),
+    "first": lambda: make_trained(pre_tokenizers.Metaspace(prepend_scheme="first"), decoders.Metaspace()),
+    "always": lambda: make_trained(pre_tokenizers.Metaspace(prepend_scheme="always"), decoders.Metaspace()),
+    "unsplit": lambda: make_trained(pre_tokenizers.Metaspace(split=False), decoders.Metaspace()),
+}
+"""Ways to cut words: the byte-level ones, and those of SentencePiece, which may write a space before all text."""
+
+
+@pytest.mark.parametrize("marks", [False, True])
+@pytest.mark.parametrize("end", RUN_TOGETHER)
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_answers_begin_after_the_tokens_that_their_prompts_have_alone(kind, end, marks):
+    asked = RUN_TOGETHER[end]
+    answer = (
+        "{% generation %}{{ m.content + eos_token }}{% endgeneration %}" if marks else "{{ m.content + eos_token }}"
+    )
+    tokenizer = TOKENIZERS[kind]()
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}{{ '" + asked + "' }}" + answer + "{{ '\n' }}"
+        "{% else %}{{ 'user: ' + m.content + '\n' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '" + asked + "' }}{% endif %}"
+    )
+    chat, said = Chat(tokenizer, ModelSettings()), ["yes", "red ring", "5"]
+    turns = [turn for one in said for turn in ({"from": "human", "value": "q"}, {"from": "gpt", "value": one})]
+    turns[0] = {"from": "human", "value": "<image> q"}
+    talks = Conversations([{"id": 1, "conversations": turns}])
+    tokens = chat.tokens(talks[0])
+    assert chat.counts([talks[0]]).tolist() == [len(tokens)]
+    for number in (1, 3, 5):
+        prompt = chat.prompt(talks[0].turns[:number])
+        np.testing.assert_array_equal(tokens.ids[: len(prompt)], prompt)
+        assert (tokens.labels[len(prompt) - 1], tokens.labels[len(prompt)]) == (IGNORED, tokens.ids[len(prompt)])
+    assert learned(chat, tokens) == [f"{one}</s>" for one in said]
+    whole = tokenizer(chat.template.render(talks[0].turns), add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(tokens.ids) == tokenizer.decode(whole)  # no space comes in between
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_a_space_before_an_answer_stays_one_token_with_it(kind):
+    tokenizer = TOKENIZERS[kind]()
+    tokenizer.chat_template = None  # USER: and ASSISTANT:, as Vicuna has it
+    chat = Chat(tokenizer, ModelSettings())
+    talk = Conversations([{"id": 1, "conversations": [TALK[0], {"from": "gpt", "value": "yes there"}]}])[0]
+    whole = tokenizer(chat.template.render(talk.turns), add_special_tokens=False)["input_ids"]
+    assert chat.tokens(talk).ids.tolist() == whole
+    assert " yes" in {tokenizer.convert_ids_to_tokens([i])[0].replace("Ġ", " ").replace("▁", " ") for i in whole}
+
+
 def test_the_first_token_is_learned_where_the_space_before_it_is_the_prompt_s():
     chat = Chat(make_tokenizer(SPACED), ModelSettings())
     talk = Conversations([{"id": 1, "conversations": [TALK[0], {"from": "gpt", "value": "red ring"}]}])[0]
@@ -331,6 +426,18 @@ def test_long_conversations_lose_their_end():
     assert cut.truncated
     assert not whole.truncated
     np.testing.assert_array_equal(cut.ids, whole.ids[:-4])
+
+
+def test_of_several_chat_templates_the_default_is_taken():
+    tokenizer = make_tokenizer(None, ("<|im_start|>", "<|im_end|>"))
+    tokenizer.chat_template = {"tool_use": NEMESIS, "default": CHATML}
+    assert (
+        Chat(tokenizer, ModelSettings()).template.render([Turn("user", "hello")]).startswith("<|im_start|>user\nhello")
+    )
+    tokenizer.chat_template = {"tool_use": NEMESIS, "rag": NEMESIS}
+    with pytest.raises(InputError, match='none of the chat templates is named default: rag, tool_use; chat = "plain"'):
+        Chat(tokenizer, ModelSettings())
+    assert "USER: hello" in Chat(tokenizer, ModelSettings(chat="plain")).template.render([Turn("user", "hello")])
 
 
 def test_a_slow_tokenizer_is_refused():

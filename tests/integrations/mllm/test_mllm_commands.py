@@ -34,6 +34,7 @@ from anisoalign.mllm import (
 )
 from anisoalign.mllm.asking import prepare
 from anisoalign.mllm.language_models import lm_config, load_lm, load_tokenizer
+from anisoalign.mllm.model import pad
 from anisoalign.mllm.scoring import likelihoods
 
 pytestmark = pytest.mark.integration
@@ -119,6 +120,37 @@ def test_scoring(trained, world, run):
     blind = run("score", trained, world.folder / "bench.jsonl")
     assert "asked blindly" in blind.err
     assert "accuracy" in blind.out
+
+
+@pytest.mark.parametrize(("kind", "least"), [("exact", 32), ("vqa", 32), ("caption", 64)])
+def test_an_answer_may_be_as_long_as_the_longest_right_one(make_model, monkeypatch, kind, least):
+    model = make_model()
+    long = " ".join(["red ring on a blue star"] * 20)
+    ids = np.array(model.tokenizer(long)["input_ids"])
+    assert len(ids) > 64
+    lengths = []
+
+    def generate(prompts, mask, rows, length):
+        lengths.append(length)
+        return pad([ids[:length]] * len(prompts), 0)
+
+    monkeypatch.setattr(model, "generate", generate)
+    short = [{"id": number, "question": "q", "answers": ["red", "ring"], "kind": kind} for number in range(3)]
+    found = score(model, [*short, {**short[0], "answers": [long] * 4}], batch_size=1)
+    assert found.predictions[-1] == long
+    assert set(lengths) == {len(ids) + 4}
+    lengths.clear()
+    score(model, short)
+    assert lengths == [least]
+
+
+def test_the_length_of_answers_may_be_said(trained, world, run, monkeypatch):
+    bench, lengths = world.folder / "bench.jsonl", []
+    bench.write_text(json.dumps({"id": "003", "question": "Which?", "answer": "a red ring"}) + "\n")
+    monkeypatch.setattr(scoring, "reply", lambda model, talks, rows, length: lengths.append(length) or ["red"])
+    for said in ([], ["--max-new-tokens", 5]):
+        assert run("score", trained, bench, *said).code == 0
+    assert lengths == [32, 5]
 
 
 def test_the_likeliest_choice_is_that_of_the_plain_sum(trained, world):

@@ -10,6 +10,8 @@ from transformers import (
     FalconForCausalLM,
     Gemma3Config,
     Gemma3ForConditionalGeneration,
+    GPT2Config,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     OPTConfig,
@@ -110,6 +112,13 @@ def make_opt(tokenizer: PreTrainedTokenizerFast) -> OPTForCausalLM:
         bos_token_id=tokenizer.bos_token_id,
     )
     return OPTForCausalLM(config).eval()
+
+
+def make_gpt2(tokenizer: PreTrainedTokenizerFast, positions: int) -> GPT2LMHeadModel:
+    """A GPT-2, which looks its positions up."""
+    torch.manual_seed(0)
+    config = GPT2Config(**small(tokenizer), n_positions=positions, bos_token_id=tokenizer.bos_token_id)
+    return GPT2LMHeadModel(config).eval()
 
 
 def make_falcon(tokenizer: PreTrainedTokenizerFast) -> FalconForCausalLM:
