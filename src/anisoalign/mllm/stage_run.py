@@ -50,9 +50,10 @@ class StageRun:
         out: Path | None,
         name: str,
         progress: Progress | None,
+        begun: Callable[[], None],
     ):
         self.model, self.settings, self.out, self.name, self.progress = model, settings, out, name, progress
-        self.store = store
+        self.store, self.begun = store, begun
         self.talks, held = parted(talks, settings)
         self.data = Joined(self.talks, store, model.chat, settings.max_length)
         self.held = None if held is None else Joined(held, store, model.chat, settings.max_length)
@@ -75,11 +76,15 @@ class StageRun:
             self.given = trained_on(self.talks, self.store)
             plan = plan_of(model, self.settings, self.given, len(self.talks))
             self.folder = Unfinished(self.out, plan, self.parameters, self.optimizer, self.processes)
-            self._steps(self.folder.resume(self.log))
+            with self.folder.held():
+                start = self.folder.resume(self.log)
+                self.begun()
+                self._steps(start)
+                self._check_weights()
+                self._remember()
+                self.folder.finish(model)
         finally:
             model.freeze()
-        self._remember()
-        self.folder.finish(model)
         return self.log
 
     def _steps(self, start: int) -> None:
@@ -100,6 +105,7 @@ class StageRun:
                 self._show(record)
                 self._check_skipped()
                 if (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < self.order.steps:
+                    self._check_weights()
                     self.folder.checkpoint(step + 1)
 
     def _held_out_loss(self, step: int) -> dict[str, float | None]:
@@ -181,12 +187,23 @@ class StageRun:
         enough = len(last) == _IN_A_ROW or last[-1]["step"] == self.order.steps  # a short run may learn nothing at all
         if not enough or not all(record.get("skipped") for record in last):
             return
+        raise self._diverged(
+            f"the loss of {len(last)} step(s) one after the other, up to step {last[-1]['step']}, is not finite"
+        )
+
+    def _check_weights(self) -> None:
+        """Raise InputError where what was learned is not finite: the loss tells of it only a step later.
+
+        In every process at once, as each has the same weights.
+        """
+        for name, value in self.parameters.items():
+            if not bool(torch.isfinite(value).all()):
+                raise self._diverged(f"weights are not finite any more, {name} among them")
+
+    def _diverged(self, what: str) -> InputError:
         path = self.folder.path
         kept = "" if path is None else f"; {path} keeps its settings, so remove it to begin anew"
-        raise InputError(
-            f"{self.name}: the loss of {len(last)} step(s) one after the other, up to step {last[-1]['step']}, is not "
-            f"finite; a lower learning rate or precision = 'no' may help{kept}"
-        )
+        return InputError(f"{self.name}: {what}; a lower learning rate or precision = 'no' may help{kept}")
 
     def _update(self, finite: bool) -> float:
         """Sum gradients over processes, bound them, move the weights; return the norm of the gradient.
