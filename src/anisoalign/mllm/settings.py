@@ -110,9 +110,9 @@ class StageSettings:
     text_only : bool
         Whether conversations without a picture are taken; otherwise each must have one.
     on_bad : {"error", "skip"}
-        What becomes of conversations that cannot be used, that have no embedding or one of NaN, infinities or zeros, or
-        that `max_length` leaves no answer: they are refused, the first ten listed, or left out and counted. Where more
-        than half have no embedding they are refused all the same.
+        What becomes of conversations that cannot be used, that have no embedding, several, or one of NaN, infinities or
+        zeros, or that `max_length` leaves no answer: they are refused, the first ten listed, or left out and counted.
+        Where more than half have not one embedding they are refused all the same.
     prompt : str
         What is asked where a record has a caption and no conversation.
     lr, projector_lr : float, optional
