@@ -34,8 +34,8 @@ def open_model_encoder(model: EmbeddingLanguageModel, name: str | None = None, t
         if name is not None:
             raise
         raise InputError(
-            f"{error}; {remembered} is what the model remembers of its encoder, of one on a disk the name alone: "
-            "say where it is (encoder=…, --encoder)"
+            f"the model remembers its encoder as {remembered}, of one on a disk the name alone; say where it is "
+            f"(encoder=…, --encoder): {error}"
         ) from error
     check_encoder(model.encoder, encoder.provenance("image"), "a picture", "the model was trained on")
     if encoder.width != model.width:

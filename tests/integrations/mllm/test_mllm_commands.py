@@ -156,7 +156,7 @@ def test_an_encoder_that_lies_elsewhere_is_asked_for(make_model, tmp_path):
     model = make_model()
     model.encoder = {"encoder": "hf:clip"}
     with pytest.raises(
-        InputError, match=r"hf:clip is what the model remembers .* say where it is \(encoder=…, --encoder"
+        InputError, match=r"its encoder as hf:clip, .* say where it is \(encoder=…, --encoder\): clip cannot"
     ):
         open_model_encoder(model)
     with pytest.raises(InputError, match=str(tmp_path)) as error:
