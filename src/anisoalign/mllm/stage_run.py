@@ -50,10 +50,9 @@ class StageRun:
         out: Path | None,
         name: str,
         progress: Progress | None,
-        begun: Callable[[], None],
     ):
         self.model, self.settings, self.out, self.name, self.progress = model, settings, out, name, progress
-        self.store, self.begun = store, begun
+        self.store = store
         self.talks, held = parted(talks, settings)
         self.data = Joined(self.talks, store, model.chat, settings.max_length)
         self.held = None if held is None else Joined(held, store, model.chat, settings.max_length)
@@ -65,8 +64,11 @@ class StageRun:
         if self.processes.main:
             self._warn_of_idle()
 
-    def run(self) -> TrainLog:
-        """Go on from what an interrupted run left, take the other steps, and turn its folder into the result."""
+    def run(self, begun: Callable[[], None]) -> TrainLog:
+        """Go on from what an interrupted run left, take the other steps, and turn its folder into the result.
+
+        `begun` is called once nothing speaks against going on, before anything is learned.
+        """
         model, device = self.model, self.processes.device
         model.to(device)
         model.begin(self.settings)
@@ -78,7 +80,7 @@ class StageRun:
             self.folder = Unfinished(self.out, plan, self.parameters, self.optimizer, self.processes)
             with self.folder.held():
                 start = self.folder.resume(self.log)
-                self.begun()
+                begun()
                 self._steps(start)
                 self._check_weights()
                 self._remember()

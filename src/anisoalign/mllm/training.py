@@ -89,11 +89,8 @@ def train_fitting(
     progress: Progress | None,
     begun: Callable[[], None],
 ) -> TrainLog:
-    """`train` on conversations that `matched`, `fitting` and `sound` have looked at.
-
-    `begun` is called once nothing speaks against going on, before anything is learned.
-    """
+    """`train` on conversations that `matched`, `fitting` and `sound` have looked at; for `begun` see `StageRun.run`."""
     store = moved(store, model.aligner)
     check_store(model, store)
     check_place(out)
-    return StageRun(model, talks, store, settings, None if out is None else expanded(out), name, progress, begun).run()
+    return StageRun(model, talks, store, settings, None if out is None else expanded(out), name, progress).run(begun)
