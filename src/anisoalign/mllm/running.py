@@ -63,8 +63,8 @@ def run(
     Raises
     ------
     InputError
-        For settings without stages, adapters or data that do not fit, or a finished stage of another model, other
-        settings or data.
+        For settings without stages, adapters or data that do not fit, a finished stage of another model, other settings
+        or data, or a `settings.toml` in OUT that no run wrote.
     """
     out = expanded(out)
     names = list(settings.stages)

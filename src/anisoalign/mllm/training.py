@@ -63,8 +63,9 @@ def train(
     Raises
     ------
     InputError
-        For data that do not fit each other or the model, an unfinished run of other settings, or a loss that is not
-        finite in five steps one after the other; fewer are skipped. Files that were there are left as they were.
+        For data that do not fit each other or the model, an unfinished run of other settings or another one at work, or
+        a loss that is not finite in five steps one after the other; fewer are skipped; or for weights that are not
+        finite where they would be kept. Files that were there are left as they were.
     """
     settings = settings or StageSettings.pretraining()
     settings = settings if noise is None else replace(settings, noise=noise)
