@@ -127,6 +127,8 @@ def test_an_index_takes_few_bytes_a_record(tmp_path, monkeypatch):
         (talk("x", answer="a ring \ud83d"), "turn 2 is not Unicode text: surrogates not allowed at character 7"),
         ({"name": "x", "caption": "a ring"}, "it has no 'id'"),
         ({"caption": "a ring"}, "it has no 'id'"),
+        ({"id": 3.0, "caption": "a ring"}, r"its 'id' is 3\.0; text or a whole number is needed"),
+        ({"id": ["x"], "caption": "a ring"}, r"its 'id' is \['x'\]; text or a whole number is needed"),
         ({"id": "x"}, "neither 'conversations'"),
         ({"id": "x", "conversations": [{"from": "human", "value": "<image>"}]}, "does not end with an answer"),
         ({"id": "x", "conversations": [{"from": "gpt", "value": "<image>"}]}, "turns must alternate"),
@@ -181,6 +183,23 @@ def test_a_broken_line_is_one_that_cannot_be_used(tmp_path, reason):
     talks = Conversations(path, on_bad="skip")
     assert (talks.ids.to_pylist(), talks.left_out.count) == (["a"], 2)
     assert talks[0].turns[-1].text == "é" + 9 * "x"
+
+
+@pytest.mark.parametrize("on_bad", ["error", "skip"])
+@pytest.mark.parametrize("kind", ["parquet", "csv", "object"])
+def test_a_file_of_another_kind_is_called_one(tmp_path, kind, on_bad):
+    path, records = tmp_path / f"talks.{kind}", [{"id": "a", "caption": "a ring"}]
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(records), path)
+    elif kind == "csv":
+        path.write_text("id,caption\na,a ring\n")
+    else:
+        path.write_text(json.dumps({"data": records}, indent=1))
+    message = (
+        rf"talks\.{kind} is neither a JSON array of records \(.json\) nor a JSON record a line \(.jsonl\): line 1 is"
+    )
+    with pytest.raises(InputError, match=message):
+        Conversations(path, on_bad=on_bad)
 
 
 @pytest.mark.parametrize("form", ["array", "lines"])
@@ -356,8 +375,21 @@ def test_ids_given_by_themselves_may_match_another_field(rows):
 def test_an_id_of_several_rows_is_refused_only_where_it_is_asked_for(rows):
     store = EmbeddingStore(rows, ids=[*range(29), 3])
     assert store.rows_of([1, 2]).tolist() == [1, 2]
-    with pytest.raises(InputError, match="1 ids have several rows, these: '3'"):
-        store.rows_of([1, 3])
+    with pytest.raises(InputError, match="1 ids have several rows, these: '3'; which is meant"):
+        store.rows_of([1, 3, 3])
+    assert store.rows_of([1, 3, "x"], missing="mask").tolist() == [1, -1, -1]
+
+
+def test_conversations_whose_id_has_several_rows_are_left_out_where_asked(rows):
+    talks, store = Conversations([talk(n) for n in range(1, 6)]), EmbeddingStore(rows, ids=[*range(29), 3])
+    with pytest.raises(InputError, match=r"these: '3'; .* other ids \(id_column\); on_bad = \"skip\" leaves such"):
+        matched(talks, store, StageSettings())
+    found = matched(talks, store, StageSettings(on_bad="skip"))
+    assert found.ids.to_pylist() == ["1", "2", "4", "5"]
+    assert found.left_out.first == ("id '3': its id has several rows in embeddings",)
+    twice = EmbeddingStore(rows, ids=[*range(15), *range(15)])
+    with pytest.raises(InputError, match=r"5 ids have several rows, .*\(id_column\)$"):
+        matched(talks, twice, StageSettings(on_bad="skip"))
 
 
 def test_rows_without_ids_are_refused(tmp_path, rows):

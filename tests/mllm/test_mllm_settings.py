@@ -18,6 +18,8 @@ learns = "lora"
 text_only = true
 """
 
+NOT_FINITE = [("noise", "nan"), ("lr", "inf"), ("weight_decay", "inf"), ("epochs", "inf"), ("clip", "inf")]
+
 
 def test_a_file_is_read_with_paths_beside_it(tmp_path):
     (tmp_path / "tiny").mkdir()
@@ -57,6 +59,14 @@ def test_what_learns_has_its_usual_rate(settings, lr, projector_lr):
     assert TrainSettings.from_toml(TrainSettings(stages={"a": stage}).to_toml()).stages["a"] == stage
 
 
+def test_adapters_are_scaled_by_two_whatever_their_rank():
+    assert (StageSettings().lora_rank, StageSettings().lora_alpha) == (128, 256)
+    stage = TrainSettings.from_toml("[stages.a]\nlearns = 'lora'\nlora_rank = 8").stages["a"]
+    assert stage.lora_alpha == 16
+    assert TrainSettings.from_toml(TrainSettings(stages={"a": stage}).to_toml()).stages["a"] == stage
+    assert StageSettings(lora_rank=8, lora_alpha=4).lora_alpha == 4
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -69,7 +79,8 @@ def test_what_learns_has_its_usual_rate(settings, lr, projector_lr):
         ("[stages.a]\nbatch_size = true", "batch_size must be a whole number"),
         ("[stages.a]\nbatch_size = 0", "batch_size must be at least 1"),
         ("[stages.a]\nlr = -1", "lr must be above 0"),
-        ("[stages.a]\nnoise = nan", "noise must be at least 0"),
+        ("[stages.a]\nnoise = -1", "noise must be at least 0"),
+        *((f"[stages.a]\n{key} = {value}", f"{key} must be a finite number, not {value}") for key, value in NOT_FINITE),
         ("[stages.a]\ntext_only = 'yes'", "text_only must be true or false"),
         ("[stages.a]\non_bad = 'drop'", "on_bad must be one of 'error', 'skip', not 'drop'"),
         ("[stages.a]\nside = 'image'\naligner = 'm'", "an aligner moves rows of texts"),

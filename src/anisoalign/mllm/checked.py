@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from types import UnionType
@@ -73,6 +74,14 @@ def check_least(settings: Any, **least: float) -> None:
     for name, value in least.items():
         if not getattr(settings, name) >= value:
             raise InputError(f"{name} must be at least {value}, not {getattr(settings, name)!r}")
+
+
+def check_finite(settings: Any) -> None:
+    """Raise InputError where a setting is infinite or NaN."""
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{entry.name} must be a finite number, not {value!r}")
 
 
 def check_choices(settings: Any, **choices: Sequence[str]) -> None:

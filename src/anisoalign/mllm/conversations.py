@@ -60,7 +60,8 @@ class Conversations:
     Raises
     ------
     InputError
-        If the file cannot be read, or records cannot be used; the first ten are listed with line and reason.
+        If the file cannot be read or is of another kind, or records cannot be used; the first ten are listed with line
+        and reason.
 
     Examples
     --------
@@ -186,7 +187,7 @@ class Conversations:
         try:
             with self.path.open("rb") as file:
                 if not at_array(file):
-                    yield from _lines(file)
+                    yield from _lines(file, self.path)
                     return
                 for number, record, place in elements(file, self.path):
                     yield f"element {number}", record, place
@@ -207,14 +208,26 @@ def _outline(ids: pa.Array, lengths: np.ndarray) -> str:
     return f"{zlib.crc32(lengths.tobytes(), crc):08x}"
 
 
-def _lines(file: Any) -> Iterator[tuple[str, Any, tuple[int, int]]]:
-    """Records of a JSONL file with their places in bytes; in place of one that cannot be read, the error."""
-    start = file.tell()
+def _lines(file: Any, path: Path) -> Iterator[tuple[str, Any, tuple[int, int]]]:
+    """Records of a JSONL file with their places in bytes; in place of one that cannot be read, the error.
+
+    Raises InputError at the end where there is no line that can be read: then it is a file of another kind.
+    """
+    start, first, read = file.tell(), "", False
     for number, line in enumerate(file, 1):
         stop = start + len(line)
         if line.strip():
-            yield f"line {number}", _read(line), (start, stop)
+            record = _read(line)
+            if isinstance(record, InputError):
+                first = first or f"line {number} is {record}"
+            else:
+                read = True
+            yield f"line {number}", record, (start, stop)
         start = stop
+    if first and not read:
+        raise InputError(
+            f"{path} is neither a JSON array of records (.json) nor a JSON record a line (.jsonl): {first}"
+        )
 
 
 def _read(line: bytes) -> Any:

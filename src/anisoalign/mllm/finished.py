@@ -18,6 +18,7 @@ from anisoalign.mllm.language_models import load_lm, weights_fingerprint
 from anisoalign.mllm.saving import CONFIG, is_model, read_config
 from anisoalign.mllm.settings import ModelSettings, StageSettings, TrainSettings
 from anisoalign.mllm.store import EmbeddingStore, open_rows
+from anisoalign.mllm.unfinished import NO_MATTER
 
 _LISTED = 5
 
@@ -40,6 +41,10 @@ def digits_of(rows: EmbeddingSet, **see: Any) -> str:
 def plain_settings(settings: StageSettings) -> dict[str, Any]:
     """Settings as a model remembers them: without paths of this machine."""
     return {**asdict(settings), "conversations": "", "embeddings": "", "aligner": ""}
+
+
+def _that_matter(settings: StageSettings) -> dict[str, Any]:
+    return {key: value for key, value in plain_settings(settings).items() if key not in NO_MATTER}
 
 
 class Finished:
@@ -76,7 +81,7 @@ class Finished:
             prefix = "" if stage == name else f"stages.{stage}."
             # What an older model did not note was as it is by default.
             noted = {**plain_settings(StageSettings()), **entry["settings"]}
-            differing = _different(noted, plain_settings(self.settings.stages[stage]))
+            differing = _different(noted, _that_matter(self.settings.stages[stage]))
             if differing:
                 self._refuse(folder, "other settings", [prefix + one for one in differing])
             then = entry.get("trained_on", {})  # older models do not note it

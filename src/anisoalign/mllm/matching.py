@@ -14,26 +14,29 @@ from anisoalign.mllm.settings import StageSettings
 from anisoalign.mllm.store import EmbeddingStore
 from anisoalign.mllm.unusable import Unusable
 
+_SKIP = '; on_bad = "skip" leaves such conversations out'
 _ADVICE = 'correct the rows, or have such conversations left out by on_bad = "skip"'
 
 
 def matched(talks: Conversations, store: EmbeddingStore, settings: StageSettings) -> Conversations:
-    """Conversations of a stage whose ids have an embedding, and those without a picture, which need none.
+    """Conversations of a stage whose ids have one embedding, and those without a picture, which need none.
 
     Raises
     ------
     InputError
-        If ids have no embedding, listing the first ten; with ``on_bad="skip"`` if more than half have none: then it is
-        likelier that the ids mean something else than that so many rows are missing.
+        If ids have no embedding, or several, listing the first ten; with ``on_bad="skip"`` if these are more than half:
+        then it is likelier that the ids mean something else than that so many rows are missing.
     """
     pictured = np.flatnonzero(talks.pictures)
     ids = talks.ids.take(pictured)
-    missing = pictured[store.rows_of(ids, missing="mask") < 0]
-    if len(missing) and len(missing) == len(pictured):
+    unmatched = store.rows_of(ids, missing="mask") < 0
+    if len(pictured) and unmatched.all():
         store.rows_of(ids, advice=advice(talks, store))
-    if settings.on_bad != "skip" or 2 * len(missing) > len(pictured):
-        store.rows_of(ids)
-    return leave_out(talks, {int(number): f"it has no embedding in {store.set.name}" for number in missing})
+    few = 2 * unmatched.sum() <= len(pictured)
+    if settings.on_bad != "skip" or not few:
+        store.rows_of(ids, advice=_SKIP if few else "")
+    why = np.where(store.repeated(ids), "its id has several rows", "it has no embedding")
+    return leave_out(talks, {int(pictured[i]): f"{why[i]} in {store.set.name}" for i in np.flatnonzero(unmatched)})
 
 
 def sound(talks: Conversations, store: EmbeddingStore, settings: StageSettings) -> tuple[Conversations, EmbeddingStore]:

@@ -23,13 +23,23 @@ def open_model_encoder(model: EmbeddingLanguageModel, name: str | None = None, t
     """
     from anisoalign.encoders import open_encoder
 
-    name = name or (model.encoder or {}).get("encoder")
-    if name is None:
+    remembered = (model.encoder or {}).get("encoder")
+    if name is None and remembered is None:
         raise InputError(
             "the model does not say which encoder its embeddings came from: name it (encoder=…, --encoder)"
         )
-    encoder = open_encoder(name, trust_remote_code=trust_remote_code)
+    try:
+        encoder = open_encoder(str(name or remembered), trust_remote_code=trust_remote_code)
+    except InputError as error:
+        if name is not None:
+            raise
+        raise InputError(
+            f"the model remembers its encoder as {remembered}, of one on a disk the name alone; say where it is "
+            f"(encoder=…, --encoder): {error}"
+        ) from error
     check_encoder(model.encoder, encoder.provenance("image"), "a picture", "the model was trained on")
     if encoder.width != model.width:
-        raise InputError(f"{name} gives embeddings of width {encoder.width}, the model was made for {model.width}")
+        raise InputError(
+            f"{name or remembered} gives embeddings of width {encoder.width}, the model was made for {model.width}"
+        )
     return encoder

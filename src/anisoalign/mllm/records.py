@@ -93,7 +93,7 @@ def parse_record(record: Any, reading: Reading) -> Conversation:
         _check_order(turns)
         picture = _check_placeholder(turns, record, reading)
         if picture and not _name(record, reading.key):
-            raise InputError(f"it has no {reading.key!r} to find its embedding by")
+            raise InputError(_without_name(record.get(reading.key), reading.key))
         check_text(name, "its id")
     except InputError as error:
         raise InputError(f"id {name!r}: {error}" if name else str(error)) from error
@@ -123,6 +123,13 @@ def _name(record: Mapping[str, Any], key: str) -> str:
     """What a record is called under a key; empty where that is no text or number."""
     value = record.get(key)
     return "" if isinstance(value, bool) or not isinstance(value, str | int) else str(value)
+
+
+def _without_name(value: Any, key: str) -> str:
+    """Why a record has no name by which its embedding could be found."""
+    if value in (None, ""):
+        return f"it has no {key!r} to find its embedding by"
+    return f"its {key!r} is {value!r:.40}; text or a whole number is needed to find its embedding by"
 
 
 def _turns(record: Mapping[str, Any], reading: Reading) -> tuple[Turn, ...]:

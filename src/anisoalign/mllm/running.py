@@ -10,7 +10,7 @@ from pathlib import Path
 from anisoalign.aligners import Aligner
 from anisoalign.aligners import load as load_aligner
 from anisoalign.embeddings import InputError
-from anisoalign.embeddings.atomic import writable, write_synced
+from anisoalign.embeddings.atomic import write_synced
 from anisoalign.mllm.adapters import check_stages
 from anisoalign.mllm.chat import Chat
 from anisoalign.mllm.conversations import Conversations
@@ -63,8 +63,8 @@ def run(
     Raises
     ------
     InputError
-        For settings without stages, adapters or data that do not fit, or a finished stage of another model, other
-        settings or data.
+        For settings without stages, adapters or data that do not fit, a finished stage of another model, other settings
+        or data, or a `settings.toml` in OUT that no run wrote.
     """
     out = expanded(out)
     names = list(settings.stages)
@@ -84,6 +84,8 @@ def run(
             raise InputError(
                 f"stage {only!r} begins with the model of stage {before!r}, which is not in {out / before}"
             )
+    if todo:
+        _check_kept(out)
     _check_adapters(settings, todo, out)
     data = _moved({name: _open(settings, name) for name in todo}, names, out)
     data = {name: (matched(talks, store, settings.stages[name]), store) for name, (talks, store) in data.items()}
@@ -99,9 +101,6 @@ def run(
     for name in todo:
         talks, store = data[name]
         model = model or _begin(settings, names, name, out, store.dim, processes)
-        if processes.main:
-            _note(settings, out)
-        processes.wait()
         log = train_fitting(
             model,
             talks,
@@ -110,6 +109,7 @@ def run(
             out=out / name,
             name=name,
             progress=None if progress is None else _named(progress, name),
+            begun=lambda: _note(settings, out, processes),
         )
         again = f", gone on from step {log.resumed_at}" if log.resumed_at else ""
         cut = f"; {log.truncated} conversations lost their end to max_length" if log.truncated else ""
@@ -200,11 +200,20 @@ def _begin(
     return model
 
 
-def _note(settings: TrainSettings, out: Path) -> None:
-    with writable(out):
-        out.mkdir(parents=True, exist_ok=True)
-    write_synced(out / SETTINGS, _anywhere(settings).to_toml())
-    write_synced(out / STAGES, json.dumps(list(settings.stages)) + "\n")
+def _check_kept(out: Path) -> None:
+    """Refuse a folder whose `settings.toml` is the user's own, which that of the run would replace."""
+    if (out / SETTINGS).exists() and not (out / STAGES).exists():
+        raise InputError(
+            f"{out / SETTINGS} was not written by a run, which keeps its settings there; choose another --out"
+        )
+
+
+def _note(settings: TrainSettings, out: Path, processes: Processes) -> None:
+    """Write what a run's folder says of it: first the file by which the other is known as a run's."""
+    if processes.main:
+        write_synced(out / STAGES, json.dumps(list(settings.stages)) + "\n")
+        write_synced(out / SETTINGS, _anywhere(settings).to_toml())
+    processes.wait()
 
 
 def _anywhere(settings: TrainSettings) -> TrainSettings:

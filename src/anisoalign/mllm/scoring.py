@@ -265,6 +265,8 @@ def _choose(
     chosen, start = [], 0
     for one in batch:
         own = values[start : start + len(one.choices)]
+        if np.isnan(own).any():  # of which argmax would make an answer
+            raise InputError(f"id {one.id!r}: the likelihood of a choice is NaN; the model's weights may not be finite")
         chosen.append(one.choices[int(np.argmax(own))])
         start += len(one.choices)
     return chosen

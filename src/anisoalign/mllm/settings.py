@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from anisoalign.embeddings import InputError
-from anisoalign.mllm.checked import check_choices, check_keys, check_least, made, table_in
+from anisoalign.mllm.checked import check_choices, check_finite, check_keys, check_least, made, table_in
 from anisoalign.mllm.toml import apply, lines, resolve_paths
 from anisoalign.places import expanded
 
@@ -110,9 +110,9 @@ class StageSettings:
     text_only : bool
         Whether conversations without a picture are taken; otherwise each must have one.
     on_bad : {"error", "skip"}
-        What becomes of conversations that cannot be used, that have no embedding or one of NaN, infinities or zeros, or
-        that `max_length` leaves no answer: they are refused, the first ten listed, or left out and counted. Where more
-        than half have no embedding they are refused all the same.
+        What becomes of conversations that cannot be used, that have no embedding, several, or one of NaN, infinities or
+        zeros, or that `max_length` leaves no answer: they are refused, the first ten listed, or left out and counted.
+        Where more than half have not one embedding they are refused all the same.
     prompt : str
         What is asked where a record has a caption and no conversation.
     lr, projector_lr : float, optional
@@ -138,8 +138,10 @@ class StageSettings:
     noise : float
         C3's corruption: standard deviation, per coordinate, of the noise added to a unit embedding, drawn afresh
         every step, before it is made unit again. 0.016 to 0.08 are usual.
-    lora_rank, lora_alpha : int
+    lora_rank : int
         Of the adapters.
+    lora_alpha : int
+        Over `lora_rank`, what the adapters' part is multiplied by; 0 for twice `lora_rank`, as LLaVA 1.5 has it.
     lora_dropout : float
         Of the adapters.
     lora_targets : str
@@ -179,7 +181,7 @@ class StageSettings:
     clip: float = 1.0
     noise: float = 0.0
     lora_rank: int = 128
-    lora_alpha: int = 256
+    lora_alpha: int = 0
     lora_dropout: float = 0.0
     lora_targets: str = "all-linear"
     precision: str = "auto"
@@ -197,9 +199,12 @@ class StageSettings:
             log_to=("", "wandb", "trackio"),
             on_bad=ON_BAD,
         )
+        if self.lora_alpha == 0:
+            object.__setattr__(self, "lora_alpha", 2 * self.lora_rank)
         check_least(
             self, batch_size=1, micro_batch=1, max_length=2, lora_rank=1, lora_alpha=1, checkpoint_every=1, seed=0
         )
+        check_finite(self)
         check_least(self, weight_decay=0, clip=0, noise=0, warmup=0, lora_dropout=0, held_out=0)
         if self.lr is None:
             object.__setattr__(self, "lr", LEARNING_RATES[self.learns])

@@ -64,8 +64,11 @@ class StageRun:
         if self.processes.main:
             self._warn_of_idle()
 
-    def run(self) -> TrainLog:
-        """Go on from what an interrupted run left, take the other steps, and turn its folder into the result."""
+    def run(self, begun: Callable[[], None]) -> TrainLog:
+        """Go on from what an interrupted run left, take the other steps, and turn its folder into the result.
+
+        `begun` is called once nothing speaks against going on, before anything is learned.
+        """
         model, device = self.model, self.processes.device
         model.to(device)
         model.begin(self.settings)
@@ -75,11 +78,15 @@ class StageRun:
             self.given = trained_on(self.talks, self.store)
             plan = plan_of(model, self.settings, self.given, len(self.talks))
             self.folder = Unfinished(self.out, plan, self.parameters, self.optimizer, self.processes)
-            self._steps(self.folder.resume(self.log))
+            with self.folder.held():
+                start = self.folder.resume(self.log)
+                begun()
+                self._steps(start)
+                self._check_weights()
+                self._remember()
+                self.folder.finish(model)
         finally:
             model.freeze()
-        self._remember()
-        self.folder.finish(model)
         return self.log
 
     def _steps(self, start: int) -> None:
@@ -100,6 +107,7 @@ class StageRun:
                 self._show(record)
                 self._check_skipped()
                 if (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < self.order.steps:
+                    self._check_weights()
                     self.folder.checkpoint(step + 1)
 
     def _held_out_loss(self, step: int) -> dict[str, float | None]:
@@ -181,12 +189,23 @@ class StageRun:
         enough = len(last) == _IN_A_ROW or last[-1]["step"] == self.order.steps  # a short run may learn nothing at all
         if not enough or not all(record.get("skipped") for record in last):
             return
+        raise self._diverged(
+            f"the loss of {len(last)} step(s) one after the other, up to step {last[-1]['step']}, is not finite"
+        )
+
+    def _check_weights(self) -> None:
+        """Raise InputError where what was learned is not finite: the loss tells of it only a step later.
+
+        In every process at once, as each has the same weights.
+        """
+        for name, value in self.parameters.items():
+            if not bool(torch.isfinite(value).all()):
+                raise self._diverged(f"weights are not finite any more, {name} among them")
+
+    def _diverged(self, what: str) -> InputError:
         path = self.folder.path
         kept = "" if path is None else f"; {path} keeps its settings, so remove it to begin anew"
-        raise InputError(
-            f"{self.name}: the loss of {len(last)} step(s) one after the other, up to step {last[-1]['step']}, is not "
-            f"finite; a lower learning rate or precision = 'no' may help{kept}"
-        )
+        return InputError(f"{self.name}: {what}; a lower learning rate or precision = 'no' may help{kept}")
 
     def _update(self, finite: bool) -> float:
         """Sum gradients over processes, bound them, move the weights; return the norm of the gradient.

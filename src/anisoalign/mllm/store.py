@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from copy import copy
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -137,7 +138,7 @@ class EmbeddingStore:
         ----------
         ids : sequence
         missing : {"error", "mask"}
-            Whether ids without a row are refused, or get -1.
+            Whether ids without a row of their own are refused, or get -1.
         advice : str
             What ends the message of a refusal.
 
@@ -155,8 +156,20 @@ class EmbeddingStore:
                 f"{self.set.name}: {len(absent):,} of {len(wanted):,} ids have no embedding, "
                 f"{_which(len(absent))}: {_listed(absent)} (its own ids look like {own}){advice}"
             )
-        self._check_single(wanted)
-        return np.asarray(pc.fill_null(rows, -1).to_numpy(zero_copy_only=False), np.int64)
+        several = pc.is_in(wanted, value_set=self._repeated)
+        twice = wanted.filter(several).unique()
+        if len(twice) and missing == "error":
+            raise InputError(
+                f"{self.set.name}: {len(twice):,} ids have several rows, {_which(len(twice))}: {_listed(twice)}; which "
+                f"is meant is not said: leave all but one of each out, or join by other ids (id_column){advice}"
+            )
+        found = pc.if_else(several, -1, pc.fill_null(rows, -1))
+        return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
+
+    def repeated(self, ids: Sequence[Any] | pa.Array | pa.ChunkedArray) -> np.ndarray:
+        """Which of the given ids several rows have, bool, shape (len(ids),)."""
+        several = pc.is_in(_as_text(ids, "ids"), value_set=self._repeated)
+        return np.asarray(several.to_numpy(zero_copy_only=False), bool)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Unit rows of the given numbers, in any order and perhaps repeated, float32, shape (len(rows), d).
@@ -222,17 +235,13 @@ class EmbeddingStore:
             whole[tile.rows] = tile.values
         return whole
 
-    def _check_single(self, wanted: pa.Array) -> None:
-        """Refuse ids that several rows have: which was meant cannot be known."""
+    @cached_property
+    def _repeated(self) -> pa.Array:
+        """Ids that several rows have."""
         if pc.count_distinct(self.ids).as_py() == len(self.ids):
-            return
+            return self.ids.slice(0, 0)
         counts = pc.value_counts(self.ids)
-        twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-        asked = twice.filter(pc.is_in(twice, value_set=wanted))
-        if len(asked):
-            raise InputError(
-                f"{self.set.name}: {len(asked):,} ids have several rows, {_which(len(asked))}: {_listed(asked)}"
-            )
+        return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
 
 
 def open_rows(

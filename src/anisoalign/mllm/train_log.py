@@ -32,8 +32,8 @@ class TrainLog:
 
     @property
     def truncated(self) -> int:
-        """Conversations that lost their end to `max_length`, counted each time."""
-        return sum(record["truncated"] for record in self.records)
+        """Conversations that lost their end to `max_length`: those of the first epoch, in which each comes once."""
+        return sum(record["truncated"] for record in self.records if record["epoch"] <= 1)
 
     @property
     def losses(self) -> list[float]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from anisoalign.aligners import Aligner
-from anisoalign.embeddings import InputError
 from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.fitting import fitting
 from anisoalign.mllm.given import check_store, moved, stage_store
 from anisoalign.mllm.matching import matched, sound
 from anisoalign.mllm.model import EmbeddingLanguageModel
-from anisoalign.mllm.saving import check_free
 from anisoalign.mllm.settings import StageSettings
 from anisoalign.mllm.stage_run import Progress, StageRun
 from anisoalign.mllm.store import EmbeddingStore
 from anisoalign.mllm.train_log import TrainLog
+from anisoalign.mllm.unfinished import check_place
 from anisoalign.places import expanded
 
 
@@ -63,8 +63,9 @@ def train(
     Raises
     ------
     InputError
-        For data that do not fit each other or the model, an unfinished run of other settings, or a loss that is not
-        finite in five steps one after the other; fewer are skipped. Files that were there are left as they were.
+        For data that do not fit each other or the model, an unfinished run of other settings or another one at work, or
+        a loss that is not finite in five steps one after the other; fewer are skipped; or for weights that are not
+        finite where they would be kept. Files that were there are left as they were.
     """
     settings = settings or StageSettings.pretraining()
     settings = settings if noise is None else replace(settings, noise=noise)
@@ -72,10 +73,10 @@ def train(
     if not isinstance(talks, Conversations):
         talks = Conversations.of_stage(settings, model.settings.placeholder, talks)
     store = stage_store(embeddings, model, settings, aligner)
-    _check_place(out)
+    check_place(out)
     talks = fitting(matched(talks, store, settings), model.chat, settings)
     talks, store = sound(talks, store, settings)
-    return train_fitting(model, talks, store, settings, out=out, name=name, progress=progress)
+    return train_fitting(model, talks, store, settings, out=out, name=name, progress=progress, begun=lambda: None)
 
 
 def train_fitting(
@@ -87,19 +88,10 @@ def train_fitting(
     out: str | Path | None,
     name: str,
     progress: Progress | None,
+    begun: Callable[[], None],
 ) -> TrainLog:
-    """`train` on conversations that `matched`, `fitting` and `sound` have looked at."""
+    """`train` on conversations that `matched`, `fitting` and `sound` have looked at; for `begun` see `StageRun.run`."""
     store = moved(store, model.aligner)
     check_store(model, store)
-    _check_place(out)
-    return StageRun(model, talks, store, settings, None if out is None else expanded(out), name, progress).run()
-
-
-def _check_place(out: str | Path | None) -> None:
-    """Raise InputError, before any work, where a trained model could not be written."""
-    if out is None:
-        return
-    place = expanded(out)
-    check_free(place)
-    if place.exists() and any(place.iterdir()):
-        raise InputError(f"{place} holds a trained model already; choose another folder, or remove it")
+    check_place(out)
+    return StageRun(model, talks, store, settings, None if out is None else expanded(out), name, progress).run(begun)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from anisoalign.embeddings import InputError
 from anisoalign.embeddings.atomic import replace_folder, sync_file, writable
+from anisoalign.embeddings.locks import Lock, locked
 from anisoalign.mllm import checkpoint
 from anisoalign.mllm.language_models import weights_fingerprint
 from anisoalign.mllm.logging import TRACKED
@@ -21,8 +23,12 @@ from anisoalign.mllm.processes import Processes
 from anisoalign.mllm.saving import check_free, write
 from anisoalign.mllm.settings import StageSettings
 from anisoalign.mllm.train_log import TrainLog
+from anisoalign.places import expanded
 
-_NO_MATTER = (
+LOCK = ".lock"
+"""File within an unfinished stage that its run holds."""
+
+NO_MATTER = (
     "conversations",
     "embeddings",
     "aligner",
@@ -31,7 +37,7 @@ _NO_MATTER = (
     "checkpoint_every",
     "log_to",
 )
-"""Settings that may change where a run goes on: where data lie (their content may not), and how work is divided."""
+"""Settings that may change under a stage: where data lie (their content may not), and how work is divided."""
 
 
 def plan_of(
@@ -51,7 +57,7 @@ def plan_of(
     """
     frozen = {name: value for name, value in model.named_parameters() if not value.requires_grad}
     return {
-        **{key: value for key, value in asdict(settings).items() if key not in _NO_MATTER},
+        **{key: value for key, value in asdict(settings).items() if key not in NO_MATTER},
         "data": given["conversations"],
         "learned_from": learned_from,
         "embedding_rows": given["embeddings"][-8:],  # as older versions noted
@@ -67,6 +73,16 @@ def _model_settings(model: EmbeddingLanguageModel) -> dict[str, Any]:
     """Settings of the model, but for where its language model lies: its weights tell whether it is the same."""
     without = ("lm", "revision") if model.chat.template.dated else ("lm", "revision", "date")
     return {f"model.{key}": value for key, value in asdict(model.settings).items() if key not in without}
+
+
+def check_place(out: str | Path | None) -> None:
+    """Raise InputError, before any work, where a trained model could not be written."""
+    if out is None:
+        return
+    place = expanded(out)
+    check_free(place)
+    if place.exists() and any(place.iterdir()):
+        raise InputError(f"{place} holds a trained model already; choose another folder, or remove it")
 
 
 class Unfinished:
@@ -96,6 +112,25 @@ class Unfinished:
         self.out, self.processes = out, processes
         self.path = None if out is None else out.with_name(f"{out.name}.partial")
         self._plan, self._parameters, self._optimizer = plan, parameters, optimizer
+        self._lock: Lock | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other runs out of the folder, which is made where it is not there.
+
+        Raises
+        ------
+        InputError
+            If another run holds it or has finished it, or it cannot be made.
+        """
+        if self.path is None or not self.processes.main:
+            yield
+            return
+        with writable(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        with locked(self.path, LOCK) as self._lock:
+            check_place(self.out)  # a run that held the lock until now may have made it
+            yield
 
     def resume(self, log: TrainLog) -> int:
         """Put back the state and the log that an interrupted run left, and return the steps that it had done.
@@ -107,9 +142,6 @@ class Unfinished:
         """
         if self.path is None:
             return 0
-        if self.processes.main:
-            with writable(self.path):
-                self.path.mkdir(parents=True, exist_ok=True)
         self.processes.wait()
         found = checkpoint.read_state(self.path, self._plan)
         step = 0
@@ -150,5 +182,8 @@ class Unfinished:
             state = (checkpoint.STATE, TRACKED)
             for file in (*(self.path / name for name in state), *self.path.glob("state-*.safetensors")):
                 file.unlink(missing_ok=True)
+            assert self._lock is not None
+            self._lock.let_move()
             replace_folder(self.path, self.out, check_free)
+            (self.out / LOCK).unlink(missing_ok=True)
         self.processes.wait()

@@ -35,6 +35,7 @@ from anisoalign.mllm import (
 from anisoalign.mllm.asking import prepare
 from anisoalign.mllm.language_models import lm_config, load_lm, load_tokenizer
 from anisoalign.mllm.model import pad
+from anisoalign.mllm.pictures import open_model_encoder
 from anisoalign.mllm.scoring import likelihoods
 
 pytestmark = pytest.mark.integration
@@ -172,6 +173,27 @@ def test_the_likeliest_choice_is_that_of_the_plain_sum(trained, world):
     question = {"id": 0, "question": "Which?", "choices": choices, "answer": 0}
     found = score(model, [question], (world.image, range(40)))
     assert found.predictions == [choices[int(np.argmax(expected))]]
+
+
+def test_a_likelihood_that_is_nan_chooses_nothing(world, make_model):
+    model = make_model()
+    with torch.no_grad():
+        model.projector.second.weight[0, 0] = float("nan")
+    question = {"id": 7, "question": "Which?", "choices": ["red", "blue"], "answer": 0}
+    with pytest.raises(InputError, match="id '7': the likelihood of a choice is NaN; the model's weights"):
+        score(model, [question], (world.image, range(40)))
+
+
+def test_an_encoder_that_lies_elsewhere_is_asked_for(make_model, tmp_path):
+    model = make_model()
+    model.encoder = {"encoder": "hf:clip"}
+    with pytest.raises(
+        InputError, match=r"its encoder as hf:clip, .* say where it is \(encoder=…, --encoder\): clip cannot"
+    ):
+        open_model_encoder(model)
+    with pytest.raises(InputError, match=str(tmp_path)) as error:
+        open_model_encoder(model, f"hf:{tmp_path}")
+    assert "remembers" not in str(error.value)
 
 
 def test_choices_take_logits_of_their_own_positions_alone(world, make_model, monkeypatch):

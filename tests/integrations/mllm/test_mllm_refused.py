@@ -152,3 +152,36 @@ class TestRefused:
         shutil.rmtree(tmp_path / "o.partial")  # what is advised is not refused
         settings = {**settings, "lr": 1e-3, "precision": "no"}
         assert train(make_model(), *data, StageSettings(**settings), out=tmp_path / "o").skipped == 0
+
+    @pytest.mark.parametrize(("every", "state"), [(200, []), (5, ["state-00000005.safetensors"])])
+    def test_weights_that_are_not_finite_are_neither_kept_nor_finished(self, world, make_model, tmp_path, every, state):
+        model = make_model()
+
+        def spoil(done, total, loss, held_out):
+            if done == 10:
+                with torch.no_grad():
+                    model.projector.second.weight[0, 0] = float("nan")
+
+        settings = StageSettings(checkpoint_every=every, **{**STAGE, "epochs": 4 if every == 5 else 2})
+        message = r"weights are not finite any more, projector.second.weight among them; .*o.partial keeps its settings"
+        with pytest.raises(InputError, match=message):
+            train(model, *world.data, settings, out=tmp_path / "o", progress=spoil)
+        assert not (tmp_path / "o").exists()
+        assert [file.name for file in (tmp_path / "o.partial").glob("state-*")] == state
+
+    def test_another_run_into_the_same_folder(self, world, make_model, tmp_path):
+        def meanwhile(done, total, loss, held_out):
+            if done == 5:
+                with pytest.raises(InputError, match=r"o\.partial is being written by another run"):
+                    train(make_model(), *world.data, StageSettings(**STAGE), out=tmp_path / "o")
+
+        log = train(make_model(), *world.data, StageSettings(**STAGE), out=tmp_path / "o", progress=meanwhile)
+        assert len((tmp_path / "o" / "log.jsonl").read_text().splitlines()) == len(log.records) == 10
+        assert not list((tmp_path / "o").glob(".lock"))
+
+    def test_a_run_that_waited_for_the_folder_until_another_was_done(self, world, make_model, tmp_path, monkeypatch):
+        settings = StageSettings(**STAGE)
+        monkeypatch.setattr("anisoalign.mllm.training.check_place", lambda out: None)  # long ago: it was free
+        train(make_model(), *world.data, settings, out=tmp_path / "o")
+        with pytest.raises(InputError, match="holds a trained model already"):
+            train(make_model(), *world.data, StageSettings(**{**STAGE, "lr": 0.5}), out=tmp_path / "o")

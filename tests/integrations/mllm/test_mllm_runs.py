@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from training_runs import losses, write_settings
+from training_runs import Killed, kill_at, losses, write_settings
 
 from anisoalign.aligners import AnisoAlign, ReAlign
 from anisoalign.mllm import load_mllm
@@ -41,6 +41,33 @@ def test_the_settings_that_a_run_keeps_train_the_same_again(world, saved_lm, run
         assert losses(world.folder / "again" / stage) == losses(world.folder / "run" / stage)
     assert run("train", kept, "--out", world.folder / "run").err.count("finished already") == 2
     assert kept.read_text() == (world.folder / "again" / "settings.toml").read_text()
+
+
+def test_a_command_that_is_refused_leaves_the_settings_of_the_run(world, saved_lm, run, monkeypatch):
+    call = ["train", write_settings(world, saved_lm("llama")), "--out", world.folder / "run"]
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "anisoalign.mllm.stage_run.StageRun._show", lambda run, record: kill_at(3)(record["step"], 0, 0, 0)
+        )
+        with pytest.raises(Killed):
+            run(*call)
+    kept = world.folder / "run" / "settings.toml"
+    before = kept.read_text()
+    ended = run(*call, "--set", "stages.pretrain.lr=9")
+    assert (ended.code, "lr: 0.01 then, 9.0 now" in ended.err) == (2, True)
+    assert kept.read_text() == before
+    assert run(*call, "--set", "stages.pretrain.micro_batch=8").code == 0
+    assert "micro_batch = 8" in kept.read_text()
+
+
+def test_the_users_own_settings_are_not_replaced(world, saved_lm, run, monkeypatch):
+    own = write_settings(world, saved_lm("llama")).rename(world.folder / "settings.toml")
+    before = own.read_text()
+    monkeypatch.chdir(world.folder)
+    ended = run("train", "settings.toml", "--out", ".")
+    assert (ended.code, "settings.toml was not written by a run" in ended.err) == (2, True)
+    assert own.read_text() == before
+    assert not list(world.folder.glob("pretrain*"))
 
 
 def test_peft_finds_the_language_model_from_any_folder(world, saved_lm, run, monkeypatch):
@@ -134,6 +161,11 @@ class TestFinishedStages:
         assert ended.code == 0, ended.err
         assert ended.err.count("finished already") == 1
         assert load_mllm(pretrained, device="cpu").settings.lm == str(world.folder / "moved_llama")
+
+    def test_what_does_not_matter_to_what_was_learned(self, pretrained, run):
+        changes = ("micro_batch=8", "checkpoint_every=50", "gradient_checkpointing=true", "log_to=trackio")
+        ended = run(*self.call, "--stage", "pretrain", *(p for c in changes for p in ("--set", f"stages.pretrain.{c}")))
+        assert (ended.code, "finished already" in ended.err) == (0, True), ended.err
 
     def test_data_that_are_gone_are_said_to_be(self, pretrained, world, run):
         (world.folder / "captions.jsonl").unlink()

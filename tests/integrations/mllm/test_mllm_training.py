@@ -235,6 +235,17 @@ def test_gradients_are_bounded_as_the_settings_say(world, make_model):
     assert moved[1e-12] < 1e-3 * moved[0.0]
 
 
+def test_a_conversation_that_lost_its_end_is_counted_once(world, make_model):
+    model = make_model()
+    lengths = [len(model.chat.tokens(talk)) for talk in Conversations(world.talks)]
+    limit = int(np.median(lengths))
+    log = train(model, *world.data, StageSettings(max_length=limit, on_bad="skip", **STAGE))
+    kept = len(lengths) - log.left_out.count
+    assert kept > log.truncated == sum(length > limit for length in lengths) - log.left_out.count > 0
+    assert model.stages[-1]["truncated"] == log.truncated
+    assert sum(record["truncated"] for record in log.records) == 2 * log.truncated
+
+
 def test_training_leaves_the_global_generators_alone(world, make_model):
     model = make_model()
     torch.manual_seed(5)

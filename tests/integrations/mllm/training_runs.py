@@ -34,6 +34,7 @@ batch_size = 8
 micro_batch = 3
 lr = 1e-3
 lora_rank = 4
+lora_alpha = 256
 lora_dropout = 0.1
 checkpoint_every = 2
 gradient_checkpointing = true
