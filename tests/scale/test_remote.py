@@ -196,6 +196,19 @@ def test_a_single_file_in_a_store(sharded, store, tmp_path):
     assert set(said) == {"aligned_by"}
 
 
+def test_a_file_in_a_store_leaves_its_neighbour_what_is_said_of_it(sharded, store):
+    model = aa.ReAlign().fit(sharded.source, sharded.target)
+    model.transform(sharded.source, store / "z.npy")
+    said = open_embeddings(store / "z.npy").provenance
+    (store / "z.provenance.json").write_text((store / "z.npy.provenance.json").read_text())
+    (store / "z.npy.provenance.json").unlink()
+    with pytest.warns(UserWarning, match=r"z\.provenance\.json is called z\.npy\.provenance\.json now"):
+        convert(np.eye(3), store / "z.parquet")
+    assert not (store / "z.provenance.json").is_file()
+    assert open_embeddings(store / "z.npy").provenance == said is not None
+    assert open_embeddings(store / "z.parquet").provenance is None
+
+
 def test_paths_within_a_store():
     path = RemotePath("file:///a/b/c-01.npy")
     assert (path.name, path.stem, path.suffix, str(path.parent)) == ("c-01.npy", "c-01", ".npy", "file:///a/b")

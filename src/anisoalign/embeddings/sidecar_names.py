@@ -54,6 +54,16 @@ def lone_sidecar(path: Path, ending: str, kin: Sequence[str]) -> Path | None:
     return None if found is not None and _namesake(path, ending, kin) else found
 
 
+def sidecar_of_neighbour(path: Path, ending: str, kin: Sequence[str]) -> tuple[Path, Path] | None:
+    """Return the sidecar named by the stem that means a neighbour alone while `path` is not there or has its own.
+
+    With it comes the name by which it means that neighbour whatever else is there.
+    """
+    other = _namesake(path, ending, kin)
+    found = None if other is None else lone_sidecar(other, ending, kin)
+    return None if other is None or found is None else (found, sidecar(other, ending))
+
+
 def _by_stem(path: Path, ending: str) -> Path | None:
     """The sidecar named by a file's stem, None if there is none or that stem is the whole name of another."""
     found = path.with_name(path.stem + ending)
