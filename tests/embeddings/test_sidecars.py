@@ -207,6 +207,23 @@ def test_rows_that_a_user_saves_over_aligned_ones_are_not_said_to_be_aligned(tmp
     assert open_embeddings(out).provenance is None
 
 
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_a_table_of_captions_is_no_file_of_vectors(tmp_path, ending):
+    np.save(tmp_path / "text.npy", ROWS)
+    (tmp_path / "text.provenance.json").write_text(json.dumps(MADE_BY))
+    captions, other = pa.table({"id": IDS, "caption": IDS}), tmp_path / f"text.{ending}"
+    if ending == "parquet":
+        pq.write_table(captions, other)
+    else:
+        with pa.ipc.new_file(other, captions.schema) as file:
+            file.write(captions)
+    assert open_embeddings(tmp_path / "text.npy").provenance == MADE_BY
+    for what in (b"no table", put(other).read_bytes()):
+        other.write_bytes(what)
+        with pytest.warns(UserWarning, match=rf"may be about text\.npy or text\.{ending}"):
+            assert open_embeddings(tmp_path / "text.npy").provenance is None
+
+
 def test_a_lance_dataset_says_nothing_of_a_file_of_its_name(tmp_path):
     pytest.importorskip("lance", reason="the library that writes Lance is optional")
     write(tmp_path / "text.npy", provenance=MADE_BY)
