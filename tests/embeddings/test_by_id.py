@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 import time
 import tracemalloc
@@ -301,9 +302,25 @@ def test_stretches_are_gathered_one_at_a_time(tmp_path, stretches, monkeypatch):
     assert convert(rows_like(held(range(90)), held(range(90))), tmp_path / "out").rows == 90
 
 
-def test_a_row_without_a_vector_stays_one(tmp_path):
+def test_a_bad_row_is_named_by_the_file_that_it_comes_from(tmp_path, stretches):
+    ids = list("abcdefghijklmnopqrstuvwxyz")
+    image, text = files(tmp_path, "image", ids, cuts=(9,)), held(ids[::-1])
+    broken = np.load(image / "part-1.npy")
+    broken[3] = np.nan
+    np.save(image / "part-1.npy", broken)
+    place = f"source: {image / 'part-1.npy'}, shard 1, row 3 (row 12 of the set)"
+    with pytest.raises(InputError, match=rf"^{re.escape(place)}, row 13 in the new order holds NaN; correct it"):
+        convert(rows_like(image, text), tmp_path / "out")
+    found = rows_like(open_embeddings(image, bad_rows="drop"), text)
+    assert len(numbers(found)) == 25
+    assert [(row.global_row, row.reason) for row in found.dropped] == [(13, f"holds NaN ({place})")]
+
+
+def test_a_row_without_a_vector_is_not_said_to_lack_its_id(tmp_path):
     table = pa.table({"id": ["a", "b", "c"], "vector": pa.array([[1.0, 2.0], None, [3.0, 4.0]])})
     pq.write_table(table, tmp_path / "image.parquet")
-    found = rows_like(open_embeddings(tmp_path / "image.parquet", bad_rows="drop"), held(list("cba")))
+    found = rows_like(open_embeddings(tmp_path / "image.parquet", bad_rows="drop"), held(list("cbda")))
     assert numbers(found) == [3, 1]
-    assert [(row.global_row, row.reason) for row in found.dropped] == [(1, "has no vector of its id")]
+    place = f"source: {tmp_path / 'image.parquet'}, shard 0, row 1"
+    reasons = {1: f"is null or empty ({place})", 2: "has no vector of its id"}
+    assert {row.global_row: row.reason for row in found.dropped} == reasons

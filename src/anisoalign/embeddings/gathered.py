@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from anisoalign.embeddings.beside import Columns, picked
 from anisoalign.embeddings.embedding_set import EmbeddingSet
+from anisoalign.embeddings.paired_ids import place_of
 from anisoalign.embeddings.shards import Block, exact_blocks
 
 GATHERED = "gathered"
@@ -42,15 +43,19 @@ class GatheredSource:
     """
 
     path: Path | None = None
-    why_null = "has no vector of its id"
 
     def __init__(self, of: EmbeddingSet, columns: Columns, order: np.ndarray, label: str, left_out: Sequence[str] = ()):
+        self._of = of
         self._shards = [shard for shard in of.shards if shard.rows]
         self._columns, self.order, self.label, self.left_out = columns, order, label, list(left_out)
         self.rows, self.dim, self.dtype = len(order), of.dim, of.dtype
         self._width = _COPIES * of.dim * of.dtype.itemsize
         self.nbytes = self.rows * of.dim * of.dtype.itemsize
         self._step = self.rows if of.memory is None else min(max(of.memory // self._width, 1), self.rows)
+
+    def origin(self, row: int) -> str | None:
+        """Name the place in the set from which a row comes; None of one that is not there."""
+        return None if self.order[row] < 0 else place_of(self._of, int(self.order[row]))
 
     def held(self) -> int:
         """Tell about how many bytes a pass holds at a time, where columns go on as they begin."""
