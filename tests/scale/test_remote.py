@@ -34,6 +34,15 @@ def fetched(place, folder):
     return folder
 
 
+@pytest.mark.parametrize("format", ["npy", "parquet", "arrow"])
+def test_a_file_in_a_store_is_opened_once_for_its_header_and_once_for_its_first_rows(store, monkeypatch, format):
+    convert(np.eye(3, dtype=np.float32), store / f"z.{format}")
+    opened, usual = [], RemotePath.open
+    monkeypatch.setattr(RemotePath, "open", lambda path, *mode: opened.append(path.name) or usual(path, *mode))
+    assert open_embeddings(store / f"z.{format}").rows == 3
+    assert opened == [f"z.{format}"] * 2
+
+
 @pytest.mark.parametrize("format", ["npy", "parquet", "arrow", "hf"])
 def test_a_set_in_a_store_is_the_set_on_disk(sharded, store, tmp_path, format):
     convert(sharded.source, tmp_path / "set", format=format)
