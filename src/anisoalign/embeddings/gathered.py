@@ -49,9 +49,9 @@ class GatheredSource:
         self._shards = [shard for shard in of.shards if shard.rows]
         self._columns, self.order, self.label, self.left_out = columns, order, label, list(left_out)
         self.rows, self.dim, self.dtype = len(order), of.dim, of.dtype
-        self._width = _COPIES * of.dim * of.dtype.itemsize
+        self._bytes = _COPIES * of.dim * of.dtype.itemsize
         self.nbytes = self.rows * of.dim * of.dtype.itemsize
-        self._step = self.rows if of.memory is None else min(max(of.memory // self._width, 1), self.rows)
+        self._step = self.rows if of.memory is None else min(max(of.memory // self._bytes, 1), self.rows)
 
     def origin(self, row: int) -> str | None:
         """Name the place in the set from which a row comes; None of one that is not there."""
@@ -62,7 +62,7 @@ class GatheredSource:
         names = self._columns.schema.names
         first = next((batch for batch in self._columns.stream(names) if batch.num_rows), None)
         beside = 0 if first is None else first.nbytes / first.num_rows
-        return self._step * self._width + int(min(self.rows, self._columns.rows) * beside)
+        return self._step * self._bytes + int(min(self.rows, self._columns.rows) * beside)
 
     def blocks(self, size: int) -> Iterator[Block]:
         """Yield the rows in order."""

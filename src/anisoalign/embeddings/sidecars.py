@@ -60,9 +60,8 @@ def spare_neighbours(out: Path, ids: bool, provenance: bool) -> None:
     doubtful = []
     if not ids and out.suffix in WITHOUT_COLUMNS:
         doubtful.append(sidecar_of_neighbour(out, BESIDE, WITHOUT_COLUMNS))
-    if (
-        not provenance or not out.suffix
-    ):  # beside a dataset called `text`, what is said of `text.npy` has its whole name
+    # What is said of `text.npy` by its stem has the whole name of a dataset called `text`.
+    if not provenance or not out.suffix:
         doubtful.append(sidecar_of_neighbour(out, SAID_BESIDE, KIN))
     for found, whole in filter(None, doubtful):
         if is_remote(found):
