@@ -1,6 +1,7 @@
 """`convert --like`: rows in step by their ids, from the command line."""
 
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,15 @@ def test_sets_in_other_orders_become_pairs(run, sides, tmp_path, apart):
     ended = run("diagnose", "--source", text, "--target", image, "--paired", "--json")
     assert ended.code == 0, ended.err
     assert json.loads(ended.out)["paired_cosine"] > json.loads(ended.out)["centroid_cosine"]
+
+
+def test_the_plan_counts_columns(run, sides, tmp_path, apart):
+    table = pa.table({"number": apart, "text": ["x" * 100_000] * len(apart)})
+    pq.write_table(table, sides.image.with_name("image.npy.ids.parquet"))
+    options = ("--id-column", "number", "--like", sides.text, "--bad-rows", "drop")
+    ended = run("convert", sides.image, tmp_path / "out.npy", *options)
+    assert ended.code == 0, ended.err
+    assert 14.7 < float(re.search(r"about ([\d.]+) MB of memory", ended.err)[1]) < 16
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 import time
 import tracemalloc
@@ -234,6 +235,37 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch, memory):
     assert (np.load(written.path) == image[ids]).all()
 
 
+def test_long_texts_that_repeat_are_put_in_order_a_few_at_a_time():
+    texts = [f"{item}" * 50_000 for item in "abcdefgh"]
+    values = MemorySource(np.ones((8, 2), np.float32), "part", pa.table({"id": list("abcdefgh"), "text": texts}))
+    like = np.random.default_rng(0).choice(list("abcdefghx"), 2_000)
+    found = rows_like(EmbeddingSet([values], format="memory", bad_rows="drop"), held(like.tolist()))
+    pieces, first = found.columns(0).stream(["text", "id"]), 0
+    for piece in pieces:
+        assert piece.nbytes < 2 << 20  # of 100 MB
+        ids = [None if item == "x" else item for item in like[first : first + piece.num_rows]]
+        assert piece["id"].to_pylist() == ids
+        assert [text and text[0] for text in piece["text"].to_pylist()] == ids
+        first += piece.num_rows
+    assert first == 2_000
+
+
+def test_columns_bound_a_stretch_where_vectors_are_short(monkeypatch):
+    monkeypatch.setattr("anisoalign.embeddings.by_id.ROWS", 30)
+    found = rows_like(held(range(100)), held(range(100)))
+    assert [shard.rows for shard in found.shards] == [30, 30, 30, 10]
+    assert numbers(found) == list(range(1, 101))
+
+
+@pytest.mark.parametrize(("memory", "vectors"), [(None, 4 * 40 * 16), (2_000, 4 * 31 * 16)])
+def test_what_a_stretch_holds_is_told_with_its_columns(memory, vectors):
+    part = MemorySource(np.ones((40, 2)), "part", pa.table({"id": np.arange(40), "text": ["x" * 992] * 40}))
+    source = EmbeddingSet([part], format="memory")
+    source.memory = memory  # less than a set is opened with
+    stretch = GatheredSource(source, source.columns(0), np.arange(40), "stretch")
+    assert vectors + 40 * 1_000 <= stretch.held() <= vectors + 40 * 1_010
+
+
 def test_what_is_said_of_a_set_is_said_of_its_rows_in_another_order(tmp_path, stretches):
     values = np.repeat([1.0, 5.0], 20)[:, None] * np.array([[0.6, 0.8]])  # unit rows and others
     tables = [pa.table({"id": ids}) for ids in np.split(np.arange(40), 2)]
@@ -270,9 +302,25 @@ def test_stretches_are_gathered_one_at_a_time(tmp_path, stretches, monkeypatch):
     assert convert(rows_like(held(range(90)), held(range(90))), tmp_path / "out").rows == 90
 
 
-def test_a_row_without_a_vector_stays_one(tmp_path):
+def test_a_bad_row_is_named_by_the_file_that_it_comes_from(tmp_path, stretches):
+    ids = list("abcdefghijklmnopqrstuvwxyz")
+    image, text = files(tmp_path, "image", ids, cuts=(9,)), held(ids[::-1])
+    broken = np.load(image / "part-1.npy")
+    broken[3] = np.nan
+    np.save(image / "part-1.npy", broken)
+    place = f"source: {image / 'part-1.npy'}, shard 1, row 3 (row 12 of the set)"
+    with pytest.raises(InputError, match=rf"^{re.escape(place)}, row 13 in the new order holds NaN; correct it"):
+        convert(rows_like(image, text), tmp_path / "out")
+    found = rows_like(open_embeddings(image, bad_rows="drop"), text)
+    assert len(numbers(found)) == 25
+    assert [(row.global_row, row.reason) for row in found.dropped] == [(13, f"holds NaN ({place})")]
+
+
+def test_a_row_without_a_vector_is_not_said_to_lack_its_id(tmp_path):
     table = pa.table({"id": ["a", "b", "c"], "vector": pa.array([[1.0, 2.0], None, [3.0, 4.0]])})
     pq.write_table(table, tmp_path / "image.parquet")
-    found = rows_like(open_embeddings(tmp_path / "image.parquet", bad_rows="drop"), held(list("cba")))
+    found = rows_like(open_embeddings(tmp_path / "image.parquet", bad_rows="drop"), held(list("cbda")))
     assert numbers(found) == [3, 1]
-    assert [(row.global_row, row.reason) for row in found.dropped] == [(1, "has no vector of its id")]
+    place = f"source: {tmp_path / 'image.parquet'}, shard 0, row 1"
+    reasons = {1: f"is null or empty ({place})", 2: "has no vector of its id"}
+    assert {row.global_row: row.reason for row in found.dropped} == reasons

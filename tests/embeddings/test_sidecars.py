@@ -35,6 +35,12 @@ def write(out, rows=ROWS, ids=None, **settings):
     return out
 
 
+def put(out):
+    """A file that came from elsewhere."""
+    out.parent.joinpath("elsewhere").mkdir(exist_ok=True)
+    return shutil.copyfile(write(out.parent / "elsewhere" / out.name), out)
+
+
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])
 def test_a_table_beside_its_source_leaves_the_ids_of_the_source_alone(text, ending):
     before = tree(text.parent)
@@ -60,13 +66,60 @@ def test_each_of_two_files_of_one_stem_has_ids_of_its_own(text):
 
 
 def test_ids_that_may_be_of_two_files_are_of_neither_and_that_is_said(text):
-    other = write(text.with_suffix(".safetensors"))
+    other = put(text.with_suffix(".safetensors"))
     for one, two in ((text, other), (other, text)):
         with pytest.warns(UserWarning, match=rf"text\.ids\.parquet may be about {one.name} or {two.name} .*rename it"):
             assert open_embeddings(one).ids() is None
     (text.parent / "text.ids.parquet").rename(text.parent / "text.npy.ids.parquet")
     assert open_embeddings(text).ids().to_pylist() == IDS
     assert open_embeddings(other).ids() is None
+
+
+def by_stem(folder):
+    """A neighbour whose ids and provenance are named by its stem, as they once were."""
+    other = write(folder / "text.safetensors")
+    pq.write_table(pa.table({"id": IDS}), folder / "text.ids.parquet")
+    (folder / "text.provenance.json").write_text(json.dumps(MADE_BY))
+    return other
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_file_that_is_written_leaves_its_neighbour_the_sidecars_named_by_their_stem(tmp_path, earlier):
+    if earlier:  # with sidecars of its own, which go
+        write(tmp_path / "text.npy", ids=IDS, provenance=MADE_BY)
+    other = by_stem(tmp_path)
+    with pytest.warns(UserWarning, match=r"text\.\w+\.\w+ is called text\.safetensors\.") as told:
+        out = write(tmp_path / "text.npy", overwrite=True)
+    assert len(told) == 2
+    assert sorted(tree(tmp_path)) == [
+        "text.npy",
+        "text.safetensors",
+        "text.safetensors.ids.parquet",
+        "text.safetensors.provenance.json",
+    ]
+    assert (open_embeddings(out).ids(), open_embeddings(out).provenance) == (None, None)
+    assert (open_embeddings(other).ids().to_pylist(), open_embeddings(other).provenance) == (IDS, MADE_BY)
+
+
+def test_pairs_in_another_order_are_refused_whatever_was_written_beside_them(tmp_path):
+    text = by_stem(tmp_path)
+    image = write(tmp_path / "image.npy", ids=IDS[::-1])
+    with pytest.warns(UserWarning, match="is called text.safetensors"):
+        aa.MeanShift().fit(ROWS, ROWS + 1).transform(ROWS, tmp_path / "text.npy")
+    with pytest.raises(InputError, match="no pairs by place"):
+        aa.diagnose(source=text, target=image, paired=True)
+
+
+@pytest.mark.parametrize("name", ["text.lance", "text"])
+def test_a_lance_dataset_leaves_its_neighbour_what_is_said_of_it(tmp_path, name):
+    pytest.importorskip("lance", reason="the library that writes Lance is optional")
+    other = by_stem(tmp_path)
+    said = None if name == "text.lance" else {"encoder": "hf:b"}
+    source = write(tmp_path / "other.npy", provenance=said)
+    with pytest.warns(UserWarning, match="is called text.safetensors.provenance.json"):
+        out = convert(source, tmp_path / name, "lance")
+    assert out.provenance == said
+    assert open_embeddings(other).provenance == MADE_BY
 
 
 @pytest.mark.parametrize("name", ["text.ids.parquet", "text.npy.ids.parquet"])
@@ -114,7 +167,7 @@ def test_what_a_file_of_its_stem_says_is_read_where_it_means_no_other(tmp_path):
     assert open_embeddings(tmp_path / "text.npy.npy").provenance is None  # the whole name of another
     assert open_embeddings(tmp_path / "text.npy").provenance == {"encoder": "hf:b"}
     (tmp_path / "text.npy.provenance.json").unlink()
-    write(tmp_path / "text.safetensors")
+    put(tmp_path / "text.safetensors")
     with pytest.warns(UserWarning, match=r"text\.provenance\.json may be about text\.npy or text\.safetensors"):
         assert open_embeddings(tmp_path / "text.npy").provenance is None
     (tmp_path / "text.safetensors").unlink()
@@ -152,6 +205,23 @@ def test_rows_that_a_user_saves_over_aligned_ones_are_not_said_to_be_aligned(tmp
         assert open_embeddings(out).provenance is None
     convert(ROWS, out, overwrite=True)
     assert open_embeddings(out).provenance is None
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_a_table_of_captions_is_no_file_of_vectors(tmp_path, ending):
+    np.save(tmp_path / "text.npy", ROWS)
+    (tmp_path / "text.provenance.json").write_text(json.dumps(MADE_BY))
+    captions, other = pa.table({"id": IDS, "caption": IDS}), tmp_path / f"text.{ending}"
+    if ending == "parquet":
+        pq.write_table(captions, other)
+    else:
+        with pa.ipc.new_file(other, captions.schema) as file:
+            file.write(captions)
+    assert open_embeddings(tmp_path / "text.npy").provenance == MADE_BY
+    for what in (b"no table", put(other).read_bytes()):
+        other.write_bytes(what)
+        with pytest.warns(UserWarning, match=rf"may be about text\.npy or text\.{ending}"):
+            assert open_embeddings(tmp_path / "text.npy").provenance is None
 
 
 def test_a_lance_dataset_says_nothing_of_a_file_of_its_name(tmp_path):

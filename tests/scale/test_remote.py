@@ -34,6 +34,15 @@ def fetched(place, folder):
     return folder
 
 
+@pytest.mark.parametrize("format", ["npy", "parquet", "arrow"])
+def test_a_file_in_a_store_is_opened_once_for_its_header_and_once_for_its_first_rows(store, monkeypatch, format):
+    convert(np.eye(3, dtype=np.float32), store / f"z.{format}")
+    opened, usual = [], RemotePath.open
+    monkeypatch.setattr(RemotePath, "open", lambda path, *mode: opened.append(path.name) or usual(path, *mode))
+    assert open_embeddings(store / f"z.{format}").rows == 3
+    assert opened == [f"z.{format}"] * 2
+
+
 @pytest.mark.parametrize("format", ["npy", "parquet", "arrow", "hf"])
 def test_a_set_in_a_store_is_the_set_on_disk(sharded, store, tmp_path, format):
     convert(sharded.source, tmp_path / "set", format=format)
@@ -194,6 +203,19 @@ def test_a_single_file_in_a_store(sharded, store, tmp_path):
     said = open_embeddings(store / "z.parquet").provenance
     assert said == open_embeddings(tmp_path / "z.parquet").provenance
     assert set(said) == {"aligned_by"}
+
+
+def test_a_file_in_a_store_leaves_its_neighbour_what_is_said_of_it(sharded, store):
+    model = aa.ReAlign().fit(sharded.source, sharded.target)
+    model.transform(sharded.source, store / "z.npy")
+    said = open_embeddings(store / "z.npy").provenance
+    (store / "z.provenance.json").write_text((store / "z.npy.provenance.json").read_text())
+    (store / "z.npy.provenance.json").unlink()
+    with pytest.warns(UserWarning, match=r"z\.provenance\.json is called z\.npy\.provenance\.json now"):
+        convert(np.eye(3), store / "z.parquet")
+    assert not (store / "z.provenance.json").is_file()
+    assert open_embeddings(store / "z.npy").provenance == said is not None
+    assert open_embeddings(store / "z.parquet").provenance is None
 
 
 def test_paths_within_a_store():

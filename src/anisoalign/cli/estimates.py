@@ -108,6 +108,7 @@ def _fit_work(spec: str, model: Aligner, rows: int, dim: int) -> Work:
 def tell_conversion(rows: EmbeddingSet, dtype: str | None) -> None:
     """State what writing a set anew will read, write and take."""
     from anisoalign.aligners.anisoalign.work import Work
+    from anisoalign.embeddings.gathered import GatheredSource
 
     written = rows.rows * rows.dim * np.dtype(dtype or rows.dtype).itemsize
     read = rows.describe()["bytes"]
@@ -115,9 +116,10 @@ def tell_conversion(rows: EmbeddingSet, dtype: str | None) -> None:
         _tell(f"1 pass over {rows.rows:,} rows", [rows], read, 0, rows.dtype, Work(), written=written)
         return
     source = rows.behind[0]
-    held = 4 * max(shard.source.nbytes for shard in rows.shards)
+    longest = rows.shards[0].source
+    assert isinstance(longest, GatheredSource)
     what = f"{rows.rows:,} rows from among {source.rows:,}, gathered in {len(rows.shards)} stretch(es)"
-    _tell(what, [source], read, held, rows.dtype, Work(), written=written)
+    _tell(what, [source], read, longest.held(), rows.dtype, Work(), written=written)
 
 
 def _check(sets: Sequence[EmbeddingSet], paired: bool) -> None:

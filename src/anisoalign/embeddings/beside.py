@@ -5,7 +5,7 @@ A column may be far larger than the vectors, pictures as bytes for one.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,11 +116,11 @@ class Cursor:
             raise ValueError("rows of columns are taken in ascending order, each once")
         self._let_go(start)
         self._reach(start, stop)
-        window, first = pa.Table.from_batches(self._held, self.schema), self._first
+        held, first = list(self._held), self._first
         self._let_go(stop)
         if stop - start == len(positions):
-            return window.slice(start - first, len(positions))
-        return window.take(pa.array(positions - first))
+            return pa.Table.from_batches(held, self.schema).slice(start - first, len(positions))
+        return pa.Table.from_batches(list(picked(held, positions - first)), self.schema)
 
     def _let_go(self, stop: int) -> None:
         while self._held and self._first + self._held[0].num_rows <= stop:
@@ -136,6 +136,27 @@ class Cursor:
                 self._first = self._end  # passed over
             else:
                 self._held.append(batch)
+
+
+def picked(batches: Iterable[pa.RecordBatch], rows: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """Yield the rows at ascending positions, each once, of batches, which are read no further than the last of them.
+
+    Batch by batch, since the texts of several may be more than one array of Arrow can hold.
+
+    Examples
+    --------
+    >>> batches = pa.table({"id": [5, 6, 7, 8]}).to_batches(max_chunksize=2)
+    >>> [batch.to_pydict() for batch in picked(batches, np.array([1, 2]))]
+    [{'id': [6]}, {'id': [7]}]
+    """
+    first = high = 0
+    for batch in batches:
+        if high == len(rows):
+            return
+        low, high = np.searchsorted(rows, [first, first + batch.num_rows])
+        if low < high:
+            yield batch.take(pa.array(rows[low:high] - first))
+        first += batch.num_rows
 
 
 class ColumnsFile:

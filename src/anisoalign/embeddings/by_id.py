@@ -15,6 +15,8 @@ from anisoalign.embeddings.transfer import all_columns
 
 STRETCH = 1 << 27
 """Bytes of the vectors of a shard. Memory does not change it, so that it does not change what is written either."""
+ROWS = 1 << 17
+"""Rows of a shard at most, since what lies beside them is held too."""
 
 
 def rows_like(
@@ -24,8 +26,9 @@ def rows_like(
 
     Row i of the result and row i of `like` are a pair by id. A row whose id is several times in `like` and once in
     `source` is repeated, as a picture for each of its captions; where both have an id equally often, the first goes
-    with the first. Rows are read when they are asked for, for about 128 MiB of vectors at a time: several passes are
-    cheaper over what `convert` has written of the result. Columns that hold bytes stay behind (`left_out`).
+    with the first. Rows are read when they are asked for, for about 128 MiB of vectors and at most 131,072 rows at a
+    time, with their columns: several passes are cheaper over what `convert` has written of the result. Columns that
+    hold bytes stay behind (`left_out`).
 
     Parameters
     ----------
@@ -60,7 +63,7 @@ def rows_like(
     assert columns is not None  # which ids are among
     kept = _without_bytes(columns, source.id_column)
     left_out = [*source.left_out, *(name for name in columns.schema.names if name not in kept.schema.names)]
-    rows = max(STRETCH // (source.dim * source.dtype.itemsize), 1)
+    rows = min(max(STRETCH // (source.dim * source.dtype.itemsize), 1), ROWS)
     label = f"{_called(source)} like {_called(like)}"
     parts = [
         GatheredSource(source, kept, order[start : start + rows], label, left_out)

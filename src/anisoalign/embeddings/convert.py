@@ -20,7 +20,7 @@ from anisoalign.embeddings.pickles import PickleSource, forget_pickles
 from anisoalign.embeddings.remote import is_remote, locate
 from anisoalign.embeddings.remote_writer import writer_for
 from anisoalign.embeddings.shard_files import WITH_COLUMNS, names_beside, table_schema
-from anisoalign.embeddings.sidecars import write_sidecars
+from anisoalign.embeddings.sidecars import spare_neighbours, write_sidecars
 from anisoalign.embeddings.transfer import Progress, write_tiles
 
 
@@ -211,6 +211,7 @@ def _write_lance(es: EmbeddingSet, out: Path, dtype: np.dtype, overwrite: bool, 
                     if isinstance(error, OSError | pa.ArrowException):
                         raise InputError(f"{out} cannot be written: {one_line(error)}") from error
                     raise
+        spare_neighbours(out, ids=True, provenance=es.provenance is not None)
         replace_folder(partial, out, lambda place: check_free(place, overwrite))
         dropped = [{"row": row.global_row, "reason": row.reason} for row in es.dropped]
         write_sidecars(out, es.provenance, es.rows - len(dropped), dropped)

@@ -6,12 +6,23 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from anisoalign.embeddings.beside import Columns
+from anisoalign.embeddings.beside import Columns, picked
 from anisoalign.embeddings.embedding_set import EmbeddingSet
+from anisoalign.embeddings.paired_ids import place_of
 from anisoalign.embeddings.shards import Block, exact_blocks
 
 GATHERED = "gathered"
 """Format of a set of such shards, each of which a pass holds whole."""
+
+_COPIES = 4
+"""Times that vectors are held: the rows, those of one shard, and these in order make four at most."""
+_SLICE = 1024
+"""Rows of columns that are weighed together."""
+_PIECE = 1 << 20
+"""Bytes of columns that are put in order at a time, by the mean of the heaviest slice.
+
+Even if they were nothing but the longest row of a slice, they are a gigabyte at most: Arrow's arrays hold two.
+"""
 
 
 class GatheredSource:
@@ -32,16 +43,26 @@ class GatheredSource:
     """
 
     path: Path | None = None
-    why_null = "has no vector of its id"
 
     def __init__(self, of: EmbeddingSet, columns: Columns, order: np.ndarray, label: str, left_out: Sequence[str] = ()):
+        self._of = of
         self._shards = [shard for shard in of.shards if shard.rows]
         self._columns, self.order, self.label, self.left_out = columns, order, label, list(left_out)
         self.rows, self.dim, self.dtype = len(order), of.dim, of.dtype
-        width = of.dim * of.dtype.itemsize
-        self.nbytes = self.rows * width
-        # The rows, those of one shard, and these in order: four times as many bytes are enough.
-        self._step = self.rows if of.memory is None else max(of.memory // (4 * width), 1)
+        self._bytes = _COPIES * of.dim * of.dtype.itemsize
+        self.nbytes = self.rows * of.dim * of.dtype.itemsize
+        self._step = self.rows if of.memory is None else min(max(of.memory // self._bytes, 1), self.rows)
+
+    def origin(self, row: int) -> str | None:
+        """Name the place in the set from which a row comes; None of one that is not there."""
+        return None if self.order[row] < 0 else place_of(self._of, int(self.order[row]))
+
+    def held(self) -> int:
+        """Tell about how many bytes a pass holds at a time, where columns go on as they begin."""
+        names = self._columns.schema.names
+        first = next((batch for batch in self._columns.stream(names) if batch.num_rows), None)
+        beside = 0 if first is None else first.nbytes / first.num_rows
+        return self._step * self._bytes + int(min(self.rows, self._columns.rows) * beside)
 
     def blocks(self, size: int) -> Iterator[Block]:
         """Yield the rows in order."""
@@ -79,15 +100,25 @@ class GatheredSource:
     def _gather_columns(self, names: list[str]) -> Iterator[pa.RecordBatch]:
         there = self.order >= 0
         rows, again = np.unique(self.order[there], return_inverse=True)
-        found, first, high = [], 0, 0
-        for batch in self._columns.stream(names):
-            if high == len(rows):
-                break
-            low, high = np.searchsorted(rows, [first, first + batch.num_rows])
-            if low < high:
-                found.append(batch.take(pa.array(rows[low:high] - first)))
-            first += batch.num_rows
-        places = np.zeros(self.rows, np.int64)
+        places = np.full(self.rows, -1)
         places[there] = again
-        whole = pa.Table.from_batches(found, self._columns.select(names).schema)
-        yield from whole.take(pa.array(places, mask=~there)).to_batches()
+        found = [
+            batch.slice(start, _SLICE)
+            for batch in picked(self._columns.stream(names), rows)
+            for start in range(0, batch.num_rows, _SLICE)
+        ]
+        widest = max((batch.nbytes / batch.num_rows for batch in found), default=1)
+        step = max(int(_PIECE / max(widest, 1)), 1)
+        schema = self._columns.select(names).schema
+        for start in range(0, self.rows, step):
+            yield from _rows_at(found, places[start : start + step], schema).to_batches()
+
+
+def _rows_at(batches: list[pa.RecordBatch], places: np.ndarray, schema: pa.Schema) -> pa.Table:
+    """Rows of batches in any order, null where the place is -1."""
+    there = places >= 0
+    rows, again = np.unique(places[there], return_inverse=True)
+    wanted = np.zeros(len(places), np.int64)
+    wanted[there] = again
+    once = pa.Table.from_batches(list(picked(batches, rows)), schema)
+    return once.take(pa.array(wanted, mask=~there))

@@ -95,9 +95,16 @@ class Notes:
         return [found[row] for row in sorted(found)]
 
     def where(self, shard: Shard, row: int) -> str:
-        """Name a row of a shard for a message."""
+        """Name a row of a shard for a message; one gathered from elsewhere by the place that it comes from."""
+        if (origin := _origin(shard, row)) is not None:
+            return f"{origin}, row {shard.first_row + row} in the new order"
         place = f"{self._name}: {shard.label}, shard {shard.index}, row {row}"
         return place if len(self._shards) == 1 else f"{place} (row {shard.first_row + row} of the set)"
+
+    def why_null(self, shard: Shard, row: int) -> str:
+        """Say what is wrong with a row of a shard that has no vector."""
+        gathered = hasattr(shard.source, "origin")
+        return "has no vector of its id" if gathered and _origin(shard, row) is None else "is null or empty"
 
     def add_bad(self, shard: Shard, rows: np.ndarray, bad: dict[int, str]) -> None:
         """Refuse the first bad row of a block, or note all of them as dropped.
@@ -116,7 +123,8 @@ class Notes:
                     f"{self.where(shard, row)} {bad[i]}; correct it, or leave such rows out with `--bad-rows drop`, in "
                     "Python with `aa.open_embeddings(x, bad_rows='drop')`"
                 )
-            self.add_dropped(shard, row, bad[i])
+            origin = _origin(shard, row)
+            self.add_dropped(shard, row, bad[i] if origin is None else f"{bad[i]} ({origin})")
 
     def add_dropped(self, shard: Shard, row: int, reason: str) -> None:
         """Note that a row of a shard is left out."""
@@ -185,6 +193,12 @@ class Notes:
             self.add_passed(span)
         for shard, norms in found.norms.items():
             self._widen(shard, norms)
+
+
+def _origin(shard: Shard, row: int) -> str | None:
+    """Where a row of a shard without a file comes from; None where that is the shard, or nowhere."""
+    origin = getattr(shard.source, "origin", None)
+    return None if origin is None else origin(row)
 
 
 def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:

@@ -202,6 +202,10 @@ class RemotePath:
             str(local), self.inner, source_filesystem=fs.LocalFileSystem(), destination_filesystem=self.filesystem
         )
 
+    def replace(self, target: RemotePath) -> None:
+        """Give the file another name: a store copies it, so that this is for small ones."""
+        self.filesystem.move(self.inner, target.inner)
+
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the file."""
         if missing_ok and not self.exists():

@@ -7,7 +7,14 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from anisoalign.embeddings.errors import InputError
+from anisoalign.embeddings.formats.arrow import read_schema
+from anisoalign.embeddings.formats.columns import vector_type
 from anisoalign.embeddings.formats.lance_ import is_lance
+from anisoalign.embeddings.formats.parquet import parquet_columns
+
+_SCHEMAS = {".parquet": lambda path: parquet_columns(path).schema, ".arrow": read_schema}
+"""What says of a table of each ending which columns it has."""
 
 
 def sidecar(path: Path, ending: str) -> Path:
@@ -54,6 +61,16 @@ def lone_sidecar(path: Path, ending: str, kin: Sequence[str]) -> Path | None:
     return None if found is not None and _namesake(path, ending, kin) else found
 
 
+def sidecar_of_neighbour(path: Path, ending: str, kin: Sequence[str]) -> tuple[Path, Path] | None:
+    """Return the sidecar named by the stem that means a neighbour alone while `path` is not there or has its own.
+
+    With it comes the name by which it means that neighbour whatever else is there.
+    """
+    other = _namesake(path, ending, kin)
+    found = None if other is None else lone_sidecar(other, ending, kin)
+    return None if other is None or found is None else (found, sidecar(other, ending))
+
+
 def _by_stem(path: Path, ending: str) -> Path | None:
     """The sidecar named by a file's stem, None if there is none or that stem is the whole name of another."""
     found = path.with_name(path.stem + ending)
@@ -69,4 +86,12 @@ def _namesake(path: Path, ending: str, kin: Sequence[str]) -> Path | None:
 
 
 def _holds_vectors(path: Path) -> bool:
-    return path.is_file() or is_lance(path)
+    """Whether a file or a Lance dataset is there that may hold vectors: a table without a column of them does not."""
+    if not path.is_file():
+        return is_lance(path)
+    if path.suffix not in _SCHEMAS:
+        return True
+    try:
+        return any(vector_type(column.type) for column in _SCHEMAS[path.suffix](path))
+    except InputError:  # what it is cannot be told, and is not what was asked for
+        return True

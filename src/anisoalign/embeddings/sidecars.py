@@ -1,10 +1,14 @@
-"""Ids and provenance beside a single file: written, and removed where they are not so any more; no other file's are."""
+"""Ids and provenance beside a single file: written, and removed where they are not so any more.
 
+Those of another file stay its own: at most they are given its whole name.
+"""
+
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from anisoalign.embeddings.atomic import write_synced
+from anisoalign.embeddings.atomic import rename_synced, write_synced
 from anisoalign.embeddings.dropped_rows import dropped_path
 from anisoalign.embeddings.ends import ends_of
 from anisoalign.embeddings.errors import InputError
@@ -12,7 +16,8 @@ from anisoalign.embeddings.manifest import to_json
 from anisoalign.embeddings.metadata import BESIDE, WITHOUT_COLUMNS
 from anisoalign.embeddings.provenance import ABOUT, KIN, Provenance
 from anisoalign.embeddings.provenance import BESIDE as SAID_BESIDE
-from anisoalign.embeddings.sidecar_names import lone_sidecar, sidecar
+from anisoalign.embeddings.remote import is_remote
+from anisoalign.embeddings.sidecar_names import lone_sidecar, sidecar, sidecar_of_neighbour
 
 
 def check_ids(out: Path, overwrite: bool) -> None:
@@ -40,6 +45,30 @@ def check_ids(out: Path, overwrite: bool) -> None:
                 f"{ids} is there already and would be taken for the ids of {out}; move it or choose another name, "
                 "or ask to replace it (`--overwrite`, `overwrite=True`)"
             )
+
+
+def spare_neighbours(out: Path, ids: bool, provenance: bool) -> None:
+    """Give a neighbour's sidecars its whole name, before `out` makes it doubtful whose they are.
+
+    Parameters
+    ----------
+    out : Path
+        A result of one file, or a Lance dataset, that is about to have its name.
+    ids, provenance : bool
+        Whether it has such a sidecar of its own, so that the neighbour's is in no doubt.
+    """
+    doubtful = []
+    if not ids and out.suffix in WITHOUT_COLUMNS:
+        doubtful.append(sidecar_of_neighbour(out, BESIDE, WITHOUT_COLUMNS))
+    # What is said of `text.npy` by its stem has the whole name of a dataset called `text`.
+    if not provenance or not out.suffix:
+        doubtful.append(sidecar_of_neighbour(out, SAID_BESIDE, KIN))
+    for found, whole in filter(None, doubtful):
+        if is_remote(found):
+            found.replace(whole)
+        else:
+            rename_synced(found, whole)
+        warnings.warn(f"{found} is called {whole.name} now, since {out.name} has the same stem", stacklevel=1)
 
 
 def remove_ids(out: Path, written: bool) -> None:

@@ -84,7 +84,7 @@ class TileReader:
             values, lengths, norms, bad = undivided(stored, self.dtype, self.buffer)
             scale = 1 / lengths
         if nulls is not None:
-            bad |= dict.fromkeys(np.flatnonzero(nulls).tolist(), getattr(shard.source, "why_null", "is null or empty"))
+            bad |= {i: self.notes.why_null(shard, int(rows[i])) for i in np.flatnonzero(nulls).tolist()}
         start = int(rows[0])
         if bad:
             self.notes.add_bad(shard, rows, bad)

@@ -47,7 +47,7 @@ from anisoalign.embeddings.run_notes import earlier_notes, told_apart
 from anisoalign.embeddings.shard_files import FORMATS, WITH_COLUMNS, Sink, choose_format
 from anisoalign.embeddings.shard_names import ShardNames
 from anisoalign.embeddings.shard_writer import ShardWriter
-from anisoalign.embeddings.sidecars import check_ids, remove_ids, write_sidecars
+from anisoalign.embeddings.sidecars import check_ids, remove_ids, spare_neighbours, write_sidecars
 from anisoalign.embeddings.tiles import torch_dtype
 
 LOCK = "lock"
@@ -322,6 +322,7 @@ class EmbeddingWriter:
             record["metadata"] = self._names.place_beside(name)
             self._place(file.path, path.parent / record["metadata"])
         if self.single:
+            spare_neighbours(self.out, ids=file is not None, provenance=self.provenance is not None)
             remove_ids(self.out, written=file is not None)
             write_sidecars(self.out, self.provenance, writer.rows, writer.dropped, sink.path, self._put)
         self._place(sink.path, path)

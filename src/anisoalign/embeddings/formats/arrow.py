@@ -20,8 +20,9 @@ class ArrowSource(TableSource):
     """One Arrow file or stream, mapped for each pass."""
 
     def __init__(self, path: Path, column: str | None = None):
-        super().__init__(path, str(path), read_schema(path), column)
-        self.rows = sum(batch.num_rows for batch in read_batches(path))
+        with _reader(path) as reader:  # once: what is far away is waited for
+            schema, self.rows = reader.schema, sum(batch.num_rows for batch in _batches_of(reader))
+        super().__init__(path, str(path), schema, column)
         self.nbytes = path.stat().st_size
 
     def _batches(self, names: list[str], size: int) -> Iterator[pa.RecordBatch]:
@@ -37,10 +38,13 @@ def read_schema(path: Path) -> pa.Schema:
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     """Yield every record batch, without copying from the mapped file."""
     with _reader(path) as reader:
-        if isinstance(reader, pa.ipc.RecordBatchFileReader):
-            yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
-        else:
-            yield from reader
+        yield from _batches_of(reader)
+
+
+def _batches_of(reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader) -> Iterator[pa.RecordBatch]:
+    if isinstance(reader, pa.ipc.RecordBatchFileReader):
+        return (reader.get_batch(i) for i in range(reader.num_record_batches))
+    return iter(reader)
 
 
 @contextlib.contextmanager
