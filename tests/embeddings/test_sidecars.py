@@ -119,7 +119,19 @@ def test_a_lance_dataset_leaves_its_neighbour_what_is_said_of_it(tmp_path, name)
     with pytest.warns(UserWarning, match="is called text.safetensors.provenance.json"):
         out = convert(source, tmp_path / name, "lance")
     assert out.provenance == said
-    assert open_embeddings(other).provenance == MADE_BY
+    assert (open_embeddings(other).ids().to_pylist(), open_embeddings(other).provenance) == (IDS, MADE_BY)
+
+
+def test_a_file_whose_name_is_the_stem_of_another_leaves_it_its_sidecars(tmp_path):
+    other = write(tmp_path / "text.npy.safetensors")
+    pq.write_table(pa.table({"id": IDS}), tmp_path / "text.npy.ids.parquet")
+    (tmp_path / "text.npy.provenance.json").write_text(json.dumps(MADE_BY))
+    said = {"encoder": "hf:b"}
+    with pytest.warns(UserWarning, match=r"is called text\.npy\.safetensors\.\w+\.\w+ now") as told:
+        out = write(tmp_path / "text.npy", ids=IDS[::-1], provenance=said, overwrite=True)
+    assert len(told) == 2
+    assert (open_embeddings(out).ids().to_pylist(), open_embeddings(out).provenance) == (IDS[::-1], said)
+    assert (open_embeddings(other).ids().to_pylist(), open_embeddings(other).provenance) == (IDS, MADE_BY)
 
 
 @pytest.mark.parametrize("name", ["text.ids.parquet", "text.npy.ids.parquet"])

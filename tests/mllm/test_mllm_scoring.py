@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -199,6 +200,10 @@ def test_a_choice_that_cannot_be_scored_is_refused_with_its_line(tmp_path):
         path.write_text(json.dumps(good) + "\n" + json.dumps({**good, "choices": choices}) + "\n")
         with pytest.raises(InputError, match=f"bench.jsonl, line 2: {message}"):
             read_questions(path)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert ask({"choices": [np.int64(1), np.float32(2.5)], "answer": "2.5"})[0].choices == ("1", "2.5")
 
 
 def test_answers_that_are_null_are_not_there():

@@ -43,7 +43,7 @@ def find_sidecar(path: Path, ending: str, kin: Sequence[str]) -> Path | None:
     whole = sidecar(path, ending)
     if whole.is_file():
         return whole
-    found = _by_stem(path, ending)
+    found = _by_stem(path, ending, kin)
     other = None if found is None else _namesake(path, ending, kin)
     if found is None or other is None:
         return found
@@ -57,32 +57,41 @@ def find_sidecar(path: Path, ending: str, kin: Sequence[str]) -> Path | None:
 
 def lone_sidecar(path: Path, ending: str, kin: Sequence[str]) -> Path | None:
     """Return the sidecar that is named by a file's stem and can mean no other file; None if there is none."""
-    found = _by_stem(path, ending)
+    found = _by_stem(path, ending, kin)
     return None if found is not None and _namesake(path, ending, kin) else found
 
 
-def sidecar_of_neighbour(path: Path, ending: str, kin: Sequence[str]) -> tuple[Path, Path] | None:
-    """Return the sidecar named by the stem that means a neighbour alone while `path` is not there or has its own.
+def sidecars_of_neighbours(path: Path, ending: str, kin: Sequence[str], own: bool) -> list[tuple[Path, Path]]:
+    """Return the sidecars named by a stem that will not mean their file alone once `path` is there.
 
-    With it comes the name by which it means that neighbour whatever else is there.
+    That stem is the whole name of `path`, as of `text.npy` beside `text.npy.safetensors`; or its stem too, unless
+    `path` has such a sidecar of its `own`. With each comes the name by which it means that file whatever else is there.
     """
-    other = _namesake(path, ending, kin)
-    found = None if other is None else lone_sidecar(other, ending, kin)
-    return None if other is None or found is None else (found, sidecar(other, ending))
+    stems = {path.name} if own else {path.name, path.stem}
+    names = sorted({stem + suffix for stem in stems for suffix in kin} - {path.name})
+    others = [other for other in map(path.with_name, names) if _lacks(other, ending)]
+    found = [(lone_sidecar(other, ending, kin), sidecar(other, ending)) for other in others]
+    return [(there, whole) for there, whole in found if there is not None]
 
 
-def _by_stem(path: Path, ending: str) -> Path | None:
+def _by_stem(path: Path, ending: str, kin: Sequence[str]) -> Path | None:
     """The sidecar named by a file's stem, None if there is none or that stem is the whole name of another."""
-    found = path.with_name(path.stem + ending)
-    if not path.suffix or not found.is_file() or _holds_vectors(path.with_name(path.stem)):
+    found, other = path.with_name(path.stem + ending), path.with_name(path.stem)
+    if not path.suffix or not found.is_file():
         return None
-    return found
+    has_such = other.suffix in kin or ".lance" in kin  # a Lance dataset may have any name
+    return None if has_such and _holds_vectors(other) else found
 
 
 def _namesake(path: Path, ending: str, kin: Sequence[str]) -> Path | None:
     """Another file of the same stem without a sidecar of its own, None if there is none."""
     others = (path.with_name(path.stem + suffix) for suffix in kin if suffix != path.suffix)
-    return next((other for other in others if _holds_vectors(other) and not sidecar(other, ending).is_file()), None)
+    return next((other for other in others if _lacks(other, ending)), None)
+
+
+def _lacks(path: Path, ending: str) -> bool:
+    """Whether vectors are there without a sidecar of their whole name."""
+    return _holds_vectors(path) and not sidecar(path, ending).is_file()
 
 
 def _holds_vectors(path: Path) -> bool:

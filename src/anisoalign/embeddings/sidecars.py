@@ -17,7 +17,7 @@ from anisoalign.embeddings.metadata import BESIDE, WITHOUT_COLUMNS
 from anisoalign.embeddings.provenance import ABOUT, KIN, Provenance
 from anisoalign.embeddings.provenance import BESIDE as SAID_BESIDE
 from anisoalign.embeddings.remote import is_remote
-from anisoalign.embeddings.sidecar_names import lone_sidecar, sidecar, sidecar_of_neighbour
+from anisoalign.embeddings.sidecar_names import lone_sidecar, sidecar, sidecars_of_neighbours
 
 
 def check_ids(out: Path, overwrite: bool) -> None:
@@ -57,18 +57,17 @@ def spare_neighbours(out: Path, ids: bool, provenance: bool) -> None:
     ids, provenance : bool
         Whether it has such a sidecar of its own, so that the neighbour's is in no doubt.
     """
-    doubtful = []
-    if not ids and out.suffix in WITHOUT_COLUMNS:
-        doubtful.append(sidecar_of_neighbour(out, BESIDE, WITHOUT_COLUMNS))
-    # What is said of `text.npy` by its stem has the whole name of a dataset called `text`.
-    if not provenance or not out.suffix:
-        doubtful.append(sidecar_of_neighbour(out, SAID_BESIDE, KIN))
-    for found, whole in filter(None, doubtful):
+    doubtful = sidecars_of_neighbours(out, SAID_BESIDE, KIN, own=provenance)
+    if out.suffix in WITHOUT_COLUMNS:
+        doubtful += sidecars_of_neighbours(out, BESIDE, WITHOUT_COLUMNS, own=ids)
+    for found, whole in doubtful:
         if is_remote(found):
             found.replace(whole)
         else:
             rename_synced(found, whole)
-        warnings.warn(f"{found} is called {whole.name} now, since {out.name} has the same stem", stacklevel=1)
+        warnings.warn(
+            f"{found} is called {whole.name} now, since beside {out.name} it could be about that", stacklevel=1
+        )
 
 
 def remove_ids(out: Path, written: bool) -> None:

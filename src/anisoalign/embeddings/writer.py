@@ -317,12 +317,13 @@ class EmbeddingWriter:
         record.update(writer.notes)
         if writer.dropped:
             record["dropped"] = writer.dropped
+        if self.single:
+            spare_neighbours(self.out, ids=file is not None, provenance=self.provenance is not None)
         if file is not None:
             record["metadata_crc32"] = file_checksum(file.path)
             record["metadata"] = self._names.place_beside(name)
             self._place(file.path, path.parent / record["metadata"])
         if self.single:
-            spare_neighbours(self.out, ids=file is not None, provenance=self.provenance is not None)
             remove_ids(self.out, written=file is not None)
             write_sidecars(self.out, self.provenance, writer.rows, writer.dropped, sink.path, self._put)
         self._place(sink.path, path)

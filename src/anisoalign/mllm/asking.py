@@ -77,15 +77,31 @@ def reply(
     prompts = [model.chat.prompt(talk) for talk in talks]
     longest = max(len(prompt) for prompt in prompts)
     model.chat.check_length(longest + 1, "a question and one token of its answer")
+    room = model.chat.longest(longest + max_new_tokens) - longest
+    if room < max_new_tokens and len(talks) > 1:  # a long question would shorten the answers to others
+        return [
+            reply(model, [talk], rows, max_new_tokens, **options)[0]
+            for talk, rows in zip(talks, _parted(model, prompts, embeddings), strict=True)
+        ]
     padding = model.tokenizer.pad_token_id or 0
     made = model.generate(
         pad(prompts, padding, left=True).to(model.device),
         pad([np.ones(len(prompt), np.int64) for prompt in prompts], 0, left=True).to(model.device),
         embeddings,
-        model.chat.longest(longest + max_new_tokens) - longest,
+        room,
         **options,
     )
     return [_answer(text) for text in model.tokenizer.batch_decode(made, skip_special_tokens=True)]
+
+
+def _parted(
+    model: EmbeddingLanguageModel, prompts: Sequence[np.ndarray], embeddings: torch.Tensor | None
+) -> Sequence[torch.Tensor | None]:
+    """The embeddings of each prompt."""
+    if embeddings is None:
+        return [None] * len(prompts)
+    tokens = (int((prompt == model.chat.image_id).sum()) for prompt in prompts)
+    return embeddings.split([count // model.settings.visual_tokens for count in tokens])
 
 
 def _answer(text: str) -> str:

@@ -92,16 +92,6 @@ class Chat:
         if self.positions is not None and count > self.positions:
             raise InputError(f"{what} takes {count} tokens; the language model has positions for {self.positions}")
 
-    def counts(self, talks: Sequence[Conversation]) -> np.ndarray:
-        """Tokens of each conversation, shape (talks,): without their labels, in a part of the time.
-
-        Raises
-        ------
-        InputError
-            If the template refuses one of them.
-        """
-        return np.array([len(self.reader.read(*self.template.text(talk.turns)).ids) for talk in talks], np.int64)
-
     def tokens(self, talk: Conversation, max_length: int = 0) -> Tokens:
         """Ids and labels of a conversation, cut to `max_length` tokens if it is above 0.
 

@@ -10,9 +10,6 @@ from anisoalign.mllm.conversations import Conversations
 from anisoalign.mllm.settings import StageSettings
 from anisoalign.mllm.unusable import Unusable
 
-_TOGETHER = 256
-"""Conversations whose tokens are counted at a time."""
-
 
 def fitting(talks: Conversations, chat: Chat, settings: StageSettings) -> Conversations:
     """Conversations of a stage that can be learned from, each of them.
@@ -56,19 +53,7 @@ def _doubtful(talks: Conversations, chat: Chat, max_length: int) -> np.ndarray:
         alike = talks.turns == count
         if _refusal(talks, chat, int(np.argmax(alike)), 0):
             found |= alike
-    perhaps = np.flatnonzero(~found & (chat.template.at_most(talks.sizes, talks.turns) > max_length))
-    for start in range(0, len(perhaps), _TOGETHER):
-        numbers = perhaps[start : start + _TOGETHER]
-        found[numbers] = _longer(talks, chat, numbers, max_length)
-    return found
-
-
-def _longer(talks: Conversations, chat: Chat, numbers: np.ndarray, max_length: int) -> np.ndarray:
-    """Which of the conversations are longer than `max_length`; all, where one is refused, which its own look tells."""
-    try:
-        return chat.counts([talks[int(number)] for number in numbers]) > max_length
-    except InputError:
-        return np.ones(len(numbers), bool)
+    return found | (chat.template.at_most(talks.sizes, talks.turns) > max_length)
 
 
 def _refusal(talks: Conversations, chat: Chat, number: int, max_length: int) -> str:

@@ -125,7 +125,7 @@ def check_architecture(config: Any) -> None:
 
 def positions(config: Any) -> int | None:
     """Tokens that a language model was made to read at a time; None where its configuration sets no bound."""
-    return getattr(config, "max_position_embeddings", None)
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
 def check_class(kind: type) -> None:

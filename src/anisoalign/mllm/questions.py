@@ -18,6 +18,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def _equals(choice: str, number: int) -> bool:
 
 def _said(value: Any) -> str:
     """An answer or choice as it is said, without spaces around it: JSON's true is yes."""
-    if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+    if not isinstance(value, str) and not (isinstance(value, Real) and math.isfinite(value)):
         raise InputError(f"an answer or choice is a text or a number, not {value!r}")
     said = ("no", "yes")[value] if isinstance(value, bool) else str(value).strip()
     check_text(said, "an answer or choice")

@@ -247,7 +247,6 @@ def test_answers_begin_after_the_tokens_that_their_prompts_have_alone(kind, end,
     turns[0] = {"from": "human", "value": "<image> q"}
     talks = Conversations([{"id": 1, "conversations": turns}])
     tokens = chat.tokens(talks[0])
-    assert chat.counts([talks[0]]).tolist() == [len(tokens)]
     for number in (1, 3, 5):
         prompt = chat.prompt(talks[0].turns[:number])
         np.testing.assert_array_equal(tokens.ids[: len(prompt)], prompt)
@@ -364,8 +363,6 @@ def test_no_conversation_has_more_tokens_than_are_looked_for(name):
     lengths = [len(chat.tokens(talks[number])) for number in range(3)]
     assert (bounds >= lengths).all()
     assert (bounds < np.array(lengths) + 400).all()
-    # Counted together they are as many as one by one.
-    assert chat.counts([talks[number] for number in range(3)]).tolist() == lengths
 
 
 def test_only_conversations_that_may_lose_their_answer_are_labelled_before_training(monkeypatch):
@@ -373,8 +370,7 @@ def test_only_conversations_that_may_lose_their_answer_are_labelled_before_train
     short = [{"id": str(number), "conversations": TALK} for number in range(600)]
     long = [{"from": "human", "value": "<image>" + " what" * 200}, TALK[1]]
     talks = Conversations([*short, {"id": "long", "conversations": long}])
-    longest = int(chat.counts([talks[0]])[0])
-    assert chat.template.at_most(talks.sizes, talks.turns)[0] > longest  # its bytes do not tell
+    longest = int(chat.template.at_most(talks.sizes, talks.turns)[0])
     tokens = Chat.tokens
     monkeypatch.setattr(Chat, "tokens", lambda *given: looked.append(given[1].id) or tokens(*given))
     found = fitting(talks, chat, StageSettings(max_length=longest, on_bad="skip"))
@@ -387,7 +383,7 @@ def test_a_conversation_that_is_refused_for_what_it_says_is_found_among_others()
     chat = Chat(make_tokenizer(template, ("<|im_start|>", "<|im_end|>")), ModelSettings())
     talks = [{"id": number, "conversations": TALK} for number in range(3)]
     talks.insert(1, {"id": "x", "conversations": [{"from": "human", "value": "<image> ouch"}, *TALK[1:]]})
-    longest = int(chat.counts([Conversations(talks)[0]])[0])
+    longest = len(chat.tokens(Conversations(talks)[0]))
     with pytest.raises(InputError, match=r"1 conversation\(s\) cannot be used, these:\n  id 'x': .*: no pain"):
         fitting(Conversations(talks), chat, StageSettings(max_length=longest))
 
