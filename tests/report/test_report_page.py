@@ -122,6 +122,14 @@ def test_what_was_not_measured_is_said_with_the_command_that_measures_it(tmp_pat
     assert "What does the alignment do about it?" in text
 
 
+def test_what_nothing_is_advised_of_is_not_said_to_cost_nothing(tmp_path):
+    """Without pairs nothing that methods of a common frame are for is measured."""
+    measured = {"geometry_consistency": 0.4, "target_penetration": 0.9, "target_coverage": 0.9}
+    compared = [{"method": "mean-shift:frame=common", "kind": "method", "repeats": 4, **measured}]
+    text, _ = read(write_page(tmp_path / "page.html", comparison=compared))
+    assert "rows stay as they are" not in text
+
+
 def test_controls_have_a_table(tmp_path, unpaired_gap):
     gap = {**unpaired_gap, "control_random_target_geometry_consistency": 0.0625}
     text, _ = read(write_page(tmp_path / "page.html", gap=gap))
