@@ -186,6 +186,14 @@ def test_a_broken_line_is_one_that_cannot_be_used(tmp_path, reason):
 
 
 @pytest.mark.parametrize("on_bad", ["error", "skip"])
+def test_conversations_in_utf_16_are_called_so(tmp_path, on_bad):
+    path = tmp_path / "talks.jsonl"
+    path.write_text('{"id": "a", "caption": "a ring"}\n', encoding="utf-16")
+    with pytest.raises(InputError, match=r"talks\.jsonl is UTF-16, as Windows writes it; save it as UTF-8"):
+        Conversations(path, on_bad=on_bad)
+
+
+@pytest.mark.parametrize("on_bad", ["error", "skip"])
 @pytest.mark.parametrize("kind", ["parquet", "csv", "object"])
 def test_a_file_of_another_kind_is_called_one(tmp_path, kind, on_bad):
     path, records = tmp_path / f"talks.{kind}", [{"id": "a", "caption": "a ring"}]

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from anisoalign.embeddings import InputError
 from anisoalign.embeddings.json_arrays import at_array, elements
+from anisoalign.embeddings.text_lines import refuse_utf16
 from anisoalign.mllm.records import Conversation, Reading, parse_record
 from anisoalign.mllm.settings import ON_BAD, StageSettings
 from anisoalign.mllm.unusable import Unusable
@@ -186,6 +187,8 @@ class Conversations:
         assert self.path is not None
         try:
             with self.path.open("rb") as file:
+                refuse_utf16(self.path, file.read(2))
+                file.seek(0)
                 if not at_array(file):
                     yield from _lines(file, self.path)
                     return
