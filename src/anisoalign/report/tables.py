@@ -242,10 +242,10 @@ def _heading(measure: Measure) -> str:
 
 
 def _marks(best: str, records: Sequence[Record]) -> str:
+    framed = "; methods of a common frame take none in Ψ, Ω, residual anisotropy and label transfer"
     return (
         f"{best}, ≈ within two standard errors of it by the differences split by split; controls and maps made with "
-        "pairs take no part"
-        + ("; methods of a common frame take none in Ψ, Ω and residual anisotropy." if of_both_frames(records) else ".")
+        f"pairs take no part{framed if of_both_frames(records) else ''}."
     )
 
 
